@@ -1,0 +1,13 @@
+# cmake -DFILES="a;b" -DOUT=sources.c -P embed.cmake: a C table of {name, bytes} for shaders/sources.h.
+set(text "#include \"shaders/sources.h\"\n")
+set(table "")
+set(i 0)
+foreach(file IN LISTS FILES)
+  get_filename_component(name "${file}" NAME)
+  file(READ "${file}" hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND text "static const char F${i}[] = {${bytes}0};\n")
+  string(APPEND table "    {\"${name}\", F${i}},\n")
+  math(EXPR i "${i} + 1")
+endforeach()
+file(WRITE "${OUT}" "${text}const struct shader_source SHADER_SOURCES[] = {\n${table}    {0, 0}};\n")

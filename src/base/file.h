@@ -1,0 +1,64 @@
+// src/base/file.h -- files, folders and memory maps. Messages name the path and the system's reason.
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/base/err.h"
+#include "src/base/str.h"
+
+// A file mapped read-only. An empty file has data NULL and size 0. { 0 } is closed.
+struct file_map {
+    const unsigned char *data;
+    size_t size;
+};
+
+// Errors: RT_E_NOT_FOUND no such file; RT_E_IO anything else (a folder, no permission, ...).
+RT_NODISCARD enum rt_err file_map_open(const char *path, struct file_map *out);
+void file_map_close(struct file_map *map);             // accepts closed
+void file_map_done_with(const struct file_map *map, size_t off, size_t n); // give pages back (a hint)
+
+// The whole file, appended to *out. Errors as above, and RT_E_NOMEM.
+RT_NODISCARD enum rt_err file_read(const char *path, struct str *out);
+
+// A file that appears under its name only when complete: written to PATH.tmp-PID beside it, fsynced,
+// renamed by commit. close() without commit removes the temporary file. { 0 } is closed.
+struct file_out {
+    char *path, *tmp;
+    int fd;
+    bool open;
+};
+RT_NODISCARD enum rt_err file_out_open(const char *path, struct file_out *out);
+RT_NODISCARD enum rt_err file_out_write(struct file_out *f, const void *bytes, size_t n);
+RT_NODISCARD enum rt_err file_out_commit(struct file_out *f); // RT_E_IO: disk full, ...; nothing is left
+void file_out_close(struct file_out *f);                     // accepts closed and committed
+
+// open, write, commit in one.
+RT_NODISCARD enum rt_err file_write(const char *path, const void *bytes, size_t n);
+
+RT_NODISCARD enum rt_err file_append(const char *path, const void *bytes, size_t n);
+RT_NODISCARD enum rt_err file_copy(const char *from, const char *to); // atomically; RT_E_NOT_FOUND
+
+bool file_exists(const char *path); // a regular file
+bool dir_exists(const char *path);
+RT_NODISCARD enum rt_err dir_make(const char *path); // with parents; fine if it exists
+
+// "a" + "/" + "b" into a heap string.
+RT_NODISCARD enum rt_err path_join(const char *a, const char *b, char **out);
+
+// The user's cache folder for this program, created: `override` if not NULL, else
+// $ANYDPO_CACHE_DIR, else $XDG_CACHE_HOME/anydpo, else $HOME/.cache/anydpo.
+RT_NODISCARD enum rt_err dir_cache(const char *override, char **out);
+
+// Value of an environment variable or NULL. The only place that reads the environment.
+const char *os_env(const char *name);
+
+double os_seconds(void);      // monotonic clock
+double os_wall_seconds(void); // since 1970
+uint64_t os_peak_rss(void);   // bytes; 0 if unknown
+uint64_t os_memory(void);     // bytes of physical memory; 0 if unknown
+unsigned os_cores(void);      // >= 1
+
+#endif // BASE_FILE_H
