@@ -1,0 +1,34 @@
+#include "src/op/cast.h"
+
+#include "src/base/arith.h"
+
+const struct rt_kernel op_cast_kernel =
+    OP_KERNEL(cast, "cast.comp", CAST_BUFFERS, struct cast_params, op_cast_ref);
+
+void op_cast_ref(const struct rt_host_call *call)
+{
+    const struct cast_params *p = call->params;
+    for (uint32_t i = 0; i < p->n; i++)
+        rt_host_store(&call->bufs[1], i, rt_host_load(&call->bufs[0], i));
+}
+
+enum rt_err op_cast(struct rt_cmd *cmd, const struct op_cast_args *a)
+{
+    enum rt_err err = RT_OK;
+    uint64_t step;
+
+    RT_REQUIRE(a->n >= 2 && a->n % 2 == 0, RT_E_ARG);
+    RT_REQUIRE(a->x && rt_buf_count(a->x) >= a->n, RT_E_SHAPE);
+    RT_REQUIRE(a->y && rt_buf_count(a->y) >= a->n, RT_E_SHAPE);
+    step = op_range_items(a->x, 4); // both sides at 4 bytes an element: safe for every type
+    for (uint64_t i = 0; i < a->n; i += step) {
+        const uint64_t m = u64_min(step, a->n - i);
+        const struct cast_params p = { (uint32_t) m };
+        RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
+            .kernel = "cast", .items = m / 2,
+            .bufs = { RT_IN_AT(a->x, i, m), RT_OUT_AT(a->y, i, m) },
+            .params = &p, .params_size = sizeof(p) }));
+    }
+done:
+    return err;
+}

@@ -1,0 +1,46 @@
+// src/op/op.h -- what all ops share: the kernel table, and rows of it made from the kernels' lists.
+//
+// One op, one leaf name: shaders/x.h (buffers and parameters), shaders/x.comp, src/op/x.h (contract),
+// src/op/x.c (oracle, dispatch, row of the table), tests/op/x.c.
+#ifndef OP_OP_H
+#define OP_OP_H
+
+#include "runtime/rt.h"
+
+// All kernels of the program, for rt_dev_desc.kernels. Static.
+const struct rt_kernel *const *op_kernels(void);
+
+// struct x_params out of the list in shaders/x.h. Use once, in src/op/x.h.
+#define OP_PARAMS(x, list)                                                                         \
+    struct x##_params {                                                                            \
+        list                                                                                       \
+    }
+
+// What the lists of shaders/*.h expand to in C: fields of the params struct, rows of buffers.
+#define U32(x) uint32_t x;
+#define F32(x) float x;
+#define IN(n, t, x) { #x, RT_ACCESS_IN, RT_ELEM_##t },
+#define OUT(n, t, x) { #x, RT_ACCESS_OUT, RT_ELEM_##t },
+#define INOUT(n, t, x) { #x, RT_ACCESS_INOUT, RT_ELEM_##t },
+
+// Initialiser of the table's row: kernel function NAME in shaders/FILE, its lists, its host function.
+#define OP_KERNEL(fn, file, buffers, params_type, host_fn)                                         \
+    {                                                                                              \
+        .name = #fn, .source = (file), .params_bytes = sizeof(params_type), .host = (host_fn),     \
+        .n_bufs = sizeof((const struct rt_kernel_buf[]){ buffers }) / sizeof(struct rt_kernel_buf), \
+        .bufs = { buffers }                                                                        \
+    }
+
+// Row stride, in elements, of a tensor with `cols` columns: a multiple of 8, so that rows of halves begin
+// at whole 16-byte words (design.md section 2). Padding columns hold zeros.
+static inline uint32_t op_stride(uint32_t cols) { return (cols + 7u) & ~7u; }
+
+// How many items of `bytes` bytes each (<= 4096) an op may bind at once on the buffer's device: a multiple of
+// 256 items, at most 2^30. Ops that stream over large tensors cut them into such pieces.
+static inline uint64_t op_range_items(const struct rt_buf *buf, uint32_t bytes)
+{
+    const uint64_t n = rt_dev_plan(rt_buf_dev(buf))->range_bytes / bytes & ~(uint64_t) 255;
+    return n < (1u << 30) ? n : (1u << 30);
+}
+
+#endif // OP_OP_H
