@@ -43,4 +43,26 @@ static inline uint64_t op_range_items(const struct rt_buf *buf, uint32_t bytes)
     return n < (1u << 30) ? n : (1u << 30);
 }
 
+// A tensor inside a flat buffer (parameters, gradients): it begins at element `first`, a multiple of 128, so
+// that it can be bound in every storage type. Also names outputs: the op's contract says which.
+struct op_vec {
+    const struct rt_buf *buf;
+    uint64_t first;
+};
+
+// v lies at an allowed place and holds at least n elements. For RT_REQUIRE; says nothing of the type.
+static inline bool op_vec_holds(struct op_vec v, uint64_t n)
+{
+    return v.buf && v.first % 128 == 0 && v.first <= rt_buf_count(v.buf) && n <= rt_buf_count(v.buf) - v.first;
+}
+
+// How many rows of `row_bytes` bytes an op may bind at once on the buffer's device: a multiple of 64, so that
+// a cut is bindable in every tensor of the op (also in one of a word a row), at most 2^30; 0 when not even 64
+// rows fit.
+static inline uint32_t op_range_rows(const struct rt_buf *buf, uint64_t row_bytes)
+{
+    const uint64_t n = rt_dev_plan(rt_buf_dev(buf))->range_bytes / row_bytes & ~(uint64_t) 63;
+    return n < (1u << 30) ? (uint32_t) n : 1u << 30;
+}
+
 #endif // OP_OP_H
