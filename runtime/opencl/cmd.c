@@ -1,0 +1,163 @@
+// Work is enqueued when it is recorded; the queue is in order, so no hazard needs a barrier.
+#include "runtime/opencl/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/arith.h"
+#include "src/base/file.h"
+
+static struct rtcl_dev *dev_of(struct rt_cmd *cmd)
+{
+    return (struct rtcl_dev *) cmd->dev;
+}
+
+enum rt_err rtcl_cmd_create(struct rt_dev *dev, struct rt_cmd **out)
+{
+    *out = calloc(1, sizeof(**out));
+    if (!*out)
+        return rt_fail(RT_E_NOMEM, "out of memory: a command");
+    (*out)->dev = dev;
+    return RT_OK;
+}
+
+static enum rt_err flush(struct rtcl_dev *d)
+{
+    d->n_unflushed = 0;
+    d->unflushed = 0.0;
+    d->head.stats.submits++;
+    return rtcl_check(d, clFlush(d->queue), "clFlush");
+}
+
+// Buffers in order, then the parameters' words, one argument each.
+static enum rt_err set_args(const struct rtcl_dev *d, cl_kernel kernel, const struct rt_work *w)
+{
+    enum rt_err err = RT_OK;
+    cl_int code = CL_SUCCESS;
+    cl_uint arg = 0;
+    cl_mem mem;
+
+    for (uint32_t i = 0; i < w->kernel->n_bufs && code == CL_SUCCESS; i++) {
+        RT_TRY(rtcl_buf_slice(&w->bufs[i], &mem));
+        code = clSetKernelArg(kernel, arg++, sizeof(mem), &mem);
+    }
+    for (uint32_t i = 0; i + 4 <= w->kernel->params_bytes && code == CL_SUCCESS; i += 4)
+        code = clSetKernelArg(kernel, arg++, 4, w->params + i);
+    err = rtcl_check(d, code, "clSetKernelArg");
+done:
+    return err;
+}
+
+// How large a piece of the grid is run at once: within the device's group counts, and within its
+// budget of work where a watchdog looks. Halves z, then y, then x.
+static void piece_of(const struct rtcl_dev *d, const struct rt_work *w, uint32_t piece[3])
+{
+    double flops = w->flops;
+
+    for (int i = 0; i < 3; i++)
+        piece[i] = u32_min(w->groups[i], u32_max(d->head.plan.caps.group_count[i], 1));
+    for (int i = 2; d->watchdog && i >= 0; i--)
+        for (; flops > d->budget && piece[i] > 1; flops /= 2.0)
+            piece[i] = (piece[i] + 1) / 2;
+}
+
+static enum rt_err run_piece(struct rtcl_dev *d, cl_kernel kernel, const struct rt_work *w,
+                             const uint32_t base[3], const uint32_t piece[3])
+{
+    enum rt_err err = RT_OK;
+    const cl_uint first = w->kernel->n_bufs + w->kernel->params_bytes / 4;
+    const size_t local[3] = {w->group[0], w->group[1], 1};
+    size_t global[3];
+    double share = 1.0;
+
+    for (cl_uint i = 0; i < 3; i++) {
+        const uint32_t n = u32_min(piece[i], w->groups[i] - base[i]);
+        global[i] = n * local[i];
+        share *= (double) n / (double) w->groups[i];
+        RT_TRY(rtcl_check(d, clSetKernelArg(kernel, first + i, sizeof(base[i]), &base[i]),
+                          "clSetKernelArg"));
+    }
+    if (d->busy_since <= 0.0)
+        d->busy_since = os_seconds();
+    RT_TRY(rtcl_check(
+        d, clEnqueueNDRangeKernel(d->queue, kernel, 3, NULL, global, local, 0, NULL, NULL),
+        w->kernel->name));
+    d->busy += share * w->flops;
+    d->unflushed += share * w->flops;
+    if (++d->n_unflushed >= RTCL_FLUSH_EVERY || d->unflushed >= d->budget)
+        RT_TRY(flush(d));
+done:
+    return err;
+}
+
+enum rt_err rtcl_cmd_dispatch(struct rt_cmd *cmd, const struct rt_work *w)
+{
+    enum rt_err err = RT_OK;
+    struct rtcl_dev *d = dev_of(cmd);
+    cl_kernel kernel;
+    uint32_t piece[3], at[3];
+
+    RT_TRY(rtcl_kernel_get(d, w, &kernel));
+    RT_TRY(set_args(d, kernel, w));
+    piece_of(d, w, piece);
+    for (at[2] = 0; at[2] < w->groups[2]; at[2] += u32_min(piece[2], w->groups[2] - at[2]))
+        for (at[1] = 0; at[1] < w->groups[1]; at[1] += u32_min(piece[1], w->groups[1] - at[1]))
+            for (at[0] = 0; at[0] < w->groups[0]; at[0] += u32_min(piece[0], w->groups[0] - at[0]))
+                RT_TRY(run_piece(d, kernel, w, at, piece));
+done:
+    return err;
+}
+
+enum rt_err rtcl_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_off,
+                          struct rt_buf *dst, uint64_t dst_off, uint64_t n)
+{
+    const struct rtcl_dev *d = dev_of(cmd);
+    return rtcl_check(d,
+                      clEnqueueCopyBuffer(d->queue, ((const struct rtcl_buf *) src)->mem,
+                                          ((const struct rtcl_buf *) dst)->mem, src_off, dst_off, n,
+                                          0, NULL, NULL),
+                      "clEnqueueCopyBuffer");
+}
+
+enum rt_err rtcl_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n)
+{
+    const struct rtcl_dev *d = dev_of(cmd);
+    const cl_uint none = 0;
+    return rtcl_check(d,
+                      clEnqueueFillBuffer(d->queue, ((const struct rtcl_buf *) buf)->mem, &none,
+                                          sizeof(none), off, n, 0, NULL, NULL),
+                      "clEnqueueFillBuffer");
+}
+
+enum rt_err rtcl_cmd_submit(struct rt_cmd *cmd)
+{
+    return flush(dev_of(cmd));
+}
+
+// The budget follows the speed that was seen. It only cuts grids, so it does not change results.
+static void learn_speed(struct rtcl_dev *d)
+{
+    const double s = os_seconds() - d->busy_since;
+    if (d->busy_since > 0.0 && d->busy > 0.0 && s > 0.02) {
+        const double budget = 0.1 * d->busy / s;
+        d->budget = budget < 1e8 ? 1e8 : budget;
+    }
+    d->busy = d->busy_since = 0.0;
+}
+
+enum rt_err rtcl_cmd_wait(struct rt_cmd *cmd)
+{
+    enum rt_err err = RT_OK;
+    struct rtcl_dev *d = dev_of(cmd);
+    RT_TRY(flush(d));
+    RT_TRY(rtcl_check(d, clFinish(d->queue), "clFinish"));
+    learn_speed(d);
+done:
+    return err;
+}
+
+void rtcl_cmd_destroy(struct rt_cmd *cmd)
+{
+    clFinish(dev_of(cmd)->queue);
+    free(cmd);
+}
