@@ -22,7 +22,7 @@ struct u_log {
     char text[4096];
 };
 
-static void u_sink(void *user, enum log_level level, const char *line)
+static inline void u_sink(void *user, enum log_level level, const char *line)
 {
     struct u_log *log = user;
     (void) level;
