@@ -1,0 +1,24 @@
+// shaders/logprob.h -- statistics of rows of logits, chunk by chunk, and their gradient. Source: src/op/logprob.h.
+// Columns of the running state of a row (8 floats); "others" are all columns but the target.
+#define ST_MAX 0u     // maximum over the others
+#define ST_SUM 1u     // sum over the others of exp(l - max)
+#define ST_DOT 2u     // sum over the others of exp(l - max) * (l - max)
+#define ST_MAX_LOW 3u // maximum over the others before the target
+#define ST_TARGET 4u  // the target's logit
+#define ST_TOTAL 5u   // sum of all logits
+
+#define LOGPROB_STATS_BUFFERS IN(0, float, logits)  /* (M, ld) columns [v_begin, +v_count) */ \
+                              IN(1, uint, target)   /* (M)                                */ \
+                              INOUT(2, float, state) /* (M, 8)                            */
+#define LOGPROB_STATS_PARAMS U32(n_rows) U32(ld) U32(v_begin) U32(v_count)
+
+#define LOGPROB_FINISH_BUFFERS IN(0, float, state) /* (M, 8)                 */ \
+                               OUT(1, float, result) /* (M, 8) enum op_logprob */
+#define LOGPROB_FINISH_PARAMS U32(n_rows) U32(n_vocab)
+
+#define LOGPROB_GRAD_BUFFERS IN(0, float, logits)  /* (M, ld) columns [v_begin, +v_count)  */ \
+                             IN(1, uint, target)   /* (M)                                 */ \
+                             IN(2, float, result)  /* (M, 8) of the forward                */ \
+                             IN(3, float, coef)    /* (M) dL / dlogp                       */ \
+                             OUT(4, elem, dlogits) /* (M, ld); columns from v_count on: 0 */
+#define LOGPROB_GRAD_PARAMS U32(n_rows) U32(ld) U32(v_begin) U32(v_count)
