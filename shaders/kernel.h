@@ -89,17 +89,17 @@ float half_to_float(uint h)
     const uint big = (em << 13) + (em >= 0x7c00u ? 0x70000000u : 0x38000000u); // Inf and NaN keep theirs
     return as_float((em < 0x400u ? as_uint(small) : big) | sign);
 }
-#define LD_F16(x, i) half_to_float(x[i])
-#define LD_BF16(x, i) as_float((uint)x[i] << 16)
-#define LD2_F16(x, i) vec2(LD_F16(x, i), LD_F16(x, (i) + 1u))
-#define LD2_BF16(x, i) vec2(LD_BF16(x, i), LD_BF16(x, (i) + 1u))
-#define LD4_F16(x, i) vec4(LD2_F16(x, i), LD2_F16(x, (i) + 2u))
-#define LD4_BF16(x, i) vec4(LD2_BF16(x, i), LD2_BF16(x, (i) + 2u))
-#define LD2_F32(x, i) vload2(0, x + (i))
-#define LD4_F32(x, i) vload4(0, x + (i))
-#define ST2_F32(x, i, v) vstore2(v, 0, x + (i))
-#define ST4_F32(x, i, v) vstore4(v, 0, x + (i))
-#define STORE_WORD(x, i, w) vstore2((ushort2)((ushort)((w) & 0xffffu), (ushort)((w) >> 16)), 0, x + (i))
+#define LD_F16(buf, i) half_to_float(buf[i])
+#define LD_BF16(buf, i) as_float((uint)buf[i] << 16)
+#define LD2_F16(buf, i) vec2(LD_F16(buf, i), LD_F16(buf, (i) + 1u))
+#define LD2_BF16(buf, i) vec2(LD_BF16(buf, i), LD_BF16(buf, (i) + 1u))
+#define LD4_F16(buf, i) vec4(LD2_F16(buf, i), LD2_F16(buf, (i) + 2u))
+#define LD4_BF16(buf, i) vec4(LD2_BF16(buf, i), LD2_BF16(buf, (i) + 2u))
+#define LD2_F32(buf, i) vload2(0, buf + (i))
+#define LD4_F32(buf, i) vload4(0, buf + (i))
+#define ST2_F32(buf, i, v) vstore2(v, 0, buf + (i))
+#define ST4_F32(buf, i, v) vstore4(v, 0, buf + (i))
+#define STORE_WORD(buf, i, w) vstore2((ushort2)((ushort)((w) & 0xffffu), (ushort)((w) >> 16)), 0, buf + (i))
 
 #else // ---- GLSL ----------------------------------------------------------------------------------
 
@@ -142,17 +142,17 @@ float half_to_float(uint h)
     {
 #define KERNEL_END }
 
-#define LD_F16(x, i) unpackHalf2x16(x[(i) >> 1] >> (((i) & 1u) << 4)).x
-#define LD_BF16(x, i) uintBitsToFloat((x[(i) >> 1] >> (((i) & 1u) << 4)) << 16)
-#define LD2_F16(x, i) unpackHalf2x16(x[(i) >> 1])
-#define LD2_BF16(x, i) bf16_pair(x[(i) >> 1])
-#define LD4_F16(x, i) vec4(LD2_F16(x, i), LD2_F16(x, (i) + 2u))
-#define LD4_BF16(x, i) vec4(LD2_BF16(x, i), LD2_BF16(x, (i) + 2u))
-#define LD2_F32(x, i) vec2(x[i], x[(i) + 1u])
-#define LD4_F32(x, i) vec4(x[i], x[(i) + 1u], x[(i) + 2u], x[(i) + 3u])
-#define ST2_F32(x, i, v) (x[i] = (v).x, x[(i) + 1u] = (v).y)
-#define ST4_F32(x, i, v) (x[i] = (v).x, x[(i) + 1u] = (v).y, x[(i) + 2u] = (v).z, x[(i) + 3u] = (v).w)
-#define STORE_WORD(x, i, w) (x[(i) >> 1] = (w))
+#define LD_F16(buf, i) unpackHalf2x16(buf[(i) >> 1] >> (((i) & 1u) << 4)).x
+#define LD_BF16(buf, i) uintBitsToFloat((buf[(i) >> 1] >> (((i) & 1u) << 4)) << 16)
+#define LD2_F16(buf, i) unpackHalf2x16(buf[(i) >> 1])
+#define LD2_BF16(buf, i) bf16_pair(buf[(i) >> 1])
+#define LD4_F16(buf, i) vec4(LD2_F16(buf, i), LD2_F16(buf, (i) + 2u))
+#define LD4_BF16(buf, i) vec4(LD2_BF16(buf, i), LD2_BF16(buf, (i) + 2u))
+#define LD2_F32(buf, i) vec2(buf[i], buf[(i) + 1u])
+#define LD4_F32(buf, i) vec4(buf[i], buf[(i) + 1u], buf[(i) + 2u], buf[(i) + 3u])
+#define ST2_F32(buf, i, v) (buf[i] = (v).x, buf[(i) + 1u] = (v).y)
+#define ST4_F32(buf, i, v) (buf[i] = (v).x, buf[(i) + 1u] = (v).y, buf[(i) + 2u] = (v).z, buf[(i) + 3u] = (v).w)
+#define STORE_WORD(buf, i, w) (buf[(i) >> 1] = (w))
 
 vec2 bf16_pair(uint w) { return vec2(uintBitsToFloat(w << 16), uintBitsToFloat(w & 0xffff0000u)); }
 
@@ -180,24 +180,24 @@ uint float_to_bf16(float f)
     return (u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
 }
 
-#define LD_F32(x, i) x[i]
-#define ST2_F16(x, i, v) STORE_WORD(x, i, float_to_half((v).x) | (float_to_half((v).y) << 16))
-#define ST2_BF16(x, i, v) STORE_WORD(x, i, float_to_bf16((v).x) | (float_to_bf16((v).y) << 16))
-#define ST4_F16(x, i, v) ST4_HALVES(ST2_F16, x, i, v)
-#define ST4_BF16(x, i, v) ST4_HALVES(ST2_BF16, x, i, v)
-#define ST4_HALVES(st, x, i, v)                                                                    \
+#define LD_F32(buf, i) buf[i]
+#define ST2_F16(buf, i, v) STORE_WORD(buf, i, float_to_half((v).x) | (float_to_half((v).y) << 16))
+#define ST2_BF16(buf, i, v) STORE_WORD(buf, i, float_to_bf16((v).x) | (float_to_bf16((v).y) << 16))
+#define ST4_F16(buf, i, v) ST4_HALVES(ST2_F16, buf, i, v)
+#define ST4_BF16(buf, i, v) ST4_HALVES(ST2_BF16, buf, i, v)
+#define ST4_HALVES(st, buf, i, v)                                                                    \
     {                                                                                              \
-        st(x, i, vec2((v).x, (v).y));                                                              \
-        st(x, (i) + 2u, vec2((v).z, (v).w));                                                       \
+        st(buf, i, vec2((v).x, (v).y));                                                              \
+        st(buf, (i) + 2u, vec2((v).z, (v).w));                                                       \
     }
 
 #define BY_TYPE(op, t) BY_TYPE_(op, t)
 #define BY_TYPE_(op, t) op##t
-#define LD(x, i) BY_TYPE(LD_, TYPE_##x)(x, i)
-#define LD2(x, i) BY_TYPE(LD2_, TYPE_##x)(x, i)
-#define LD4(x, i) BY_TYPE(LD4_, TYPE_##x)(x, i)
-#define ST2(x, i, v) BY_TYPE(ST2_, TYPE_##x)(x, i, v)
-#define ST4(x, i, v) BY_TYPE(ST4_, TYPE_##x)(x, i, v)
+#define LD(buf, i) BY_TYPE(LD_, TYPE_##buf)(buf, i)
+#define LD2(buf, i) BY_TYPE(LD2_, TYPE_##buf)(buf, i)
+#define LD4(buf, i) BY_TYPE(LD4_, TYPE_##buf)(buf, i)
+#define ST2(buf, i, v) BY_TYPE(ST2_, TYPE_##buf)(buf, i, v)
+#define ST4(buf, i, v) BY_TYPE(ST4_, TYPE_##buf)(buf, i, v)
 
 // Sum or maximum of `v` (a float variable) over the lanes of a group; afterwards every lane holds the
 // result. `red` is SHARED(float, red, LANES); LANES is a power of two. Fixed order: a binary tree.
