@@ -1,0 +1,202 @@
+#include "src/model/graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// ---- Expansion --------------------------------------------------------------------------------
+
+static int tensor(struct md_graph *g, const char *name, uint32_t layer, uint32_t cols, enum md_kind kind)
+{
+    g->tensors[g->n_tensors] = (struct md_tensor){ .name = name, .layer = layer, .cols = cols, .kind = kind,
+                                                   .slot = MD_NONE, .grad = MD_NONE };
+    return g->n_tensors++;
+}
+
+static int node(struct md_graph *g, struct md_node n)
+{
+    for (int i = 0; i < 3; i++)
+        if (n.in[i] != MD_NONE)
+            g->tensors[n.in[i]].readers++;
+    g->nodes[g->n_nodes++] = n;
+    return n.out;
+}
+
+static int norm(struct md_graph *g, enum md_weight w, uint32_t layer, int x, const char *name)
+{
+    const int out = tensor(g, name, layer, g->tensors[x].cols, MD_STORED);
+    const int rstd = tensor(g, "rstd", layer, 1, MD_SCALAR);
+    g->tensors[out].scored = g->tensors[rstd].scored = g->tensors[x].scored;
+    g->tensors[x].saved = g->tensors[rstd].saved = true;
+    return node(g, (struct md_node){ MD_OP_NORM, layer, w, { x, MD_NONE, MD_NONE }, out, rstd });
+}
+
+// A projection; onto `stream` when that is not MD_NONE.
+static int linear(struct md_graph *g, enum md_weight w, uint32_t layer, int x, int stream, uint32_t cols,
+                  const char *name)
+{
+    const int out = tensor(g, name, layer, cols, stream == MD_NONE ? MD_STORED : MD_STREAM);
+    g->tensors[x].saved = true;
+    return node(g, (struct md_node){ MD_OP_LINEAR, layer, w, { x, stream, MD_NONE }, out, MD_NONE });
+}
+
+static int rope(struct md_graph *g, uint32_t layer, int x, const char *name)
+{
+    const int out = tensor(g, name, layer, g->tensors[x].cols, MD_STORED);
+    return node(g, (struct md_node){ MD_OP_ROPE, layer, MD_WEIGHT_COUNT, { x, MD_NONE, MD_NONE }, out, MD_NONE });
+}
+
+static int attention(struct md_graph *g, const struct md_arch *a, uint32_t l, int x)
+{
+    const uint32_t q_cols = a->heads * a->head_dim, k_cols = a->kv_heads * a->head_dim;
+    const int q = rope(g, l, linear(g, MD_Q, l, x, MD_NONE, q_cols, "q_raw"), "q");
+    const int k = rope(g, l, linear(g, MD_K, l, x, MD_NONE, k_cols, "k_raw"), "k");
+    const int v = linear(g, MD_V, l, x, MD_NONE, k_cols, "v");
+    const int out = tensor(g, "attn", l, q_cols, MD_STORED), lse = tensor(g, "lse", l, a->heads, MD_SCALAR);
+    g->tensors[q].saved = g->tensors[k].saved = g->tensors[v].saved = true;
+    g->tensors[out].saved = g->tensors[lse].saved = true;
+    return node(g, (struct md_node){ MD_OP_ATTENTION, l, MD_WEIGHT_COUNT, { q, k, v }, out, lse });
+}
+
+static int mlp(struct md_graph *g, const struct md_arch *a, uint32_t l, int x)
+{
+    const int gate = linear(g, MD_GATE, l, x, MD_NONE, a->ffn, "gate");
+    const int up = linear(g, MD_UP, l, x, MD_NONE, a->ffn, "up");
+    const int out = tensor(g, "act", l, a->ffn, MD_STORED);
+    g->tensors[gate].saved = g->tensors[up].saved = true;
+    return node(g, (struct md_node){ MD_OP_SWIGLU, l, MD_WEIGHT_COUNT, { gate, up, MD_NONE }, out, MD_NONE });
+}
+
+static void expand(struct md_graph *g, const struct md_arch *a)
+{
+    int x = tensor(g, "embed", 0, a->hidden, MD_STREAM), rows;
+    node(g, (struct md_node){ MD_OP_EMBED, 0, MD_EMBED, { MD_NONE, MD_NONE, MD_NONE }, x, MD_NONE });
+    for (uint32_t l = 0; l < a->layers; l++) {
+        int y = attention(g, a, l, norm(g, MD_ATTN_NORM, l, x, "attn_norm"));
+        x = linear(g, MD_O, l, y, x, a->hidden, "attn_stream");
+        y = mlp(g, a, l, norm(g, MD_MLP_NORM, l, x, "mlp_norm"));
+        x = linear(g, MD_DOWN, l, y, x, a->hidden, "stream");
+    }
+    rows = tensor(g, "scored", 0, a->hidden, MD_STREAM);
+    g->tensors[rows].scored = true;
+    node(g, (struct md_node){ MD_OP_ROWS, 0, MD_WEIGHT_COUNT, { x, MD_NONE, MD_NONE }, rows, MD_NONE });
+    g->last = norm(g, MD_FINAL_NORM, 0, rows, "final");
+    g->tensors[g->last].saved = true; // the head reads it
+}
+
+// ---- Buffers ----------------------------------------------------------------------------------
+
+// Slots that hold nothing now. Taking one of equal shape before making a new one is enough: layers repeat.
+struct pool {
+    struct md_graph *g;
+    bool *busy;
+};
+
+static int take(struct pool *p, struct md_slot want)
+{
+    struct md_graph *g = p->g;
+    for (int i = 0; i < g->n_slots; i++) {
+        const struct md_slot *s = &g->slots[i];
+        if (!p->busy[i] && s->kind == want.kind && s->scored == want.scored && s->wide == want.wide &&
+            s->cols == want.cols) {
+            p->busy[i] = true;
+            return i;
+        }
+    }
+    g->slots[g->n_slots] = want;
+    p->busy[g->n_slots] = true;
+    return g->n_slots++;
+}
+
+static struct md_slot slot_of(const struct md_tensor *t)
+{
+    return (struct md_slot){ .kind = t->kind, .scored = t->scored, .cols = t->cols };
+}
+
+// Forward: a tensor lives from the node that makes it to the last that reads it, or to the end if the
+// backward reads it.
+static void place_forward(struct pool *p, bool train, int *left)
+{
+    struct md_graph *g = p->g;
+    for (int i = 0; i < g->n_tensors; i++)
+        left[i] = g->tensors[i].readers;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct md_node *n = &g->nodes[i];
+        struct md_tensor *out = &g->tensors[n->out];
+        out->slot = take(p, slot_of(out));
+        if (n->aux != MD_NONE)
+            g->tensors[n->aux].slot = take(p, slot_of(&g->tensors[n->aux]));
+        if (n->aux != MD_NONE && !train)
+            p->busy[g->tensors[n->aux].slot] = false;
+        for (int k = 0; k < 3; k++)
+            if (n->in[k] != MD_NONE && --left[n->in[k]] == 0 && !(train && g->tensors[n->in[k]].saved))
+                p->busy[g->tensors[n->in[k]].slot] = false;
+    }
+}
+
+// Backward: a gradient lives from the first node (in reverse) that writes it to the node that made its tensor.
+static void place_backward(struct pool *p)
+{
+    struct md_graph *g = p->g;
+    g->stream_grad = take(p, (struct md_slot){ .kind = MD_STREAM, .cols = g->tensors[0].cols });
+    for (int i = g->n_nodes - 1; i >= 0; i--) {
+        const struct md_node *n = &g->nodes[i];
+        for (int k = 0; k < 3; k++) {
+            struct md_tensor *t = n->in[k] == MD_NONE ? NULL : &g->tensors[n->in[k]];
+            if (!t || t->grad != MD_NONE || (t->kind == MD_STREAM && !t->scored))
+                continue;
+            struct md_slot want = slot_of(t);
+            want.wide = t->kind == MD_STORED && t->readers > 1;
+            t->grad = take(p, want);
+        }
+        if (g->tensors[n->out].grad != MD_NONE)
+            p->busy[g->tensors[n->out].grad] = false;
+    }
+}
+
+enum rt_err md_graph_make(const struct md_arch *arch, bool train, struct md_graph *out)
+{
+    enum rt_err err = RT_OK;
+    struct md_graph g = { .stream_grad = MD_NONE };
+    const size_t most = 16 * ((size_t) arch->layers + 1), slots = 3 * most;
+    struct pool p = { &g, calloc(slots, sizeof(*p.busy)) };
+    int *left = calloc(most, sizeof(*left)); // readers of each tensor still to come
+
+    *out = (struct md_graph){ 0 };
+    g.tensors = calloc(most, sizeof(*g.tensors));
+    g.nodes = calloc(most, sizeof(*g.nodes));
+    g.slots = calloc(slots, sizeof(*g.slots));
+    if (!g.tensors || !g.nodes || !g.slots || !p.busy || !left)
+        RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: list of %u layers", arch->layers));
+    expand(&g, arch);
+    place_forward(&p, train, left);
+    if (train) {
+        // The head's gradient is summed over slices of the vocabulary: f32.
+        struct md_slot want = slot_of(&g.tensors[g.last]);
+        want.wide = true;
+        g.tensors[g.last].grad = take(&p, want);
+        place_backward(&p);
+    }
+    *out = g;
+    g = (struct md_graph){ 0 };
+done:
+    free(left);
+    free(p.busy);
+    md_graph_free(&g);
+    return err;
+}
+
+void md_graph_free(struct md_graph *g)
+{
+    free(g->tensors);
+    free(g->nodes);
+    free(g->slots);
+    *g = (struct md_graph){ 0 };
+}
+
+int md_graph_find(const struct md_graph *g, const char *name, uint32_t layer)
+{
+    for (int i = 0; i < g->n_tensors; i++)
+        if (g->tensors[i].layer == layer && strcmp(g->tensors[i].name, name) == 0)
+            return i;
+    return MD_NONE;
+}

@@ -1,0 +1,64 @@
+// src/model/graph.h -- the decoder as one static list of nodes.
+//
+// The description is expanded once. The forward walks the list, the backward walks it in reverse; buffers,
+// what is saved and what is trainable are read off the same list.
+#ifndef MODEL_GRAPH_H
+#define MODEL_GRAPH_H
+
+#include "src/model/arch.h"
+#include "src/model/params.h"
+
+enum md_op { MD_OP_EMBED, MD_OP_NORM, MD_OP_LINEAR, MD_OP_ROPE, MD_OP_ATTENTION, MD_OP_SWIGLU, MD_OP_ROWS };
+
+enum md_kind {
+    MD_STREAM, // f32 whatever the storage: the residual stream
+    MD_STORED, // the storage type
+    MD_SCALAR  // f32, one value a row (1 / rms), or H of them (log-sum-exp)
+};
+
+enum { MD_NONE = -1 };
+
+// An activation: `cols` columns a row; rows are tokens, or scored rows where `scored` is set.
+struct md_tensor {
+    const char *name; // "attn_norm"; with the layer it names the tensor
+    uint32_t layer, cols;
+    enum md_kind kind;
+    bool scored;
+    bool saved;       // the backward reads it
+    int readers;      // nodes that read it: more than one means that its gradient is a sum, kept in f32
+    int slot, grad;   // buffer numbers, MD_NONE = no buffer of its own (streams share one gradient)
+};
+
+struct md_node {
+    enum md_op op;
+    uint32_t layer;
+    enum md_weight weight; // MD_WEIGHT_COUNT = none
+    int in[3], out;        // tensors; a LINEAR with in[1] adds its result to that stream
+    int aux;               // 1 / rms of a NORM, log-sum-exp of ATTENTION
+};
+
+// A buffer that tensors share: rows x ld elements of one kind, allocated for the largest pass.
+struct md_slot {
+    enum md_kind kind;
+    bool scored, wide; // wide: f32 although MD_STORED (a summed gradient)
+    uint32_t cols;
+};
+
+struct md_graph {
+    struct md_tensor *tensors;
+    struct md_node *nodes;
+    struct md_slot *slots;
+    int n_tensors, n_nodes, n_slots;
+    int last;       // the final norm's output: what the head reads
+    int stream_grad; // slot of the residual stream's gradient
+};
+
+// Expand. With `train`, what the backward reads has buffers of its own, and gradients have buffers;
+// without, everything is reused as soon as it can be. Errors: RT_E_NOMEM.
+RT_NODISCARD enum rt_err md_graph_make(const struct md_arch *arch, bool train, struct md_graph *out);
+void md_graph_free(struct md_graph *g);
+
+// Tensor by name and layer, or MD_NONE: for dumps and tests.
+int md_graph_find(const struct md_graph *g, const char *name, uint32_t layer);
+
+#endif // MODEL_GRAPH_H

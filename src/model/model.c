@@ -1,0 +1,303 @@
+// Opening a model: everything that a pass needs is allocated here, once.
+#include "src/model/internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/arith.h"
+#include "src/op/rms_norm.h"
+#include "src/op/rows.h"
+
+static enum rt_type slot_type(const struct md_model *m, const struct md_slot *s)
+{
+    return s->kind == MD_STORED && !s->wide ? m->storage : RT_F32;
+}
+
+static enum rt_err make_slots(struct md_model *m)
+{
+    enum rt_err err = RT_OK;
+    const struct md_graph *g = &m->graph;
+
+    m->slots = calloc((size_t) g->n_slots, sizeof(*m->slots));
+    if (!m->slots)
+        RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: list of %d buffers", g->n_slots));
+    for (int i = 0; i < g->n_slots; i++) {
+        const struct md_slot *s = &g->slots[i];
+        const uint64_t rows = s->scored ? m->max_rows : m->max_tokens;
+        const uint64_t cols = s->kind == MD_SCALAR ? s->cols : op_stride(s->cols);
+        RT_TRY(rt_buf_create(m->dev, slot_type(m, s), rows * cols, "activations", &m->slots[i]));
+    }
+done:
+    return err;
+}
+
+static enum rt_err make_rope(struct md_model *m)
+{
+    enum rt_err err = RT_OK;
+    const uint32_t half = m->arch.head_dim / 2;
+    const uint64_t n = (uint64_t) m->max_positions * half;
+    double *x = malloc((n + half) * sizeof(*x)), *freq = x + n;
+
+    if (!x)
+        RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: rope table of %u positions", m->max_positions));
+    md_rope_frequencies(&m->arch, freq);
+    RT_TRY(rt_buf_create(m->dev, RT_F32, n, "rope cos", &m->cos));
+    RT_TRY(rt_buf_create(m->dev, RT_F32, n, "rope sin", &m->sin));
+    for (uint64_t i = 0; i < n; i++)
+        x[i] = cos((double) (i / half) * freq[i % half]);
+    RT_TRY(rt_buf_write(m->cos, 0, n, RT_F64, x));
+    for (uint64_t i = 0; i < n; i++)
+        x[i] = sin((double) (i / half) * freq[i % half]);
+    RT_TRY(rt_buf_write(m->sin, 0, n, RT_F64, x));
+done:
+    free(x);
+    return err;
+}
+
+static enum rt_err make_index(struct md_model *m)
+{
+    enum rt_err err = RT_OK;
+    const uint64_t attn = op_attention_index_max(m->dev, m->max_tokens, m->max_segments);
+    const uint64_t embed = op_scatter_words(m->max_tokens), rows = op_scatter_words(m->max_rows);
+    const uint64_t most = u64_max(u64_max(attn, embed), rows);
+
+    RT_REQUIRE(most <= UINT32_MAX, RT_E_ARG);
+    m->n_words = (uint32_t) most;
+    m->words = malloc(most * sizeof(*m->words));
+    if (!m->words)
+        RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: index of %u tokens", m->max_tokens));
+    RT_TRY(rt_buf_create(m->dev, RT_U32, attn, "attention index", &m->attn_index));
+    RT_TRY(rt_buf_create(m->dev, RT_U32, embed, "embedding index", &m->embed_index));
+    RT_TRY(rt_buf_create(m->dev, RT_U32, rows, "row index", &m->rows_index));
+    RT_TRY(rt_buf_create(m->dev, RT_U32, m->max_tokens, "token ids", &m->ids));
+    RT_TRY(rt_buf_create(m->dev, RT_U32, m->max_tokens, "positions", &m->pos));
+    RT_TRY(rt_buf_create(m->dev, RT_U32, m->max_rows, "scored rows", &m->rows));
+    RT_TRY(rt_buf_create(m->dev, RT_U32, m->max_rows, "targets", &m->targets));
+    RT_TRY(rt_buf_create(m->dev, RT_U32, (uint64_t) m->max_seqs + 1, "sequence starts", &m->seq_starts));
+done:
+    return err;
+}
+
+// The largest scratch that any op of the walk asks for.
+static uint64_t scratch_size(const struct md_model *m, const struct md_model_desc *desc, const struct op_logprob_sizes *head)
+{
+    uint64_t most = head->matmul;
+    for (uint32_t i = 0; i < m->params.n; i++) {
+        const struct md_param *p = &m->params.all[i];
+        if (p->rank != 2 || p->weight == MD_EMBED || p->weight == MD_HEAD)
+            continue;
+        most = u64_max(most, op_matmul_scratch(m->dev, OP_NT, m->storage, m->max_tokens, p->rows, p->cols));
+        if (!desc->train)
+            continue;
+        most = u64_max(most, op_matmul_scratch(m->dev, OP_NN, m->storage, m->max_tokens, p->cols, p->rows));
+        most = u64_max(most, op_matmul_scratch(m->dev, OP_TN, m->storage, p->rows, p->cols, m->max_tokens));
+    }
+    const struct op_attention_args a = { .n_tokens = m->max_tokens, .n_keys = u32_max(m->max_tokens, desc->max_keys),
+                                         .n_heads = m->arch.heads, .n_kv_heads = m->arch.kv_heads,
+                                         .head_dim = m->arch.head_dim };
+    most = u64_max(most, op_attention_scratch(m->dev, &a, false));
+    if (desc->train) {
+        most = u64_max(most, op_attention_scratch(m->dev, &a, true));
+        most = u64_max(most, op_rms_norm_scratch(u32_max(m->max_tokens, m->max_rows), m->arch.hidden));
+    }
+    return u64_max(most, 1);
+}
+
+static enum rt_err make_head(struct md_model *m, const struct md_model_desc *desc)
+{
+    enum rt_err err = RT_OK;
+    const struct md_param *p = md_params_get(&m->params, MD_HEAD, 0);
+    struct op_logprob_sizes s;
+
+    m->chunks = (struct op_logprob_chunks){ .rows = 1024, .vocab = 8192 };
+    s = op_logprob_sizes(m->dev, m->storage, m->max_rows, p->cols, p->rows, m->chunks, desc->train);
+    RT_TRY(rt_buf_create(m->dev, RT_F32, scratch_size(m, desc, &s), "scratch", &m->scratch));
+    RT_TRY(rt_buf_create(m->dev, RT_F32, u64_max(s.logits, 8192), "logits", &m->head.logits));
+    RT_TRY(rt_buf_create(m->dev, RT_F32, u64_max(s.state, 1), "head state", &m->head.state));
+    if (desc->train)
+        RT_TRY(rt_buf_create(m->dev, m->storage, u64_max(s.dlogits, 1), "logits' gradient", &m->head.dlogits));
+    m->head.matmul = m->scratch;
+    RT_TRY(rt_buf_create(m->dev, RT_F32, (uint64_t) m->max_rows * OP_LOGPROB_COLUMNS, "scores", &m->scored));
+    RT_TRY(rt_buf_create(m->dev, RT_F32, m->max_seqs, "sequence log-probs", &m->seq_logp));
+done:
+    return err;
+}
+
+static enum rt_err make_backward(struct md_model *m)
+{
+    enum rt_err err = RT_OK;
+    RT_TRY(rt_buf_create(m->dev, RT_F32, m->max_rows, "row coefficients", &m->row_coef));
+    RT_TRY(rt_buf_create(m->dev, RT_F32, (uint64_t) m->arch.heads * m->max_tokens, "attention delta", &m->delta));
+    if (m->storage != RT_F32)
+        RT_TRY(rt_buf_create(m->dev, m->storage, (uint64_t) m->max_tokens * op_stride(m->arch.hidden),
+                             "stream gradient, rounded", &m->dy));
+done:
+    return err;
+}
+
+static enum rt_err make_weights(struct md_model *m, const struct md_model_desc *desc)
+{
+    enum rt_err err = RT_OK;
+    struct rt_cmd *cmd = NULL;
+    const bool two = desc->train && m->storage != RT_F32;
+
+    RT_TRY(md_flat_create(m->dev, &m->params, m->storage, "weights", &m->work));
+    if (!two) {
+        RT_TRY(md_weights_load(&m->params, desc->folder, desc->load_dtype, &m->work));
+        goto done;
+    }
+    RT_TRY(md_flat_create(m->dev, &m->params, RT_F32, "master weights", &m->master));
+    RT_TRY(md_weights_load(&m->params, desc->folder, desc->load_dtype, &m->master));
+    RT_TRY(rt_cmd_create(m->dev, &cmd));
+    RT_TRY(md_flat_cast(cmd, &m->master, &m->work));
+    RT_TRY(rt_cmd_wait(&cmd));
+done:
+    rt_cmd_destroy(&cmd);
+    return err;
+}
+
+enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc, struct md_model **out)
+{
+    enum rt_err err = RT_OK;
+    struct md_model *m = calloc(1, sizeof(*m));
+    const struct rt_plan *plan = rt_dev_plan(dev);
+
+    *out = NULL;
+    if (!m)
+        RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: model"));
+    m->dev = dev;
+    m->storage = desc->storage;
+    m->max_tokens = desc->max_tokens;
+    m->max_segments = desc->max_segments;
+    m->max_rows = u32_max(desc->max_rows, 1);
+    m->max_seqs = u32_max(desc->max_seqs, 1);
+    m->max_positions = desc->max_positions;
+    RT_REQUIRE(m->max_tokens && m->max_segments && m->max_positions, RT_E_ARG);
+    RT_TRY(md_arch_read(desc->folder, &m->arch));
+    if (m->max_positions > m->arch.max_positions)
+        log_warn("%s: sequences of %u tokens, the model was made for %u", desc->folder, m->max_positions,
+                 m->arch.max_positions);
+    RT_TRY(md_params_make(&m->arch, plan->arena_bytes / sizeof(float), &m->params));
+    RT_TRY(md_graph_make(&m->arch, desc->train, &m->graph));
+    RT_TRY(make_weights(m, desc));
+    RT_TRY(make_slots(m));
+    RT_TRY(make_rope(m));
+    RT_TRY(make_index(m));
+    RT_TRY(make_head(m, desc));
+    if (desc->train)
+        RT_TRY(make_backward(m));
+    *out = m;
+    m = NULL;
+done:
+    md_model_close(&m);
+    return err;
+}
+
+void md_model_close(struct md_model **model)
+{
+    struct md_model *m = *model;
+    if (!m)
+        return;
+    struct rt_buf **const single[] = {
+        &m->cos, &m->sin, &m->ids, &m->pos, &m->rows, &m->targets, &m->seq_starts, &m->attn_index, &m->embed_index,
+        &m->rows_index, &m->scored, &m->seq_logp, &m->row_coef, &m->scratch, &m->head.logits, &m->head.dlogits,
+        &m->head.state, &m->delta, &m->dy,
+    };
+    for (size_t i = 0; i < COUNT_OF(single); i++)
+        rt_buf_destroy(single[i]);
+    for (int i = 0; m->slots && i < m->graph.n_slots; i++)
+        rt_buf_destroy(&m->slots[i]);
+    free(m->slots);
+    md_flat_destroy(&m->master);
+    md_flat_destroy(&m->work);
+    md_graph_free(&m->graph);
+    md_params_free(&m->params);
+    free(m->words);
+    free(m);
+    *model = NULL;
+}
+
+// ---- A pass -----------------------------------------------------------------------------------
+
+static enum rt_err check_batch(const struct md_model *m, const struct md_batch *b)
+{
+    enum rt_err err = RT_OK;
+    RT_REQUIRE(b->n_tokens >= 1 && b->n_tokens <= m->max_tokens, RT_E_ARG);
+    RT_REQUIRE(b->n_segments <= m->max_segments && b->n_rows <= m->max_rows && b->n_seqs <= m->max_seqs, RT_E_ARG);
+    for (uint32_t i = 0; i < b->n_tokens; i++)
+        if (b->ids[i] >= m->arch.vocab || b->pos[i] >= m->max_positions)
+            RT_TRY(rt_fail(RT_E_ARG, "token %u: id %u at position %u; the model has %u ids, the pass %u positions", i,
+                           b->ids[i], b->pos[i], m->arch.vocab, m->max_positions));
+    for (uint32_t i = 0; i < b->n_rows; i++)
+        RT_REQUIRE(b->rows[i] < b->n_tokens && b->targets[i] < m->arch.vocab, RT_E_ARG);
+done:
+    return err;
+}
+
+enum rt_err md_pass_load(struct md_model *m, const struct md_batch *b)
+{
+    enum rt_err err = RT_OK;
+
+    RT_TRY(check_batch(m, b));
+    m->now = (struct md_batch){ .n_tokens = b->n_tokens, .n_segments = b->n_segments, .n_rows = b->n_rows,
+                                .n_seqs = b->n_seqs };
+    RT_TRY(rt_buf_write(m->ids, 0, b->n_tokens, RT_U32, b->ids));
+    RT_TRY(rt_buf_write(m->pos, 0, b->n_tokens, RT_U32, b->pos));
+    RT_TRY(op_attention_index(m->dev, b->segs, b->n_segments, m->words, m->n_words, &m->attn));
+    RT_TRY(rt_buf_write(m->attn_index, 0, m->attn.words, RT_U32, m->words));
+    m->n_embed_ids = op_scatter_index(b->ids, b->n_tokens, m->words);
+    RT_TRY(rt_buf_write(m->embed_index, 0, op_scatter_words(b->n_tokens), RT_U32, m->words));
+    if (b->n_rows == 0)
+        goto done;
+    m->n_row_ids = op_scatter_index(b->rows, b->n_rows, m->words);
+    RT_TRY(rt_buf_write(m->rows_index, 0, op_scatter_words(b->n_rows), RT_U32, m->words));
+    RT_TRY(rt_buf_write(m->rows, 0, b->n_rows, RT_U32, b->rows));
+    RT_TRY(rt_buf_write(m->targets, 0, b->n_rows, RT_U32, b->targets));
+    RT_TRY(rt_buf_write(m->seq_starts, 0, (uint64_t) b->n_seqs + 1, RT_U32, b->seq_starts));
+done:
+    if (err != RT_OK)
+        m->now = (struct md_batch){ 0 };
+    return err;
+}
+
+enum rt_err md_cache_create(const struct md_model *m, uint32_t capacity, struct md_cache *out)
+{
+    enum rt_err err = RT_OK;
+    const uint64_t n = (uint64_t) capacity * op_stride(m->arch.kv_heads * m->arch.head_dim);
+
+    *out = (struct md_cache){ .capacity = capacity };
+    out->k = calloc(m->arch.layers, sizeof(*out->k));
+    out->v = calloc(m->arch.layers, sizeof(*out->v));
+    if (!out->k || !out->v)
+        RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: key and value cache"));
+    for (uint32_t l = 0; l < m->arch.layers; l++) {
+        RT_TRY(rt_buf_create(m->dev, m->storage, n, "key cache", &out->k[l]));
+        RT_TRY(rt_buf_create(m->dev, m->storage, n, "value cache", &out->v[l]));
+    }
+done:
+    if (err != RT_OK)
+        md_cache_destroy(m, out);
+    return err;
+}
+
+void md_cache_destroy(const struct md_model *m, struct md_cache *cache)
+{
+    for (uint32_t l = 0; cache->k && l < m->arch.layers; l++)
+        rt_buf_destroy(&cache->k[l]);
+    for (uint32_t l = 0; cache->v && l < m->arch.layers; l++)
+        rt_buf_destroy(&cache->v[l]);
+    free(cache->k);
+    free(cache->v);
+    *cache = (struct md_cache){ 0 };
+}
+
+struct rt_buf *md_activation(const struct md_model *m, const char *name, uint32_t layer, uint32_t *cols, uint32_t *ld)
+{
+    const int t = md_graph_find(&m->graph, name, layer);
+    if (t == MD_NONE)
+        return NULL;
+    *cols = m->graph.tensors[t].cols;
+    *ld = md_ld(m, t);
+    return md_buf(m, t);
+}

@@ -1,0 +1,134 @@
+// Weights between model files and flat buffers, in slices of rows.
+#include "src/model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/arith.h"
+#include "src/format/safetensors.h"
+
+enum { SLICE = 1 << 20 }; // elements converted at once
+
+static uint32_t slice_rows(const struct md_param *p)
+{
+    return u32_max(1, u32_min(p->rows, SLICE / p->cols));
+}
+
+static enum rt_err check_shape(const struct md_param *p, const struct fmt_tensor *t, const char *folder)
+{
+    const bool same = t->rank == p->rank && t->shape[p->rank - 1] == p->cols &&
+                      (p->rank == 1 || t->shape[0] == p->rows);
+    struct str found = { 0 };
+    enum rt_err err = RT_OK;
+
+    if (same)
+        return RT_OK;
+    for (uint32_t i = 0; i < t->rank && err == RT_OK; i++)
+        err = str_printf(&found, "%s%llu", i ? ", " : "", (unsigned long long) t->shape[i]);
+    if (p->rank == 1)
+        err = rt_fail(RT_E_SHAPE, "%s: %s: expected shape (%u) by config.json, found (%s)", folder, p->name, p->cols,
+                      found.data ? found.data : "");
+    else
+        err = rt_fail(RT_E_SHAPE, "%s: %s: expected shape (%u, %u) by config.json, found (%s)", folder, p->name,
+                      p->rows, p->cols, found.data ? found.data : "");
+    str_free(&found);
+    return err;
+}
+
+static void round_to(float *x, uint64_t n, enum rt_type type)
+{
+    for (uint64_t i = 0; type == RT_F16 && i < n; i++)
+        x[i] = f16_to_f32(f16_from_f32(x[i]));
+    for (uint64_t i = 0; type == RT_BF16 && i < n; i++)
+        x[i] = bf16_to_f32(bf16_from_f32(x[i]));
+}
+
+static enum rt_err load_one(const struct fmt_st *st, const struct md_param *p, const char *folder,
+                            enum rt_type load_dtype, float *x, struct md_flat *to)
+{
+    enum rt_err err = RT_OK;
+    const struct fmt_tensor *t;
+    const uint32_t step = slice_rows(p);
+
+    RT_TRY(fmt_st_get(st, p->name, &t));
+    RT_TRY(check_shape(p, t, folder));
+    for (uint32_t row = 0; row < p->rows; row += step) {
+        const uint32_t k = u32_min(step, p->rows - row);
+        const uint64_t at = (uint64_t) row * p->cols, n = (uint64_t) k * p->cols;
+        RT_TRY(fmt_tensor_to_f32(t, at, n, x));
+        round_to(x, n, load_dtype);
+        RT_TRY(md_flat_write(to, p, row, k, x));
+        fmt_st_done_with(st, t, at, n);
+    }
+done:
+    return err;
+}
+
+static enum rt_err slice_alloc(const struct md_params *params, float **out)
+{
+    uint64_t n = SLICE;
+    for (uint32_t i = 0; i < params->n; i++)
+        n = u64_max(n, params->all[i].cols);
+    *out = malloc(n * sizeof(**out));
+    return *out ? RT_OK : rt_fail(RT_E_NOMEM, "out of memory: %llu floats", (unsigned long long) n);
+}
+
+enum rt_err md_weights_load(const struct md_params *params, const char *folder, enum rt_type load_dtype,
+                            struct md_flat *to)
+{
+    enum rt_err err = RT_OK;
+    struct fmt_st st = { 0 };
+    float *x = NULL;
+
+    RT_TRY(fmt_st_open(folder, &st));
+    RT_TRY(slice_alloc(params, &x));
+    for (uint32_t i = 0; i < params->n; i++)
+        RT_TRY(load_one(&st, &params->all[i], folder, load_dtype, x, to));
+done:
+    free(x);
+    fmt_st_close(&st);
+    return err;
+}
+
+static enum rt_err save_one(struct fmt_st_writer *w, const struct md_param *p, const struct md_flat *from, float *x,
+                            double scale)
+{
+    enum rt_err err = RT_OK;
+    const uint32_t step = slice_rows(p);
+
+    for (uint32_t row = 0; row < p->rows; row += step) {
+        const uint32_t k = u32_min(step, p->rows - row);
+        const uint64_t n = (uint64_t) k * p->cols;
+        RT_TRY(md_flat_read(from, p, row, k, x));
+        for (uint64_t i = 0; scale != 1.0 && i < n; i++)
+            x[i] = (float) (scale * (double) x[i]);
+        RT_TRY(fmt_st_writer_put_f32(w, x, n));
+    }
+done:
+    return err;
+}
+
+enum rt_err md_weights_save(const struct md_params *params, const struct md_flat *from, const char *dir,
+                            const char *stem, enum rt_type dtype, double scale)
+{
+    enum rt_err err = RT_OK;
+    const enum fmt_dtype to = dtype == RT_F16 ? FMT_F16 : dtype == RT_BF16 ? FMT_BF16 : FMT_F32;
+    struct fmt_st_writer *w = NULL;
+    float *x = NULL;
+
+    RT_TRY(slice_alloc(params, &x));
+    RT_TRY(fmt_st_writer_create(&(struct fmt_st_writer_args){ .dir = dir, .stem = stem }, &w));
+    for (uint32_t i = 0; i < params->n; i++) {
+        const struct md_param *p = &params->all[i];
+        const uint64_t shape[2] = { p->rank == 2 ? p->rows : p->cols, p->cols };
+        RT_TRY(fmt_st_writer_add(w, p->name, to, p->rank, shape));
+    }
+    RT_TRY(fmt_st_writer_begin(w));
+    for (uint32_t i = 0; i < params->n; i++)
+        RT_TRY(save_one(w, &params->all[i], from, x, scale));
+    RT_TRY(fmt_st_writer_commit(w));
+done:
+    fmt_st_writer_destroy(&w);
+    free(x);
+    return err;
+}
