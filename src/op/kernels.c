@@ -1,7 +1,9 @@
 // The table of all kernels. A new kernel adds its declaration and its line here.
 #include "src/op/op.h"
 
-#define KERNELS(X) X(op_cast_kernel) X(op_dpo_kernel)
+#define KERNELS(X)                                                                                 \
+    X(op_matmul_kernel) X(op_matmul_round_kernel)                                                 \
+    X(op_cast_kernel) X(op_dpo_kernel) X(op_rows_gather_kernel) X(op_rows_scatter_kernel)
 
 #define DECLARE(k) extern const struct rt_kernel k;
 KERNELS(DECLARE)
