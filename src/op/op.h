@@ -56,6 +56,12 @@ static inline bool op_vec_holds(struct op_vec v, uint64_t n)
     return v.buf && v.first % 128 == 0 && v.first <= rt_buf_count(v.buf) && n <= rt_buf_count(v.buf) - v.first;
 }
 
+// A row of `cols` columns with stride ld is as every op wants it: even, and in whole 16-byte words.
+static inline bool op_row_ok(uint32_t cols, uint32_t ld)
+{
+    return cols >= 2 && cols % 2 == 0 && ld % 8 == 0 && ld >= cols;
+}
+
 // How many rows of `row_bytes` bytes an op may bind at once on the buffer's device: a multiple of 64, so that
 // a cut is bindable in every tensor of the op (also in one of a word a row), at most 2^30; 0 when not even 64
 // rows fit.

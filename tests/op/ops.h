@@ -1,0 +1,62 @@
+// tests/op/ops.h -- tensors with padded rows inside longer buffers, for the tests of ops.
+#ifndef TESTS_OP_OPS_H
+#define TESTS_OP_OPS_H
+
+#include <math.h>
+#include <string.h>
+
+#include "src/base/arith.h"
+#include "src/op/op.h"
+#include "tests/t.h"
+
+// Where the tensors of these tests begin in their buffers; what lies before them must stay as it is.
+enum { FIRST = 128 };
+
+static const enum rt_type FLOATS[] = { RT_F32, RT_F16, RT_BF16 };
+
+// x (rows, cols), dense -> (rows, ld) with `pad` in the padding.
+static inline double *t_pad(struct t *t, const double *x, uint32_t rows, uint32_t cols, uint32_t ld, double pad)
+{
+    double *y = t_alloc(t, (size_t) rows * ld * sizeof(*y));
+    for (size_t i = 0; i < (size_t) rows * ld; i++)
+        y[i] = i % ld < cols ? x[i / ld * cols + i % ld] : pad;
+    return y;
+}
+
+// A tensor of n elements at FIRST, with 5 before it and a guard of NaN behind it. x NULL: filled with NaN.
+static inline struct op_vec t_vec(struct t *t, struct rt_dev *dev, enum rt_type type, const double *x, uint64_t n)
+{
+    struct op_vec v = { t_output(t, dev, type, FIRST + n), FIRST };
+    double *all = t_alloc(t, (FIRST + n) * sizeof(*all));
+    for (uint64_t i = 0; i < FIRST + n; i++)
+        all[i] = i < FIRST ? 5.0 : x ? x[i - FIRST] : (double) NAN;
+    t_round(all, FIRST + n, type);
+    T_OK(rt_buf_write((struct rt_buf *) (uintptr_t) v.buf, 0, FIRST + n, RT_F64, all));
+    return v;
+}
+
+// Compare tensors made by t_vec, what lies before them and the guard included.
+static inline void t_close_vec(struct t *t, const char *what, struct op_vec got, struct op_vec want, uint64_t n,
+                               struct t_tol tol)
+{
+    t_close(t, what, (struct rt_buf *) (uintptr_t) got.buf, (struct rt_buf *) (uintptr_t) want.buf, FIRST + n, tol);
+}
+
+// n elements of a tensor, as double.
+static inline double *t_read(struct t *t, struct op_vec v, uint64_t n)
+{
+    double *x = t_alloc(t, n * sizeof(*x));
+    T_OK(rt_buf_read(v.buf, v.first, n, RT_F64, x));
+    return x;
+}
+
+// The device under test once more, with bindings of at most 1 MiB. The caller closes it.
+static inline struct rt_dev *t_small_range(struct t *t)
+{
+    struct rt_dev *dev;
+    T_OK(rt_dev_open(&(struct rt_dev_desc){ .name = t_name(t), .kernels = op_kernels(),
+                                            .clamp = { .range_bytes = 1u << 20 } }, &dev));
+    return dev;
+}
+
+#endif // TESTS_OP_OPS_H
