@@ -14,6 +14,7 @@ static const struct {
     { "subgroup", RT_RUNG_SUBGROUP }, { "subgroup_size", RT_RUNG_SUBGROUP_SIZE },
     { "integer_dot", RT_RUNG_INTEGER_DOT }, { "coopmat", RT_RUNG_COOPMAT },
     { "bf16_dot", RT_RUNG_BF16_DOT }, { "wide", RT_RUNG_WIDE },
+    { "unified", RT_RUNG_UNIFIED }, { "push_descriptors", RT_RUNG_PUSH_DESCRIPTORS },
 };
 
 static enum rt_err parse_rung(const char *s, size_t n, struct rt_clamp *out)
@@ -24,7 +25,7 @@ static enum rt_err parse_rung(const char *s, size_t n, struct rt_clamp *out)
             return RT_OK;
         }
     return rt_fail(RT_E_USAGE, "disable: unknown rung \"%.*s\"; known: storage16, fp16, subgroup, subgroup_size, "
-                               "integer_dot, coopmat, bf16_dot, wide", (int) n, s);
+                               "integer_dot, coopmat, bf16_dot, wide, unified, push_descriptors", (int) n, s);
 }
 
 // "16K", "128", "1G" -> number; false when it is not one.
@@ -122,6 +123,8 @@ static uint32_t rungs_of(const struct rt_caps *c)
     r |= c->cooperative_matrix ? RT_RUNG_COOPMAT : 0;
     r |= c->bf16_dot ? RT_RUNG_BF16_DOT : 0;
     r |= c->kind == RT_CPU && strcmp(c->api, "opencl") == 0 ? RT_RUNG_WIDE : 0;
+    r |= c->unified_memory ? RT_RUNG_UNIFIED : 0;
+    r |= c->push_descriptors ? RT_RUNG_PUSH_DESCRIPTORS : 0;
     return r;
 }
 

@@ -47,6 +47,7 @@ struct rt_caps {
     bool avx512, fma_avx2; // of the CPU behind a CPU device (x86-64)
     bool unified_memory;   // buffers can be mapped without a staging copy
     bool timestamps;
+    bool push_descriptors; // Vulkan: bindings go into the command itself
 };
 
 // Rungs of the ladder (design.md section 2) that --disable can take away.
@@ -59,6 +60,8 @@ enum rt_rung {
     RT_RUNG_COOPMAT = 1 << 5,
     RT_RUNG_BF16_DOT = 1 << 6,
     RT_RUNG_WIDE = 1 << 7, // the CPU matmul and attention written with wide vectors
+    RT_RUNG_UNIFIED = 1 << 8, // the host writes and reads buffers in place; without it, through a staging copy
+    RT_RUNG_PUSH_DESCRIPTORS = 1 << 9,
 };
 
 // What the user takes away. { 0 } changes nothing. A limit of 0 is not clamped.
