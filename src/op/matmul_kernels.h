@@ -1,0 +1,29 @@
+// src/op/matmul_kernels.h -- parameters and oracles of the kernels behind src/op/matmul.h, private
+// to the op.
+#ifndef OP_MATMUL_KERNELS_H
+#define OP_MATMUL_KERNELS_H
+
+#include "shaders/matmul.h"
+#include "src/op/matmul.h"
+
+enum { MATMUL_ACCUMULATE = 1, MATMUL_BIAS = 2 }; // bits of flags
+
+OP_PARAMS(matmul, MATMUL_PARAMS);
+OP_PARAMS(matmul_round, MATMUL_ROUND_PARAMS);
+
+// A product whose operands are bound and fit, ready for one dispatch.
+struct matmul_job {
+    const struct rt_dev *dev;
+    struct matmul_params p;
+    struct rt_bind binds[4]; // in the order of MATMUL_BUFFERS
+};
+
+// Record it as `variant`, which the device has. Errors: rt_cmd_dispatch()'s.
+RT_NODISCARD enum rt_err matmul_run(struct rt_cmd *cmd, enum op_matmul_variant variant,
+                                    const struct matmul_job *job);
+
+// Oracles and host kernels. Buffers and parameters as listed in shaders/matmul.h. Cannot fail.
+void op_matmul_ref(const struct rt_host_call *call);
+void op_matmul_round_ref(const struct rt_host_call *call);
+
+#endif // OP_MATMUL_KERNELS_H
