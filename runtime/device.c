@@ -144,6 +144,9 @@ enum rt_err rt_dev_open(const struct rt_dev_desc *desc, struct rt_dev **out)
     for (uint32_t i = 0; i < n; i++) {
         if (!any && !matches(&list[i], name))
             continue;
+        if (any && strcmp(list[i].caps.api, "host") == 0)
+            log_warn("auto: no Vulkan or OpenCL device can be used (is a driver installed?); the host computes "
+                     "in float64, which is slow");
         err = open_info(&list[i], desc, out);
         if (err == RT_OK || !any)
             goto done;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "src/base/arith.h"
+#include "src/base/file.h"
 #include "src/base/str.h"
 
 static enum rt_err zero(struct rtcl_dev *d, cl_mem mem, uint64_t bytes)
@@ -50,7 +51,11 @@ enum rt_err rtcl_buf_create(struct rt_dev *dev, const struct rt_buf *head, struc
     RT_TRY(check_fits(d, head));
     b = calloc(1, sizeof(*b));
     RT_REQUIRE(b, RT_E_NOMEM);
-    b->mem = clCreateBuffer(d->context, CL_MEM_READ_WRITE, head->bytes, NULL, &code);
+    b->head = *head;
+    if (d->head.plan.caps.kind == RT_CPU && d->head.plan.rungs & RT_RUNG_UNIFIED)
+        b->pages = os_pages(head->bytes);
+    b->mem = clCreateBuffer(d->context, CL_MEM_READ_WRITE | (b->pages ? CL_MEM_USE_HOST_PTR : 0u),
+                            head->bytes, b->pages, &code);
     if (code == CL_INVALID_BUFFER_SIZE || code == CL_MEM_OBJECT_ALLOCATION_FAILURE ||
         code == CL_OUT_OF_RESOURCES)
         RT_TRY(rt_fail(
@@ -61,8 +66,8 @@ enum rt_err rtcl_buf_create(struct rt_dev *dev, const struct rt_buf *head, struc
             str_bytes(u, (double) dev->stats.bytes),
             str_bytes(m, (double) dev->plan.caps.alloc_bytes), rtcl_error_name(code)));
     RT_TRY(rtcl_check(d, code, "clCreateBuffer"));
-    RT_TRY(zero(d, b->mem, head->bytes));
-    b->head = *head;
+    if (!b->pages)
+        RT_TRY(zero(d, b->mem, head->bytes));
     *out = &b->head;
     b = NULL;
 done:
@@ -79,6 +84,7 @@ void rtcl_buf_destroy(struct rt_buf *buf)
             clReleaseMemObject(b->slices[i].mem);
     if (b->mem)
         clReleaseMemObject(b->mem);
+    os_pages_free(b->pages, b->head.bytes);
     free(b);
 }
 

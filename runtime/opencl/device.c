@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "src/base/arith.h"
+#include "src/base/file.h"
 #include "src/base/str.h"
 
 // Vendors' queries that the 1.2 header does not have; a device that does not know one returns an
@@ -234,8 +235,10 @@ static enum rt_err read_caps(const struct found *f, struct rt_caps *c)
     limit_caps(f->device, c);
     c->kind = kind_of(f->device, c->unified_memory);
     RT_TRY(extension_caps(f->device, c));
-    if (c->kind == RT_CPU)
+    if (c->kind == RT_CPU) {
         rtcl_cpu_caps(c, strcmp(platform, "Portable Computing Language") == 0);
+        c->memory_bytes = u64_max(c->memory_bytes, os_memory()); // its buffers are our own pages
+    }
 done:
     return err;
 }

@@ -37,6 +37,8 @@ struct rtcl_slice {
 struct rtcl_buf {
     struct rt_buf head;
     cl_mem mem;
+    void *pages; // on a CPU device, the memory that mem stands for: zero-copy, and zeroed by the
+                 // system
     struct rtcl_slice slices[RTCL_SLICES];
     uint32_t next; // slot to replace
 };

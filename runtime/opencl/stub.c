@@ -17,4 +17,4 @@ static enum rt_err open(uint32_t index, const struct rt_dev_desc *desc, struct r
 }
 
 // Nothing else can be called without a device.
-const struct rt_backend RTCL_BACKEND = { .name = "opencl", .list = list, .open = open };
+const struct rt_backend RTCL_BACKEND = {.name = "opencl", .list = list, .open = open};

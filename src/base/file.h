@@ -55,6 +55,11 @@ RT_NODISCARD enum rt_err dir_cache(const char *override, char **out);
 // Value of an environment variable or NULL. The only place that reads the environment.
 const char *os_env(const char *name);
 
+// Zeroed memory at a page's start, in large pages where the system has them; it is taken when it is first
+// touched. NULL if there is none. Free with the same size; accepts NULL.
+void *os_pages(size_t bytes);
+void os_pages_free(void *pages, size_t bytes);
+
 double os_seconds(void);      // monotonic clock
 double os_wall_seconds(void); // since 1970
 uint64_t os_peak_rss(void);   // bytes; 0 if unknown

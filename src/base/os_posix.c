@@ -250,6 +250,23 @@ const char *os_env(const char *name)
     return v && *v ? v : NULL;
 }
 
+void *os_pages(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    (void) madvise(p, bytes, MADV_HUGEPAGE);
+#endif
+    return p;
+}
+
+void os_pages_free(void *pages, size_t bytes)
+{
+    if (pages)
+        munmap(pages, bytes);
+}
+
 static double seconds(clockid_t id)
 {
     struct timespec t;
