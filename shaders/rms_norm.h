@@ -16,7 +16,7 @@
                             IN(1, float, x)     /* (T, ldx)                                        */ \
                             IN(2, float, rstd)  /* (T)                                             */ \
                             OUT(3, float, part) /* (blocks, ldp): sums over blocks of 64 rows      */
-#define RMS_NORM_DW_PARAMS U32(n_rows) U32(cols) U32(ldx) U32(ldy) U32(ldp) U32(block_begin)
+#define RMS_NORM_DW_PARAMS U32(n_rows) U32(cols) U32(ldx) U32(ldy) U32(ldp)
 
 #define RMS_NORM_DW_SUM_BUFFERS IN(0, float, part)  /* (blocks, ldp)  */ \
                                 INOUT(1, float, dw) /* (C) added into */

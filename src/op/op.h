@@ -71,4 +71,24 @@ static inline uint32_t op_range_rows(const struct rt_buf *buf, uint64_t row_byte
     return n < (1u << 30) ? (uint32_t) n : 1u << 30;
 }
 
+// The same for rows of a tensor with stride ld, in its own type.
+static inline uint32_t op_vec_range_rows(struct op_vec v, uint32_t ld)
+{
+    return op_range_rows(v.buf, (uint64_t) ld * rt_type_size(rt_buf_type(v.buf)));
+}
+
+// Bind rows [begin, begin + count) of a tensor with stride ld.
+static inline struct rt_bind op_bind_rows(struct op_vec v, uint32_t ld, uint32_t begin, uint32_t count,
+                                          enum rt_access access)
+{
+    return (struct rt_bind){ v.buf, access, v.first + (uint64_t) begin * ld, (uint64_t) count * ld };
+}
+
+// Groups that cover `lanes` lanes of a one-dimensional grid on the buffer's device. lanes <= 2^32 - 1.
+static inline uint32_t op_groups(const struct rt_buf *buf, uint64_t lanes)
+{
+    const uint32_t group = rt_dev_plan(rt_buf_dev(buf))->group;
+    return (uint32_t) ((lanes + group - 1) / group);
+}
+
 #endif // OP_OP_H

@@ -100,17 +100,6 @@ void op_rows_scatter_ref(const struct rt_host_call *call)
 
 // ---- Dispatch ---------------------------------------------------------------------------------
 
-// Rows of a tensor that can be bound at once.
-static uint32_t range_rows(struct op_vec v, uint32_t ld)
-{
-    return op_range_rows(v.buf, (uint64_t) ld * rt_type_size(rt_buf_type(v.buf)));
-}
-
-static struct rt_bind bind_rows(struct op_vec v, uint32_t ld, uint32_t begin, uint32_t count, enum rt_access access)
-{
-    return (struct rt_bind){ v.buf, access, v.first + (uint64_t) begin * ld, (uint64_t) count * ld };
-}
-
 enum rt_err op_rows_gather(struct rt_cmd *cmd, const struct op_rows_gather_args *a)
 {
     enum rt_err err = RT_OK;
@@ -121,8 +110,8 @@ enum rt_err op_rows_gather(struct rt_cmd *cmd, const struct op_rows_gather_args 
     RT_REQUIRE(op_vec_holds(a->x, (uint64_t) a->n_table * a->ldx), RT_E_SHAPE);
     RT_REQUIRE(op_vec_holds(a->y, (uint64_t) a->n_rows * a->ldy), RT_E_SHAPE);
     RT_REQUIRE(rt_buf_holds(a->ids, RT_U32, a->n_rows), RT_E_SHAPE);
-    step_x = range_rows(a->x, a->ldx);
-    step_y = u32_min(range_rows(a->y, a->ldy), op_range_rows(a->ids, 4));
+    step_x = op_vec_range_rows(a->x, a->ldx);
+    step_y = u32_min(op_vec_range_rows(a->y, a->ldy), op_range_rows(a->ids, 4));
     RT_REQUIRE(step_x && step_y, RT_E_UNSUPPORTED);
     for (uint32_t m = 0; m < a->n_rows; m += step_y)
         for (uint32_t r = 0; r < a->n_table; r += step_x) {
@@ -130,9 +119,9 @@ enum rt_err op_rows_gather(struct rt_cmd *cmd, const struct op_rows_gather_args 
             const struct rows_gather_params p = { rows, a->cols, a->ldx, a->ldy, r, count, a->scale };
             RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
                 .kernel = "rows_gather",
-                .groups = { (uint32_t) div_up(a->ldy / 4, rt_dev_plan(rt_buf_dev(a->y.buf))->group), rows },
-                .bufs = { bind_rows(a->x, a->ldx, r, count, RT_ACCESS_IN), RT_IN_AT(a->ids, m, rows),
-                          bind_rows(a->y, a->ldy, m, rows, RT_ACCESS_OUT) },
+                .groups = { op_groups(a->y.buf, a->ldy / 4), rows },
+                .bufs = { op_bind_rows(a->x, a->ldx, r, count, RT_ACCESS_IN), RT_IN_AT(a->ids, m, rows),
+                          op_bind_rows(a->y, a->ldy, m, rows, RT_ACCESS_OUT) },
                 .params = &p, .params_size = sizeof(p) }));
         }
 done:
@@ -150,8 +139,8 @@ enum rt_err op_rows_scatter_add(struct rt_cmd *cmd, const struct op_rows_scatter
     RT_REQUIRE(op_vec_holds(a->dy, (uint64_t) a->n_rows * a->ldy), RT_E_SHAPE);
     RT_REQUIRE(op_vec_holds(a->dx, (uint64_t) a->n_table * a->ldx), RT_E_SHAPE);
     RT_REQUIRE(rt_buf_holds(a->index, RT_U32, op_scatter_words(a->n_rows)), RT_E_SHAPE);
-    step_x = range_rows(a->dx, a->ldx);
-    step_y = range_rows(a->dy, a->ldy);
+    step_x = op_vec_range_rows(a->dx, a->ldx);
+    step_y = op_vec_range_rows(a->dy, a->ldy);
     RT_REQUIRE(step_x && step_y, RT_E_UNSUPPORTED);
     for (uint32_t r = 0; r < a->n_table; r += step_x)
         for (uint32_t s = 0; s < a->n_rows; s += step_y) {
@@ -160,11 +149,10 @@ enum rt_err op_rows_scatter_add(struct rt_cmd *cmd, const struct op_rows_scatter
                                                    s, n_src, a->scale };
             RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
                 .kernel = "rows_scatter",
-                .groups = { (uint32_t) div_up(div_up(a->cols, 4), rt_dev_plan(rt_buf_dev(a->dx.buf))->group),
-                            a->n_unique },
-                .bufs = { bind_rows(a->dy, a->ldy, s, n_src, RT_ACCESS_IN),
+                .groups = { op_groups(a->dx.buf, div_up(a->cols, 4)), a->n_unique },
+                .bufs = { op_bind_rows(a->dy, a->ldy, s, n_src, RT_ACCESS_IN),
                           RT_IN_AT(a->index, 0, op_scatter_words(a->n_rows)),
-                          bind_rows(a->dx, a->ldx, r, count, RT_ACCESS_INOUT) },
+                          op_bind_rows(a->dx, a->ldx, r, count, RT_ACCESS_INOUT) },
                 .params = &p, .params_size = sizeof(p) }));
         }
 done:

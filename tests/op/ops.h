@@ -59,4 +59,33 @@ static inline struct rt_dev *t_small_range(struct t *t)
     return dev;
 }
 
+// Compare a gradient with central differences of `loss` on host:f64, in every one of the n inputs x. x and the
+// step are multiples of 2^-12 below 8, so that x + step is exact in f32. The error of a central difference is
+// step^2 / 6 times the third derivative: 2^-20 / 6 here, and `rtol` says how large that is beside |grad| + 1.
+typedef double t_loss(struct t *t, const double *x, void *ctx);
+
+static inline void t_grid(double *x, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        x[i] = floor(x[i] * 0x1p12) * 0x1p-12;
+}
+
+static inline void t_differences(struct t *t, const char *what, t_loss *loss, void *ctx, const double *x, uint64_t n,
+                                 const double *grad, double rtol)
+{
+    const double h = 0x1p-10;
+    double *y = t_alloc(t, n * sizeof(*y));
+    memcpy(y, x, n * sizeof(*y));
+    for (uint64_t i = 0; i < n; i++) {
+        y[i] = x[i] + h;
+        const double up = loss(t, y, ctx);
+        y[i] = x[i] - h;
+        const double fd = (up - loss(t, y, ctx)) / (2.0 * h);
+        y[i] = x[i];
+        if (!(fabs(fd - grad[i]) <= rtol * (1.0 + fabs(grad[i]))))
+            fail_msg("%s: input %llu: differences give %.9g, the gradient says %.9g", what, (unsigned long long) i, fd,
+                     grad[i]);
+    }
+}
+
 #endif // TESTS_OP_OPS_H

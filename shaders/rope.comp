@@ -1,0 +1,42 @@
+// shaders/rope.comp -- rotate pairs (j, j + R/2) of each head, two elements of y a lane. Oracle: op_rope_ref().
+// ODD: R/2 is odd, so that partners do not lie in words of their own.
+#include "rope.h"
+#define BUFFERS ROPE_BUFFERS
+#define PARAMS ROPE_PARAMS
+#define LOCALS
+#include "kernel.h"
+
+#ifndef ODD
+#define ODD 0
+#endif
+
+// e's share of the rotation by (c, s), where e is an element of its head and `low` says that it is x[j], not
+// x[j + R/2].
+float turn(float e, float partner, float c, float s, bool low) { return e * c + (low ? -partner : partner) * s; }
+
+KERNEL_BEGIN(rope)
+    const uint i = GLOBAL_ID * 2u, t = GROUP_Y, half_ = rot_dim / 2u;
+    if (i >= ldy)
+        return; // no barrier follows
+    vec2 v = vec2(0.0f, 0.0f);
+    if (i < n_heads * head_dim) {
+        const uint e = i % head_dim, row = t * ldx + i - e, table = pos[t] * half_;
+        v = LD2(x, row + e);
+        if (e < rot_dim) {
+            const bool low = e < half_;
+            const uint j = low ? e : e - half_;
+#if ODD
+            const bool low1 = e + 1u < half_;
+            const uint j1 = low1 ? e + 1u : e + 1u - half_;
+            const vec2 partner = vec2(LD(x, row + (low ? j + half_ : j)), LD(x, row + (low1 ? j1 + half_ : j1)));
+#else
+            const bool low1 = low;
+            const uint j1 = j + 1u;
+            const vec2 partner = LD2(x, row + (low ? j + half_ : j));
+#endif
+            v = vec2(turn(v.x, partner.x, cos_table[table + j], sin_table[table + j] * sign, low),
+                     turn(v.y, partner.y, cos_table[table + j1], sin_table[table + j1] * sign, low1));
+        }
+    }
+    ST2(y, t * ldy + i, v);
+KERNEL_END
