@@ -90,6 +90,8 @@ static enum rt_err spirv_of(struct rtvk_dev *d, const struct rt_work *work, stru
     struct str text = { 0 };
     uint64_t key;
 
+    if (!work->kernel->source && !work->kernel->vulkan_only)
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "kernel %s does not run on %s", work->kernel->name, d->head.id));
     RT_TRY(rt_kernel_text(work, true, &text));
     key = spirv_key(&text);
     RT_TRY(rt_cache_load(d->head.cache_dir, "spirv", key, spirv));
@@ -229,14 +231,14 @@ done:
     return err;
 }
 
-// Keep the driver's blob if it knows more than what was loaded.
+// Keep the driver's blob if it knows more than what was loaded. One that is all header knows nothing.
 static void keep_cache(struct rtvk_dev *d)
 {
     size_t n = 0;
     void *bytes = NULL;
 
     if (!d->head.cache_dir || d->lost || d->vk.vkGetPipelineCacheData(d->handle, d->cache, &n, NULL) != VK_SUCCESS ||
-        n <= d->cache_loaded)
+        n <= d->cache_loaded || n <= sizeof(VkPipelineCacheHeaderVersionOne))
         return;
     bytes = malloc(n);
     if (bytes && d->vk.vkGetPipelineCacheData(d->handle, d->cache, &n, bytes) == VK_SUCCESS)
