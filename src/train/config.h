@@ -1,0 +1,50 @@
+// src/train/config.h -- the settings of one run, resolved and checked by src/api/options.c.
+//
+// Names, defaults and meanings are TRL's (DPOConfig, TrainingArguments); only what differs is said here.
+#ifndef TRAIN_CONFIG_H
+#define TRAIN_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "runtime/rt.h"
+#include "src/data/pairs.h"
+
+enum tr_scheduler { TR_LINEAR, TR_COSINE, TR_CONSTANT, TR_CONSTANT_WITH_WARMUP };
+
+// Strings are borrowed for the whole run; NULL = not given.
+struct tr_config {
+    // What
+    const char *model_name_or_path;     // Hugging Face folder
+    const char *ref_model_name_or_path; // NULL: the policy as loaded
+    const char *dataset_name;           // a .jsonl or .json file
+    const char *output_dir;
+    const char *dump_dir;               // write what tools/check_run.py compares
+    // Device
+    const char *device, *disable, *clamp, *cache_dir;
+    enum rt_type storage;    // RT_F16 = fp16, RT_BF16 = bf16, RT_F32 = neither
+    enum rt_type load_dtype; // dtype: the weights are rounded to it once when loaded
+    enum rt_type save_dtype; // of the saved model
+    // Data
+    uint32_t max_length; // 0 = none
+    enum ds_truncation truncation_mode;
+    bool strict, dataloader_drop_last, sequential;
+    uint64_t seed, data_seed; // data_seed is seed when not given
+    // Step
+    uint32_t per_device_train_batch_size, gradient_accumulation_steps;
+    double num_train_epochs;
+    int64_t max_steps; // <= 0: by epochs
+    double beta;
+    double learning_rate;
+    enum tr_scheduler lr_scheduler_type;
+    double warmup_steps; // steps, or a share of all steps when below 1
+    double weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm;
+    uint32_t pass_tokens; // a pass takes pairs until it has so many tokens; 0 = 2048
+    double loss_scale;    // first loss scale of fp16; 0 = 65536
+    // Output
+    uint32_t logging_steps; // 0 = only the end
+    bool logging_first_step;
+    bool disable_tqdm; // no progress line on stderr
+};
+
+#endif // TRAIN_CONFIG_H

@@ -1,0 +1,167 @@
+#include "src/train/dump.h"
+
+#include <stdlib.h>
+
+#include "src/base/file.h"
+#include "src/format/json.h"
+
+static void ids(struct fmt_jw *w, const char *key, const uint32_t *x, uint32_t n)
+{
+    fmt_jw_key(w, key);
+    fmt_jw_array(w);
+    for (uint32_t i = 0; i < n; i++)
+        fmt_jw_int(w, x[i]);
+    fmt_jw_end(w);
+}
+
+static void numbers(struct fmt_jw *w, const char *key, const double *x, uint32_t n)
+{
+    fmt_jw_key(w, key);
+    fmt_jw_array(w);
+    for (uint32_t i = 0; i < n; i++)
+        fmt_jw_num(w, x[i]);
+    fmt_jw_end(w);
+}
+
+static enum rt_err write_tokens(const struct tr_dump *d)
+{
+    enum rt_err err = RT_OK;
+    struct str s = { 0 };
+    char *path = NULL;
+    struct fmt_jw w = { .out = &s };
+
+    fmt_jw_object(&w);
+    fmt_jw_key(&w, "train");
+    fmt_jw_object(&w);
+    fmt_jw_key(&w, "rows");
+    fmt_jw_array(&w);
+    for (uint32_t i = 0; i < d->set->n; i++) {
+        const struct ds_pair *p = &d->set->pairs[i];
+        const uint32_t *x = d->set->ids.data + p->first;
+        fmt_jw_object(&w);
+        fmt_jw_key(&w, "row");
+        fmt_jw_int(&w, p->row);
+        ids(&w, "prompt_ids", x, p->prompt);
+        ids(&w, "chosen_ids", x + p->prompt, p->chosen);
+        ids(&w, "rejected_ids", x + p->prompt + p->chosen, p->rejected);
+        fmt_jw_end(&w);
+    }
+    fmt_jw_end(&w);
+    ids(&w, "dropped_rows", d->set->dropped, d->set->n_dropped);
+    fmt_jw_end(&w);
+    fmt_jw_end(&w);
+    RT_TRY(fmt_jw_done(&w));
+    RT_TRY(path_join(d->dir, "tokens.json", &path));
+    RT_TRY(file_write(path, s.data, s.len));
+done:
+    str_free(&s);
+    free(path);
+    return err;
+}
+
+enum rt_err tr_dump_open(const char *dir, const struct ds_set *set, struct tr_dump *out)
+{
+    enum rt_err err = RT_OK;
+    *out = (struct tr_dump){ .dir = dir, .set = set };
+    if (!dir)
+        goto done;
+    RT_TRY(dir_make(dir));
+    RT_TRY(write_tokens(out));
+    RT_TRY(str_puts(&out->batches, "{\"steps\": ["));
+    RT_TRY(str_puts(&out->step1, "{\"micro_batches\": ["));
+done:
+    return err;
+}
+
+void tr_dump_close(struct tr_dump *d)
+{
+    str_free(&d->batches);
+    str_free(&d->step1);
+    *d = (struct tr_dump){ 0 };
+}
+
+static void token_logps(struct fmt_jw *w, const char *key, const struct tr_result *r, uint32_t first)
+{
+    fmt_jw_key(w, key);
+    fmt_jw_array(w);
+    for (uint32_t i = first; i < first + r->n; i++) {
+        fmt_jw_array(w);
+        for (uint32_t t = r->token_starts[i]; t < r->token_starts[i + 1]; t++)
+            fmt_jw_num(w, (double) r->token_logps[t]);
+        fmt_jw_end(w);
+    }
+    fmt_jw_end(w);
+}
+
+static enum rt_err write_micro(const struct tr_dump *d, struct str *to, const uint32_t *pairs, const struct tr_result *r,
+                               bool tokens)
+{
+    struct fmt_jw w = { .out = to };
+    fmt_jw_object(&w);
+    fmt_jw_key(&w, "rows");
+    fmt_jw_array(&w);
+    for (uint32_t i = 0; i < r->n; i++)
+        fmt_jw_int(&w, d->set->pairs[pairs[i]].row);
+    fmt_jw_end(&w);
+    fmt_jw_key(&w, "loss");
+    fmt_jw_num(&w, r->loss);
+    numbers(&w, "chosen_logps", r->chosen_logps, r->n);
+    numbers(&w, "rejected_logps", r->rejected_logps, r->n);
+    numbers(&w, "ref_chosen_logps", r->ref_chosen_logps, r->n);
+    numbers(&w, "ref_rejected_logps", r->ref_rejected_logps, r->n);
+    if (tokens) {
+        token_logps(&w, "chosen_token_logps", r, 0);
+        token_logps(&w, "rejected_token_logps", r, r->n);
+    }
+    fmt_jw_end(&w);
+    return fmt_jw_done(&w);
+}
+
+enum rt_err tr_dump_micro(struct tr_dump *d, uint64_t step, const uint32_t *pairs, const struct tr_result *r)
+{
+    enum rt_err err = RT_OK;
+
+    if (!d->dir)
+        goto done;
+    if (d->step != step) {
+        RT_TRY(str_printf(&d->batches, "%s\n{\"step\": %llu, \"micro_batches\": [", d->step ? "]}," : "",
+                          (unsigned long long) step));
+        d->micro = 0;
+    }
+    d->step = step;
+    if (d->micro)
+        RT_TRY(str_puts(&d->batches, ", "));
+    RT_TRY(write_micro(d, &d->batches, pairs, r, false));
+    if (step == 1) {
+        if (d->micro)
+            RT_TRY(str_puts(&d->step1, ", "));
+        RT_TRY(write_micro(d, &d->step1, pairs, r, true));
+    }
+    d->micro++;
+done:
+    return err;
+}
+
+enum rt_err tr_dump_grads(struct tr_dump *d, const struct md_params *params, const struct md_flat *grads, double scale)
+{
+    return d->dir ? md_weights_save(params, grads, d->dir, "grad1", RT_F32, scale) : RT_OK;
+}
+
+enum rt_err tr_dump_finish(struct tr_dump *d)
+{
+    enum rt_err err = RT_OK;
+    char *path = NULL, *path1 = NULL;
+
+    if (!d->dir)
+        goto done;
+    RT_TRY(str_printf(&d->batches, "%s], \"evals\": []}\n", d->step ? "]}" : ""));
+    RT_TRY(path_join(d->dir, "batches.json", &path));
+    RT_TRY(file_write(path, d->batches.data, d->batches.len));
+    RT_TRY(str_puts(&d->step1, "]}\n"));
+    RT_TRY(path_join(d->dir, "step1.json", &path1));
+    RT_TRY(file_write(path1, d->step1.data, d->step1.len));
+done:
+    free(path);
+    free(path1);
+    return err;
+}

@@ -1,0 +1,100 @@
+#include "src/train/optimizer.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "src/base/arith.h"
+#include "src/op/adamw.h"
+#include "src/op/sumsq.h"
+
+enum rt_err tr_optimizer_create(const struct md_model *model, struct tr_optimizer *out)
+{
+    enum rt_err err = RT_OK;
+    struct tr_optimizer o = { 0 };
+
+    *out = o;
+    RT_TRY(md_flat_create(model->dev, &model->params, RT_F32, "gradients", &o.grads));
+    RT_TRY(md_flat_create(model->dev, &model->params, RT_F32, "adam m", &o.m));
+    RT_TRY(md_flat_create(model->dev, &model->params, RT_F32, "adam v", &o.v));
+    for (uint32_t i = 0; i < model->params.n_chunks; i++)
+        o.n_parts += op_sumsq_parts(model->params.chunks[i].count);
+    RT_REQUIRE(o.n_parts <= UINT32_MAX, RT_E_ARG);
+    RT_TRY(rt_buf_create(model->dev, RT_F32, o.n_parts, "sums of squares", &o.parts));
+    o.host_parts = malloc(o.n_parts * sizeof(*o.host_parts));
+    RT_REQUIRE(o.host_parts, RT_E_NOMEM);
+    *out = o;
+    o = (struct tr_optimizer){ 0 };
+done:
+    tr_optimizer_destroy(&o);
+    return err;
+}
+
+void tr_optimizer_destroy(struct tr_optimizer *o)
+{
+    md_flat_destroy(&o->grads);
+    md_flat_destroy(&o->m);
+    md_flat_destroy(&o->v);
+    rt_buf_destroy(&o->parts);
+    free(o->host_parts);
+    *o = (struct tr_optimizer){ 0 };
+}
+
+enum rt_err tr_grad_norm(struct tr_optimizer *o, struct rt_dev *dev, double scale, double *norm)
+{
+    enum rt_err err = RT_OK;
+    struct rt_cmd *cmd = NULL;
+    uint64_t first = 0;
+    double sum = 0.0;
+
+    RT_TRY(rt_cmd_create(dev, &cmd));
+    for (uint32_t i = 0; i < o->grads.n; i++) {
+        const uint64_t n = rt_buf_count(o->grads.chunk[i]);
+        RT_TRY(op_sumsq(cmd, &(struct op_sumsq_args){
+            .x = { o->grads.chunk[i], 0 }, .n = n, .part = o->parts, .part_first = (uint32_t) first }));
+        first += op_sumsq_parts(n);
+    }
+    RT_TRY(rt_cmd_wait(&cmd));
+    RT_TRY(rt_buf_read(o->parts, 0, o->n_parts, RT_F32, o->host_parts));
+    for (uint64_t i = 0; i < o->n_parts; i++)
+        sum += (double) o->host_parts[i];
+    *norm = sqrt(sum) / scale;
+done:
+    rt_cmd_destroy(&cmd);
+    return err;
+}
+
+static enum rt_err update(struct tr_optimizer *o, struct rt_cmd *cmd, struct md_model *model, uint32_t chunk,
+                          uint64_t first, uint64_t n, const struct op_adamw_step *step)
+{
+    const bool two = model->master.n > 0;
+    const struct rt_buf *p = two ? model->master.chunk[chunk] : model->work.chunk[chunk];
+
+    if (n == 0)
+        return RT_OK;
+    return op_adamw(cmd, &(struct op_adamw_args){
+        .grad = { o->grads.chunk[chunk], first }, .p = { p, first }, .m = { o->m.chunk[chunk], first },
+        .v = { o->v.chunk[chunk], first }, .w = { two ? model->work.chunk[chunk] : NULL, first }, .n = n, .step = *step });
+}
+
+enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd, struct md_model *model,
+                              const struct tr_config *c, double lr, double mult)
+{
+    enum rt_err err = RT_OK;
+    const double t = (double) (o->t + 1);
+    struct op_adamw_step decay = {
+        .grad_mult = (float) mult, .decay = (float) (1.0 - lr * c->weight_decay), .beta1 = (float) c->adam_beta1,
+        .one_minus_beta1 = (float) (1.0 - c->adam_beta1), .beta2 = (float) c->adam_beta2,
+        .one_minus_beta2 = (float) (1.0 - c->adam_beta2), .step_size = (float) (lr / (1.0 - pow(c->adam_beta1, t))),
+        .inv_sqrt_bc2 = (float) (1.0 / sqrt(1.0 - pow(c->adam_beta2, t))), .eps = (float) c->adam_epsilon,
+    }, plain = decay;
+
+    plain.decay = 1.0f;
+    for (uint32_t i = 0; i < model->params.n_chunks; i++) {
+        const struct md_chunk *k = &model->params.chunks[i];
+        RT_TRY(update(o, cmd, model, i, 0, k->decay, &decay));
+        RT_TRY(update(o, cmd, model, i, k->decay, k->count - k->decay, &plain));
+    }
+    o->t++;
+done:
+    return err;
+}

@@ -1,0 +1,30 @@
+// src/train/optimizer.h -- gradients, AdamW's state and the update.
+#ifndef TRAIN_OPTIMIZER_H
+#define TRAIN_OPTIMIZER_H
+
+#include "src/model/model.h"
+#include "src/train/config.h"
+#include "src/train/scaler.h"
+
+// Device buffers with the layout of the model's weights. Owned by the run.
+struct tr_optimizer {
+    struct md_flat grads, m, v; // f32
+    struct rt_buf *parts;       // f32: partial sums of squares
+    float *host_parts;
+    uint64_t n_parts;
+    uint64_t t; // updates done: Adam's counter
+};
+
+RT_NODISCARD enum rt_err tr_optimizer_create(const struct md_model *model, struct tr_optimizer *out);
+void tr_optimizer_destroy(struct tr_optimizer *o);
+
+// L2 norm of the gradient divided by `scale` (trl.md section 4: before clipping). Inf or NaN come
+// through; the caller looks. Runs and waits.
+RT_NODISCARD enum rt_err tr_grad_norm(struct tr_optimizer *o, struct rt_dev *dev, double scale, double *norm);
+
+// One AdamW update with learning rate lr, gradients multiplied by `mult` (clipping over loss scale), on the
+// model's masters and working copy. Recorded on cmd.
+RT_NODISCARD enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd, struct md_model *model,
+                                           const struct tr_config *c, double lr, double mult);
+
+#endif // TRAIN_OPTIMIZER_H
