@@ -1,0 +1,79 @@
+// shaders/attention_dkv.comp -- gradients of keys and values: a group owns NA keys of one key head and walks
+// over the queries that see them, head by head of those that read this key head. Oracle:
+// op_attention_dkv_ref().
+#include "attention.h"
+#define BUFFERS ATTENTION_DKV_BUFFERS
+#define PARAMS ATTENTION_PARAMS
+#if STAGE_OWN
+#define OWN_LOCALS SHARED(vec4, own_k, NA * TS) SHARED(vec4, own_v, NA * TS)
+#else
+#define OWN_LOCALS
+#endif
+#if BOTH
+#define D_O_LOCALS SHARED(vec4, tile_d_o, NB * TS)
+#else
+#define D_O_LOCALS
+#define tile_d_o tile
+#endif
+#define LOCALS                                                                                     \
+    SHARED(vec4, tile, NB * TS) SHARED(float, p, NA * PS) SHARED(float, ds, NA * PS) D_O_LOCALS OWN_LOCALS
+#include "kernel.h"
+#include "attention_tile.h"
+
+KERNEL_BEGIN(attention_dkv)
+    const uint block = blocks_at + GROUP_X / uint(PARTS) * uint(ATTENTION_WORDS), key_head = GROUP_Y;
+    const uint skip = GROUP_X % uint(PARTS) * uint(NA), n = index[block + 1u];
+    const uint rows = UMIN(n - UMIN(n, skip), uint(NA)), last = rows - 1u; // rows 0: nothing to do
+    const uint k0 = index[block] + skip, q_begin = index[block + 2u] + skip, q_end = index[block + 3u];
+    const uint shift = index[block + 4u], key_col = key_head * uint(D);
+    const uint tiles = rows > 0u ? (q_end - q_begin + uint(NB) - 1u) / uint(NB) : 0u;
+    const uint heads = n_heads / n_kv_heads;
+    vec4 acc_k[RA * NC], acc_v[RA * NC];
+    float s[RA * RB], dp[RA * RB];
+
+    CLEAR(acc_k)
+    CLEAR(acc_v)
+#if STAGE_OWN
+    STAGE(own_k, NA, k, k0, rows, ldk, key_col)
+    STAGE(own_v, NA, v, k0, rows, ldv, key_col)
+#endif
+    for (uint b = 0u; b < tiles * heads; b++) {
+        const uint head = key_head * heads + b / tiles, col = head * uint(D);
+        const uint q0 = q_begin + b % tiles * uint(NB), count = q_end - q0;
+
+        barrier(); // tiles, p and ds are free
+        STAGE(tile, NB, q, q0, count, ldq, col)
+#if BOTH
+        STAGE(tile_d_o, NB, d_o, q0, count, lddo, col)
+#endif
+        barrier();
+        PRODUCTS(s, own_k, k, k0, last, ldk, key_col, tile)
+#if !BOTH
+        barrier();
+        STAGE(tile_d_o, NB, d_o, q0, count, lddo, col)
+        barrier();
+#endif
+        PRODUCTS(dp, own_v, v, k0, last, ldv, key_col, tile_d_o)
+        for (int j = 0; j < RB; j++) {
+            const uint t = q0 + LANE_COL + 8u * uint(j), at = head * n_tokens + UMIN(t, q_end - 1u);
+            const float row_lse = lse[at], row_delta = delta[at];
+            for (int i = 0; i < RA; i++) {
+                const uint row = LANE_ROW + 8u * uint(i);
+                const bool sees = t < q_end && t + shift >= k0 + row;
+                const float w = sees ? EXP_NEG(s[i * RB + j] * scale - row_lse) : 0.0f;
+                p[row * uint(PS) + LANE_COL + 8u * uint(j)] = w;
+                ds[row * uint(PS) + LANE_COL + 8u * uint(j)] = w * (dp[i * RB + j] - row_delta);
+            }
+        }
+        barrier(); // p and ds are written
+        ACCUMULATE(acc_v, p, tile_d_o)
+#if !BOTH
+        barrier();
+        STAGE(tile, NB, q, q0, count, ldq, col)
+        barrier();
+#endif
+        ACCUMULATE(acc_k, ds, tile)
+    }
+    STORE_ROWS(dk, acc_k, scale, k0, rows, lddk, key_head, n_kv_heads)
+    STORE_ROWS(dv, acc_v, 1.0f, k0, rows, lddv, key_head, n_kv_heads)
+KERNEL_END

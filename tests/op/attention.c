@@ -1,0 +1,446 @@
+#include "src/op/attention.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "src/base/arith.h"
+#include "tests/t.h"
+
+enum { MOST_SEGS = 16 };
+
+// Rows of prompt | chosen | rejected lengths; a row of one segment has the length alone.
+struct shape {
+    uint32_t rows[4][3];
+    uint32_t h, kv, d;
+};
+
+struct layout {
+    struct op_segment segs[MOST_SEGS];
+    uint32_t n, tokens;
+};
+
+static struct layout lay_out(const struct shape *x)
+{
+    struct layout l = { 0 };
+    for (int r = 0; r < 4; r++) {
+        const uint32_t row = l.tokens, prompt_end = row + x->rows[r][0];
+        for (int s = 0; s < 3; s++) {
+            const uint32_t at = l.tokens, n = x->rows[r][s];
+            if (n)
+                l.segs[l.n++] = (struct op_segment){ at, at + n, at, s ? row : at, s ? prompt_end : at, at };
+            l.tokens += n;
+        }
+    }
+    return l;
+}
+
+// Inputs of one run in float64, and its outputs.
+struct data {
+    double *q, *k, *v, *d_o, *o, *lse;
+};
+struct result {
+    struct rt_buf *o, *lse, *dq, *dk, *dv;
+};
+
+static struct op_attention_view mat(struct rt_buf *b, uint32_t cols) { return (struct op_attention_view){ b, 0, op_stride(cols) }; }
+
+// Not t_buf(): on host:f64 the values stay as they are.
+static struct rt_buf *put(struct t *t, struct rt_dev *dev, enum rt_type type, const double *x, uint64_t n)
+{
+    struct rt_buf *b = t_zeros(t, dev, type, n);
+    T_OK(rt_buf_write(b, 0, n, RT_F64, x));
+    return b;
+}
+
+static struct data random_data(struct t *t, const struct shape *x, uint32_t tokens, double sigma)
+{
+    const uint64_t nq = (uint64_t) tokens * op_stride(x->h * x->d), nk = (uint64_t) tokens * op_stride(x->kv * x->d);
+    return (struct data){ t_normal(t, nq, sigma), t_normal(t, nk, sigma), t_normal(t, nk, 1.0), t_normal(t, nq, 1.0),
+                          NULL, NULL };
+}
+
+static struct rt_buf *upload_index(struct t *t, struct rt_dev *dev, const struct layout *l, struct op_attention_index *info)
+{
+    const uint32_t cap = op_attention_index_max(dev, l->tokens, l->n);
+    uint32_t *words = t_alloc(t, cap * sizeof(*words));
+    T_OK(op_attention_index(dev, l->segs, l->n, words, cap, info));
+    return t_buf_u32(t, dev, words, info->words);
+}
+
+static struct op_attention_args args_of(const struct shape *x, uint32_t tokens)
+{
+    return (struct op_attention_args){ .n_tokens = tokens, .n_keys = tokens, .n_heads = x->h, .n_kv_heads = x->kv,
+                                       .head_dim = x->d, .scale = (float) (1.0 / sqrt((double) x->d)) };
+}
+
+// Forward; then, with x.o and x.lse given, the backward from them.
+static struct result run(struct t *t, struct rt_dev *dev, enum rt_type type, const struct shape *s, const struct data *x,
+                         const char *variant)
+{
+    const struct layout l = lay_out(s);
+    const uint32_t cols = s->h * s->d, key_cols = s->kv * s->d;
+    const uint64_t nq = (uint64_t) l.tokens * op_stride(cols), nk = (uint64_t) l.tokens * op_stride(key_cols);
+    struct op_attention_args a = args_of(s, l.tokens);
+    struct op_attention_index info;
+    struct result r = { .o = t_output(t, dev, type, nq), .lse = t_output(t, dev, RT_F32, s->h * l.tokens) };
+    struct rt_cmd *cmd;
+
+    a.variant = dev == t_ref(t) ? NULL : variant;
+    a.index = upload_index(t, dev, &l, &info);
+    a.info = &info;
+    a.q = mat(put(t, dev, type, x->q, nq), cols);
+    a.k = mat(put(t, dev, type, x->k, nk), key_cols);
+    a.v = mat(put(t, dev, type, x->v, nk), key_cols);
+    a.o = mat(r.o, cols);
+    a.lse = (struct op_attention_view){ .buf = r.lse };
+    const uint64_t scratch = u64_max(op_attention_scratch(dev, &a, false), op_attention_scratch(dev, &a, true));
+    if (scratch)
+        a.scratch.buf = t_output(t, dev, RT_F32, scratch);
+    T_OK(rt_cmd_create(dev, &cmd));
+    T_OK(op_attention(cmd, &a));
+    if (x->o) {
+        r.dq = t_output(t, dev, type, nq);
+        r.dk = t_output(t, dev, type, nk);
+        r.dv = t_output(t, dev, type, nk);
+        a.o = mat(put(t, dev, type, x->o, nq), cols);
+        a.lse.buf = put(t, dev, RT_F32, x->lse, s->h * l.tokens);
+        a.d_o = mat(put(t, dev, type, x->d_o, nq), cols);
+        a.delta.buf = t_output(t, dev, RT_F32, s->h * l.tokens);
+        a.dq = mat(r.dq, cols);
+        a.dk = mat(r.dk, key_cols);
+        a.dv = mat(r.dv, key_cols);
+        T_OK(op_attention_backward(cmd, &a));
+    }
+    T_OK(rt_cmd_wait(&cmd));
+    return r;
+}
+
+static double *read_all(struct t *t, struct rt_buf *b, uint64_t n)
+{
+    double *x = t_alloc(t, n * sizeof(*x));
+    T_OK(rt_buf_read(b, 0, n, RT_F64, x));
+    return x;
+}
+
+// Round the inputs to what the storage holds; add o and lse of the reference, rounded too: what both
+// backwards start from.
+static void add_forward(struct t *t, enum rt_type type, const struct shape *s, struct data *x)
+{
+    const uint64_t nq = (uint64_t) lay_out(s).tokens * op_stride(s->h * s->d);
+    const uint64_t nk = (uint64_t) lay_out(s).tokens * op_stride(s->kv * s->d);
+    struct result r;
+
+    t_round(x->q, nq, type);
+    t_round(x->k, nk, type);
+    t_round(x->v, nk, type);
+    t_round(x->d_o, nq, type);
+    r = run(t, t_ref(t), RT_F32, s, x, NULL);
+    x->o = read_all(t, r.o, rt_buf_count(r.o) - T_GUARD);
+    x->lse = read_all(t, r.lse, rt_buf_count(r.lse) - T_GUARD);
+    t_round(x->o, rt_buf_count(r.o) - T_GUARD, type);
+    t_round(x->lse, rt_buf_count(r.lse) - T_GUARD, RT_F32);
+}
+
+// The largest |want|, for bounds that come from sums of terms of both signs.
+static double most(struct t *t, struct rt_buf *b)
+{
+    const uint64_t n = rt_buf_count(b) - T_GUARD;
+    const double *x = read_all(t, b, n);
+    double m = 0.0;
+    for (uint64_t i = 0; i < n; i++)
+        m = fmax(m, fabs(x[i]));
+    return m;
+}
+
+static void close_to(struct t *t, const char *what, struct rt_buf *got, struct rt_buf *want, double share, double eps)
+{
+    t_close(t, what, got, want, rt_buf_count(want) - T_GUARD,
+            (struct t_tol){ .atol = 1e-6 + share * most(t, want), .rtol = eps });
+}
+
+// Bounds. Scores are sums of D products, |s| <= 6 here: f32 error about D/8 * 2^-24 * sum|qk| * scale < 2e-6.
+// exp has 3 + 2|x| ULP on Vulkan, |x| <= 12: 27 * 2^-23 = 3.2e-6. So each weight is right to 5e-6 of itself, and
+// an output, a sum of weights times values of both signs, to that share of the largest output or so;
+// the backward multiplies two such errors' worth; where dp - delta cancels (one key: to 0), what is left of
+// |dp| < 30 is 1e-6. The storage rounds once more, half an ULP. Subnormal
+// halves: 2^-25 absolute, far below share * most.
+static void matches_reference(struct t *t, enum rt_type type, const struct shape *s, const char *variant)
+{
+    struct data x = random_data(t, s, lay_out(s).tokens, 1.0);
+    const double eps = 1.01 * t_eps(type);
+    struct result got, want;
+    char what[64];
+
+    add_forward(t, type, s, &x);
+    want = run(t, t_ref(t), RT_F32, s, &x, NULL); // f64, of the same inputs
+    got = run(t, t_dev(t), type, s, &x, variant);
+    snprintf(what, sizeof(what), "%s h%u/%u d%u %s", rt_type_name(type), s->h, s->kv, s->d, variant ? variant : "");
+    close_to(t, what, got.o, want.o, 1e-5, eps);
+    t_close(t, "lse", got.lse, want.lse, rt_buf_count(want.lse) - T_GUARD, (struct t_tol){ 5e-6, 1e-6 });
+    close_to(t, "dq", got.dq, want.dq, 2e-5, eps);
+    close_to(t, "dk", got.dk, want.dk, 2e-5, eps);
+    close_to(t, "dv", got.dv, want.dv, 2e-5, eps);
+    t_reset(t);
+}
+
+static const struct shape SHAPES[] = {
+    { { { 1 } }, 1, 1, 2 },
+    { { { 5, 3, 4 } }, 2, 1, 14 },
+    { { { 3, 1, 2 }, { 7 }, { 1, 1, 1 } }, 4, 4, 16 },
+    { { { 33, 64, 65 }, { 31, 17, 2 } }, 6, 2, 64 },
+    { { { 63, 15, 16 }, { 16, 0, 33 } }, 4, 1, 80 },
+    { { { 20, 70, 9 } }, 8, 1, 96 },
+    { { { 47, 12, 33 } }, 3, 3, 128 },
+    { { { 19, 18, 40 } }, 2, 1, 256 },
+    { { { 130, 129, 131 }, { 200 } }, 9, 3, 64 },
+    { { { 10, 6, 9 } }, 3, 1, 10 }, // D = 2 modulo 4, padding columns
+};
+
+// ---- The oracle: central differences of the forward, and what sharing the prompt must not change ----
+
+enum { FD_FLOATS = 4096 };
+
+// Data that outlives t_reset.
+static struct data fixed_data(struct t *t, const struct shape *s)
+{
+    static double mem[4][FD_FLOATS];
+    const struct data x = random_data(t, s, lay_out(s).tokens, 1.0);
+    const double *from[4] = { x.q, x.k, x.v, x.d_o };
+    const uint64_t nq = (uint64_t) lay_out(s).tokens * op_stride(s->h * s->d);
+    const uint64_t nk = (uint64_t) lay_out(s).tokens * op_stride(s->kv * s->d), n[4] = { nq, nk, nk, nq };
+    for (int i = 0; i < 4; i++) {
+        assert_true(n[i] <= FD_FLOATS);
+        memcpy(mem[i], from[i], n[i] * sizeof(double));
+    }
+    t_reset(t);
+    return (struct data){ mem[0], mem[1], mem[2], mem[3], NULL, NULL };
+}
+
+static double loss_at(struct t *t, const struct shape *s, const struct data *x)
+{
+    const struct result r = run(t, t_ref(t), RT_F32, s, x, NULL);
+    const uint64_t n = rt_buf_count(r.o) - T_GUARD;
+    const double *o = read_all(t, r.o, n);
+    double sum = 0.0;
+    for (uint64_t i = 0; i < n; i++)
+        sum += o[i] * x->d_o[i]; // the padding of o is zero
+    t_reset(t);
+    return sum;
+}
+
+// (f(x + h) - f(x - h)) / 2h errs by h^2 / 6 times the third derivative, about 1e-10 with values of order
+// 1, and by rounding, 1e-16 * |f| / h = 1e-10 at |f| ~ 10.
+static void differences(struct t *t, const struct shape *s, const struct data *x, double *in, const double *grad,
+                        uint64_t n, const char *what)
+{
+    const double h = 1e-5;
+    for (uint64_t i = 0; i < n; i++) {
+        const double keep = in[i];
+        double want;
+        in[i] = keep + h;
+        want = loss_at(t, s, x);
+        in[i] = keep - h;
+        want = (want - loss_at(t, s, x)) / (2.0 * h);
+        in[i] = keep;
+        if (!(fabs(grad[i] - want) <= 2e-9 + 1e-8 * fabs(want)))
+            fail_msg("%s[%u]: %.12g, by differences %.12g", what, (unsigned) i, grad[i], want);
+    }
+}
+
+static void oracle_gradient(struct t *t)
+{
+    static const struct shape s = { { { 4, 3, 2 }, { 3 } }, 4, 2, 6 };
+    static double grad[3][FD_FLOATS];
+    const struct data x = fixed_data(t, &s);
+    struct data forward = x;
+    struct result r;
+    uint64_t n[3];
+
+    r = run(t, t_ref(t), RT_F32, &s, &x, NULL);
+    forward.o = read_all(t, r.o, rt_buf_count(r.o) - T_GUARD);
+    forward.lse = read_all(t, r.lse, rt_buf_count(r.lse) - T_GUARD);
+    r = run(t, t_ref(t), RT_F32, &s, &forward, NULL);
+    struct rt_buf *const out[3] = { r.dq, r.dk, r.dv };
+    for (int i = 0; i < 3; i++) {
+        n[i] = rt_buf_count(out[i]) - T_GUARD;
+        T_OK(rt_buf_read(out[i], 0, n[i], RT_F64, grad[i]));
+    }
+    t_reset(t);
+    differences(t, &s, &x, x.q, grad[0], n[0], "dq");
+    differences(t, &s, &x, x.k, grad[1], n[1], "dk");
+    differences(t, &s, &x, x.v, grad[2], n[2], "dv");
+}
+
+// A prompt that is shared gives what two whole sequences give: rows 0 and 1 of `whole`, each one segment,
+// are prompt + chosen and prompt + rejected.
+static void oracle_sharing(struct t *t)
+{
+    static const struct shape shared = { { { 5, 4, 6 } }, 2, 1, 8 }, whole = { { { 9 }, { 11 } }, 2, 1, 8 };
+    static const uint32_t FROM[20] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 9, 10, 11, 12, 13, 14 };
+    const struct data x = random_data(t, &shared, 15, 1.0);
+    const struct data y = random_data(t, &whole, 20, 1.0);
+    struct result a, b;
+
+    for (int i = 0; i < 20; i++) {
+        memcpy(y.q + i * 16, x.q + FROM[i] * 16, 16 * sizeof(double));
+        memcpy(y.k + i * 8, x.k + FROM[i] * 8, 8 * sizeof(double));
+        memcpy(y.v + i * 8, x.v + FROM[i] * 8, 8 * sizeof(double));
+    }
+    a = run(t, t_ref(t), RT_F32, &shared, &x, NULL);
+    b = run(t, t_ref(t), RT_F32, &whole, &y, NULL);
+    const double *o = read_all(t, a.o, 15 * 16), *p = read_all(t, b.o, 20 * 16);
+    for (int i = 0; i < 20 * 16; i++)
+        if (!(fabs(p[i] - o[FROM[i / 16] * 16 + (uint32_t) i % 16]) < 1e-13))
+            fail_msg("token %d: %.17g alone, %.17g sharing", i / 16, p[i],
+                     o[FROM[i / 16] * 16 + (uint32_t) i % 16]);
+    t_reset(t);
+}
+
+// ---- What breaks naive forms ---------------------------------------------------------------------
+
+// Scores up to 1e4 of both signs: nothing overflows, outputs stay among the values; the first token of a
+// row sees one key, so it gets that value's bits, and its own score as lse.
+static void extreme(struct t *t, enum rt_type type, const char *variant)
+{
+    static const struct shape s = { { { 40, 9, 30 } }, 2, 2, 64 };
+    struct data x = random_data(t, &s, 79, 35.0); // s = 35^2 * N(0, 1): beyond 4000; the two below 1e4
+    struct result r;
+
+    for (int d = 0; d < 64; d++) {
+        x.q[3 * 128 + d] = 35.0;
+        x.k[2 * 128 + d] = 35.0;  // s = 9800
+        x.k[1 * 128 + d] = -35.0; // s = -9800
+    }
+    add_forward(t, type, &s, &x);
+    r = run(t, t_dev(t), type, &s, &x, variant);
+    const double *o = read_all(t, r.o, 79 * 128);
+    for (int i = 0; i < 128; i++)
+        if (o[i] != x.v[i])
+            fail_msg("one key: o %.9g, v %.9g", o[i], x.v[i]);
+    t_close_to(t, "lse of one key", r.lse, x.lse, 1, (struct t_tol){ .rtol = 1e-5 });
+    for (int i = 0; i < 79 * 128; i++)
+        if (!(fabs(o[i]) <= 7.0))
+            fail_msg("o[%d] = %.9g", i, o[i]);
+    struct rt_buf *const out[] = { r.dq, r.dk, r.dv };
+    for (size_t j = 0; j < COUNT_OF(out); j++) {
+        const double *g = read_all(t, out[j], 79 * 128);
+        for (int i = 0; i < 79 * 128; i++)
+            if (!isfinite(g[i]))
+                fail_msg("gradient %zu[%d] = %.9g", j, i, g[i]);
+    }
+    t_reset(t);
+}
+
+// ---- Errors --------------------------------------------------------------------------------------
+
+static void index_errors(struct t *t)
+{
+    struct op_segment good[2] = { { 0, 4, 0, 0, 0, 0 }, { 4, 6, 4, 0, 4, 4 } }, s[2];
+    struct op_attention_index info;
+    uint32_t words[256];
+
+    T_OK(op_attention_index(t_dev(t), good, 2, words, 256, &info));
+    assert_true(info.backward && info.n_tokens == 6 && info.n_keys == 6 && info.n_q_blocks == 2);
+    assert_int_equal((int) info.n_pairs, 10 + 2 * 4 + 3);
+    T_ERR(RT_E_ARG, op_attention_index(t_dev(t), good, 2, words, 31, &info));
+    memcpy(s, good, sizeof(s));
+    s[1].q_begin = 3;
+    T_ERR(RT_E_ARG, op_attention_index(t_dev(t), s, 2, words, 256, &info));
+    memcpy(s, good, sizeof(s));
+    s[1].prompt_end = 5;
+    T_ERR(RT_E_ARG, op_attention_index(t_dev(t), s, 2, words, 256, &info));
+    memcpy(s, good, sizeof(s));
+    s[1].k_begin = 3;
+    T_ERR(RT_E_ARG, op_attention_index(t_dev(t), s, 2, words, 256, &info));
+    memcpy(s, good, sizeof(s));
+    s[1].k_begin = 9; // as with a cache: no backward
+    T_OK(op_attention_index(t_dev(t), s, 2, words, 256, &info));
+    assert_true(!info.backward && info.n_k_blocks == 0 && info.n_keys == 11);
+    memcpy(s, good, sizeof(s));
+    s[1].prompt_end = 3; // not all of the prompt
+    T_OK(op_attention_index(t_dev(t), s, 2, words, 256, &info));
+    assert_false(info.backward);
+    s[0] = (struct op_segment){ 0, 0, 0, 0, 0, 0 }; // an empty prompt
+    s[1] = (struct op_segment){ 0, 6, 0, 0, 0, 0 };
+    T_OK(op_attention_index(t_dev(t), s, 2, words, 256, &info));
+    assert_true(info.backward && info.n_q_blocks == 1 && info.n_k_blocks == 1);
+}
+
+#define BAD(code, change)                                                                          \
+    a = good;                                                                                      \
+    change;                                                                                        \
+    T_ERR(code, op_attention(NULL, &a));                                                           \
+    T_ERR(code, op_attention_backward(NULL, &a))
+#define BAD_BACK(code, change)                                                                     \
+    a = good;                                                                                      \
+    change;                                                                                        \
+    T_ERR(code, op_attention_backward(NULL, &a))
+
+static void errors(struct t *t)
+{
+    static const struct shape s = { { { 4, 2, 2 } }, 2, 1, 8 };
+    const struct layout l = lay_out(&s);
+    struct rt_buf *b = t_zeros(t, t_dev(t), RT_F32, 256), *small = t_zeros(t, t_dev(t), RT_F32, 63);
+    struct rt_buf *half = t_zeros(t, t_dev(t), RT_F16, 256), *word = t_zeros(t, t_dev(t), RT_U32, 256);
+    struct op_attention_index info, cached;
+    struct op_attention_args good = args_of(&s, l.tokens), a;
+
+    good.index = upload_index(t, t_dev(t), &l, &info);
+    good.info = &info;
+    good.q = good.o = good.d_o = good.dq = mat(b, 16);
+    good.k = good.v = good.dk = good.dv = mat(b, 8);
+    good.lse.buf = good.delta.buf = b;
+    BAD(RT_E_ARG, a.n_kv_heads = 0);
+    BAD(RT_E_ARG, (a.n_heads = 3, a.n_kv_heads = 2));
+    BAD(RT_E_ARG, a.head_dim = 7);
+    BAD(RT_E_ARG, a.head_dim = 258);
+    BAD(RT_E_ARG, a.scale = NAN);
+    BAD(RT_E_ARG, a.info = NULL);
+    BAD(RT_E_ARG, a.q.ld = 12);
+    BAD(RT_E_ARG, a.k.ld = 0);
+    BAD(RT_E_ARG, a.v.first = 64);
+    BAD(RT_E_ARG, a.index_first = 8);
+    BAD(RT_E_ARG, a.variant = "narrow");
+    BAD(RT_E_UNSUPPORTED, a.softcap = 50.0f);
+    BAD(RT_E_UNSUPPORTED, a.window = 4);
+    BAD(RT_E_SHAPE, a.q.buf = NULL);
+    BAD(RT_E_SHAPE, a.q.buf = half);
+    BAD(RT_E_SHAPE, a.o.buf = word);
+    BAD(RT_E_SHAPE, a.k.buf = small);
+    BAD(RT_E_SHAPE, a.v.first = 256);
+    BAD(RT_E_SHAPE, a.lse.buf = half);
+    BAD(RT_E_SHAPE, a.index = b);
+    BAD(RT_E_SHAPE, a.index_first = 128);
+    BAD(RT_E_SHAPE, a.n_tokens = 7);
+    BAD(RT_E_SHAPE, a.n_keys = 7);
+    BAD_BACK(RT_E_SHAPE, a.dk.buf = small);
+    BAD_BACK(RT_E_SHAPE, a.dq.buf = half);
+    BAD_BACK(RT_E_SHAPE, a.delta.buf = half);
+    BAD_BACK(RT_E_ARG, a.d_o.ld = 8);
+    cached = info;
+    cached.backward = false;
+    BAD_BACK(RT_E_UNSUPPORTED, a.info = &cached);
+    t_reset(t);
+}
+
+static void body(struct t *t)
+{
+    static const enum rt_type TYPES[] = { RT_F32, RT_F16, RT_BF16 };
+    static const char *const VARIANTS[] = { "portable" };
+
+    index_errors(t);
+    errors(t);
+    if (t_on_host(t)) {
+        oracle_gradient(t);
+        oracle_sharing(t);
+    }
+    for (size_t v = 0; v < COUNT_OF(VARIANTS); v++)
+        for (size_t i = 0; i < COUNT_OF(TYPES); i++) {
+            for (size_t j = 0; j < COUNT_OF(SHAPES); j++)
+                matches_reference(t, TYPES[i], &SHAPES[j], VARIANTS[v]);
+            extreme(t, TYPES[i], VARIANTS[v]);
+        }
+}
+
+int main(void) { return t_each_device(body); }
