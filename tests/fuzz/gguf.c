@@ -88,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 abort();
         }
     }
+    (void) sum;
     fmt_gguf_close(&g);
     return 0;
 }
