@@ -9,14 +9,16 @@
 #include "src/base/err.h"
 #include "src/base/str.h"
 
-// Reads tokenizer.json (normalizer, added tokens, pre-tokenizer, BPE or Unigram model, post-processor,
-// decoder), and the names of the special tokens from tokenizer_config.json and, where that is silent,
-// special_tokens_map.json. Ids and texts are those of the Rust library `tokenizers` 0.23.
+// Reads tokenizer.json (normalizer, added tokens, pre-tokenizer, BPE or Unigram model,
+// post-processor, decoder), and the names of the special tokens from tokenizer_config.json and,
+// where that is silent, special_tokens_map.json. Ids and texts are those of the Rust library
+// `tokenizers` 0.23.
 //
-// Text is UTF-8 with a length and may hold U+0000. Bytes that are not UTF-8 count as U+FFFD, one for
-// each maximal ill-formed part, as Python's bytes.decode(errors="replace") has it.
+// Text is UTF-8 with a length and may hold U+0000. Bytes that are not UTF-8 count as U+FFFD, one
+// for each maximal ill-formed part, as Python's bytes.decode(errors="replace") has it.
 //
-// A tokenizer never changes after it was opened: any number of threads may use one at the same time.
+// A tokenizer never changes after it was opened: any number of threads may use one at the same
+// time.
 struct txt_tokenizer;
 
 // Token ids. Owned by whoever declares it; { 0 } is empty and valid.
@@ -39,27 +41,28 @@ RT_NODISCARD enum rt_err txt_tokenizer_open(const char *folder, struct txt_token
 void txt_tokenizer_close(struct txt_tokenizer **tok); // accepts NULL; leaves NULL
 
 // Append the ids of text[0..len) to *out, with what the post-processor adds (bos, eos, ...) where
-// `add_special`. Special tokens that are spelled out in the text are always recognised. Truncation and
-// padding that tokenizer.json may ask for are ignored. len < 2^31.
-// Errors: RT_E_ARG len is too large; RT_E_FORMAT the model has no id for a character and no unknown
-// token where it needs one; RT_E_NUMERIC a regular expression ran into its limits; RT_E_NOMEM.
-// On error *out is as it was.
+// `add_special`. Special tokens that are spelled out in the text are always recognised. Truncation
+// and padding that tokenizer.json may ask for are ignored. len < 2^31. Errors: RT_E_ARG len is too
+// large; RT_E_FORMAT the model has no id for a character and no unknown token where it needs one;
+// RT_E_UNSUPPORTED a regular expression ran into its limits; RT_E_NOMEM. On error *out is as it
+// was.
 RT_NODISCARD enum rt_err txt_encode(const struct txt_tokenizer *tok, const char *text, size_t len,
                                     bool add_special, struct txt_ids *out);
 
-// Append the text of ids[0..n) to *out: valid UTF-8; bytes that do not form a character become U+FFFD.
-// Ids that the tokenizer does not have are left out; special ones too where `skip_special`.
+// Append the text of ids[0..n) to *out: valid UTF-8; bytes that do not form a character become
+// U+FFFD. Ids that the tokenizer does not have are left out; special ones too where `skip_special`.
 // No clean-up of spaces. Errors: RT_E_NOMEM, with *out as it was.
 RT_NODISCARD enum rt_err txt_decode(const struct txt_tokenizer *tok, const uint32_t *ids, size_t n,
                                     bool skip_special, struct str *out);
 
 // One id at a time, for generation. { 0 } is the start of a text; free with txt_stream_free.
-// Each push appends to *out the text that is now certain: all but the bytes of a character that may
-// still be completed. The whole, with txt_stream_end, is what txt_decode gives for all ids.
+// Each push appends to *out the text that no later id can change: bytes of a character that is not
+// whole yet are held back (with byte fallback, until a token that is no byte). The pieces together,
+// with what txt_stream_end appends, are what txt_decode gives for all ids. Errors: RT_E_NOMEM.
 struct txt_stream {
-    struct txt_ids ids; // those whose text is not out yet, behind a few for context
-    size_t done;        // bytes of their text that are out
-    bool skip_special;  // set before the first push
+    bool skip_special; // set before the first push
+    bool started;      // private
+    struct txt_ids held;
 };
 RT_NODISCARD enum rt_err txt_stream_push(const struct txt_tokenizer *tok, struct txt_stream *s,
                                          uint32_t id, struct str *out);
@@ -67,14 +70,15 @@ RT_NODISCARD enum rt_err txt_stream_end(const struct txt_tokenizer *tok, struct 
                                         struct str *out);
 void txt_stream_free(struct txt_stream *s);
 
-// The bytes that an id stands for in the middle of a text (not always whole characters). False, with
-// *bytes NULL, for an id that the tokenizer does not have. They live as long as the tokenizer.
+// The bytes that an id stands for in the middle of a text (not always whole characters). False,
+// with *bytes NULL, for an id that the tokenizer does not have. They live as long as the tokenizer.
 bool txt_token_bytes(const struct txt_tokenizer *tok, uint32_t id, const char **bytes, size_t *len);
 
 // The name of an id as tokenizer.json writes it ("Ġthe"), NUL-terminated; NULL for an unknown id.
 const char *txt_token_name(const struct txt_tokenizer *tok, uint32_t id);
 
-// The id of a token by its name as tokenizer.json writes it; added tokens come first. False if none.
+// The id of a token by its name as tokenizer.json writes it; added tokens come first. False if
+// none.
 bool txt_token_id(const struct txt_tokenizer *tok, const char *name, size_t len, uint32_t *id);
 
 // True for an added token that has the flag `special`.
@@ -85,8 +89,8 @@ uint32_t txt_vocab_size(const struct txt_tokenizer *tok);
 
 enum txt_special { TXT_BOS, TXT_EOS, TXT_PAD, TXT_UNK, TXT_SPECIAL_COUNT };
 
-// A named special token. `text` is NULL when the folder names none; it lives as long as the tokenizer.
-// has_id is false when the tokenizer has no such token.
+// A named special token. `text` is NULL when the folder names none; it lives as long as the
+// tokenizer. has_id is false when the tokenizer has no such token.
 struct txt_special_token {
     const char *text;
     size_t len;
