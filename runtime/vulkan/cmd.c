@@ -102,7 +102,6 @@ static enum rt_err add_piece(struct rtvk_dev *d, const struct rt_work *w, struct
 
     RT_TRY(new_item(d, &it));
     it->kind = RTVK_DISPATCH;
-    it->follows = base[0] || base[1] || base[2];
     it->pipe = pipe;
     it->n_bufs = w->kernel->n_bufs;
     for (uint32_t i = 0; i < it->n_bufs; i++)

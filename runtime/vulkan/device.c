@@ -125,6 +125,7 @@ static enum rt_err open(uint32_t index, const struct rt_dev_desc *desc, struct r
     RT_TRY(create(d));
     RT_TRY(rtvk_memory_init(d));
     RT_TRY(rtvk_kernels_init(d));
+    d->instance.strict = true;
     *out = &d->head;
     d = NULL;
 done:

@@ -13,10 +13,15 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
                                                  const VkDebugUtilsMessengerCallbackDataEXT *data,
                                                  void *user)
 {
-    (void) severity;
+    struct rtvk_instance *in = user;
     (void) types;
-    ((struct rtvk_instance *) user)->messages++;
-    log_warn("vulkan validation: %s", data->pMessage);
+    // While a device is being opened the layer warns of what it changes for its own use.
+    if (in->strict || severity & VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT) {
+        in->messages++;
+        log_warn("vulkan validation: %s", data->pMessage);
+    } else {
+        log_debug("vulkan validation: %s", data->pMessage);
+    }
     return VK_FALSE;
 }
 

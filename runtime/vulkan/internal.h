@@ -24,7 +24,8 @@ struct rtvk_instance {
     VkInstance handle; // NULL: Vulkan is not installed
     VkDebugUtilsMessengerEXT messenger;
     bool validate;     // the validation layer is on and its messages count as errors
-    uint32_t messages; // that arrived
+    bool strict;       // warnings count too, not errors alone
+    uint32_t messages; // that arrived and count
 };
 
 // *out must stay where it is until it is closed. RT_OK with handle NULL when there is no Vulkan here.
@@ -107,7 +108,6 @@ struct rtvk_bind {
 // One piece of recorded work.
 struct rtvk_item {
     enum rtvk_kind { RTVK_DISPATCH, RTVK_COPY, RTVK_FILL } kind;
-    bool follows; // a further piece of the dispatch before it: needs no barrier
     uint32_t n_bufs, groups[3], push_bytes;
     struct rtvk_bind bufs[RT_MAX_BUFS]; // copy: source, destination; fill: destination
     struct rtvk_pipe *pipe;

@@ -105,7 +105,7 @@ static void order(struct rtvk_dev *d, VkCommandBuffer cb, const struct rtvk_item
 {
     bool wait = false;
 
-    for (uint32_t i = 0; i < it->n_bufs && !it->follows; i++)
+    for (uint32_t i = 0; i < it->n_bufs; i++)
         wait = wait || rt_hazard(&it->bufs[i].buf->head, it->bufs[i].access, d->stretch);
     if (wait) {
         barrier(d, cb);
