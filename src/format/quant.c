@@ -62,7 +62,7 @@ struct nibbles {
 static void decode_nibbles(const struct nibbles *k, const unsigned char *p, uint64_t n, float *out)
 {
     for (; n; n--, p += k->bytes, out += 32) {
-        const unsigned char *q = p + 2 + (k->min ? 2 : 0) + (k->fifth ? 4 : 0), *h = q - 4;
+        const unsigned char *h = p + (k->min ? 4 : 2), *q = h + (k->fifth ? 4 : 0);
         const float d = load_f16(p), m = k->min ? load_f16(p + 2) : 0.0f;
         for (unsigned i = 0; i < 32; i++) {
             int v = i < 16 ? q[i] & 15 : q[i - 16] >> 4;
@@ -120,9 +120,9 @@ static void decode_k45(bool fifth, const unsigned char *p, uint64_t n, float *ou
             scale *= d;
             min *= dmin;
             for (unsigned i = 0; i < 32; i++) {
-                unsigned v = q[j / 2 * 32 + i] >> (j % 2 * 4) & 15u;
+                int v = q[j / 2 * 32 + i] >> (j % 2 * 4) & 15;
                 if (fifth)
-                    v |= (h[i] >> j & 1u) << 4;
+                    v |= (h[i] >> j & 1) << 4;
                 out[j * 32 + i] = scale * (float) v - min;
             }
         }
