@@ -1,127 +1,9 @@
-#include "src/op/attention.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "src/base/arith.h"
-#include "tests/t.h"
-
-enum { MOST_SEGS = 16 };
-
-// Rows of prompt | chosen | rejected lengths; a row of one segment has the length alone.
-struct shape {
-    uint32_t rows[4][3];
-    uint32_t h, kv, d;
-};
-
-struct layout {
-    struct op_segment segs[MOST_SEGS];
-    uint32_t n, tokens;
-};
-
-static struct layout lay_out(const struct shape *x)
-{
-    struct layout l = { 0 };
-    for (int r = 0; r < 4; r++) {
-        const uint32_t row = l.tokens, prompt_end = row + x->rows[r][0];
-        for (int s = 0; s < 3; s++) {
-            const uint32_t at = l.tokens, n = x->rows[r][s];
-            if (n)
-                l.segs[l.n++] = (struct op_segment){ at, at + n, at, s ? row : at, s ? prompt_end : at, at };
-            l.tokens += n;
-        }
-    }
-    return l;
-}
-
-// Inputs of one run in float64, and its outputs.
-struct data {
-    double *q, *k, *v, *d_o, *o, *lse;
-};
-struct result {
-    struct rt_buf *o, *lse, *dq, *dk, *dv;
-};
-
-static struct op_attention_view mat(struct rt_buf *b, uint32_t cols) { return (struct op_attention_view){ b, 0, op_stride(cols) }; }
-
-// Not t_buf(): on host:f64 the values stay as they are.
-static struct rt_buf *put(struct t *t, struct rt_dev *dev, enum rt_type type, const double *x, uint64_t n)
-{
-    struct rt_buf *b = t_zeros(t, dev, type, n);
-    T_OK(rt_buf_write(b, 0, n, RT_F64, x));
-    return b;
-}
-
-static struct data random_data(struct t *t, const struct shape *x, uint32_t tokens, double sigma)
-{
-    const uint64_t nq = (uint64_t) tokens * op_stride(x->h * x->d), nk = (uint64_t) tokens * op_stride(x->kv * x->d);
-    return (struct data){ t_normal(t, nq, sigma), t_normal(t, nk, sigma), t_normal(t, nk, 1.0), t_normal(t, nq, 1.0),
-                          NULL, NULL };
-}
-
-static struct rt_buf *upload_index(struct t *t, struct rt_dev *dev, const struct layout *l, struct op_attention_index *info)
-{
-    const uint32_t cap = op_attention_index_max(dev, l->tokens, l->n);
-    uint32_t *words = t_alloc(t, cap * sizeof(*words));
-    T_OK(op_attention_index(dev, l->segs, l->n, words, cap, info));
-    return t_buf_u32(t, dev, words, info->words);
-}
-
-static struct op_attention_args args_of(const struct shape *x, uint32_t tokens)
-{
-    return (struct op_attention_args){ .n_tokens = tokens, .n_keys = tokens, .n_heads = x->h, .n_kv_heads = x->kv,
-                                       .head_dim = x->d, .scale = (float) (1.0 / sqrt((double) x->d)) };
-}
-
-// Forward; then, with x.o and x.lse given, the backward from them.
-static struct result run(struct t *t, struct rt_dev *dev, enum rt_type type, const struct shape *s, const struct data *x,
-                         const char *variant)
-{
-    const struct layout l = lay_out(s);
-    const uint32_t cols = s->h * s->d, key_cols = s->kv * s->d;
-    const uint64_t nq = (uint64_t) l.tokens * op_stride(cols), nk = (uint64_t) l.tokens * op_stride(key_cols);
-    struct op_attention_args a = args_of(s, l.tokens);
-    struct op_attention_index info;
-    struct result r = { .o = t_output(t, dev, type, nq), .lse = t_output(t, dev, RT_F32, s->h * l.tokens) };
-    struct rt_cmd *cmd;
-
-    a.variant = dev == t_ref(t) ? NULL : variant;
-    a.index = upload_index(t, dev, &l, &info);
-    a.info = &info;
-    a.q = mat(put(t, dev, type, x->q, nq), cols);
-    a.k = mat(put(t, dev, type, x->k, nk), key_cols);
-    a.v = mat(put(t, dev, type, x->v, nk), key_cols);
-    a.o = mat(r.o, cols);
-    a.lse = (struct op_attention_view){ .buf = r.lse };
-    const uint64_t scratch = u64_max(op_attention_scratch(dev, &a, false), op_attention_scratch(dev, &a, true));
-    if (scratch)
-        a.scratch.buf = t_output(t, dev, RT_F32, scratch);
-    T_OK(rt_cmd_create(dev, &cmd));
-    T_OK(op_attention(cmd, &a));
-    if (x->o) {
-        r.dq = t_output(t, dev, type, nq);
-        r.dk = t_output(t, dev, type, nk);
-        r.dv = t_output(t, dev, type, nk);
-        a.o = mat(put(t, dev, type, x->o, nq), cols);
-        a.lse.buf = put(t, dev, RT_F32, x->lse, s->h * l.tokens);
-        a.d_o = mat(put(t, dev, type, x->d_o, nq), cols);
-        a.delta.buf = t_output(t, dev, RT_F32, s->h * l.tokens);
-        a.dq = mat(r.dq, cols);
-        a.dk = mat(r.dk, key_cols);
-        a.dv = mat(r.dv, key_cols);
-        T_OK(op_attention_backward(cmd, &a));
-    }
-    T_OK(rt_cmd_wait(&cmd));
-    return r;
-}
-
-static double *read_all(struct t *t, struct rt_buf *b, uint64_t n)
-{
-    double *x = t_alloc(t, n * sizeof(*x));
-    T_OK(rt_buf_read(b, 0, n, RT_F64, x));
-    return x;
-}
+#include "tests/op/attention_run.h"
 
 // Round the inputs to what the storage holds; add o and lse of the reference, rounded too: what both
 // backwards start from.
@@ -214,7 +96,7 @@ static struct data fixed_data(struct t *t, const struct shape *s)
         memcpy(mem[i], from[i], n[i] * sizeof(double));
     }
     t_reset(t);
-    return (struct data){ mem[0], mem[1], mem[2], mem[3], NULL, NULL };
+    return (struct data){ mem[0], mem[1], mem[2], mem[3], NULL, NULL, false };
 }
 
 static double loss_at(struct t *t, const struct shape *s, const struct data *x)
@@ -427,7 +309,6 @@ static void errors(struct t *t)
 static void body(struct t *t)
 {
     static const enum rt_type TYPES[] = { RT_F32, RT_F16, RT_BF16 };
-    static const char *const VARIANTS[] = { "portable" };
 
     index_errors(t);
     errors(t);
@@ -435,7 +316,7 @@ static void body(struct t *t)
         oracle_gradient(t);
         oracle_sharing(t);
     }
-    for (size_t v = 0; v < COUNT_OF(VARIANTS); v++)
+    for (size_t v = 0; v < n_variants(t); v++)
         for (size_t i = 0; i < COUNT_OF(TYPES); i++) {
             for (size_t j = 0; j < COUNT_OF(SHAPES); j++)
                 matches_reference(t, TYPES[i], &SHAPES[j], VARIANTS[v]);
