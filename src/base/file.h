@@ -65,5 +65,6 @@ double os_wall_seconds(void); // since 1970
 uint64_t os_peak_rss(void);   // bytes; 0 if unknown
 uint64_t os_memory(void);     // bytes of physical memory; 0 if unknown
 unsigned os_cores(void);      // >= 1
+bool os_is_terminal(void);    // stderr is one
 
 #endif // BASE_FILE_H

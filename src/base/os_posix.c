@@ -274,6 +274,8 @@ static double seconds(clockid_t id)
     return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
 }
 
+bool os_is_terminal(void) { return isatty(STDERR_FILENO) == 1; }
+
 double os_seconds(void) { return seconds(CLOCK_MONOTONIC); }
 double os_wall_seconds(void) { return seconds(CLOCK_REALTIME); }
 

@@ -49,11 +49,14 @@ static enum rt_err open_data(struct run *r)
 {
     enum rt_err err = RT_OK;
     const struct tr_config *c = r->c;
+    char *file = NULL;
 
     RT_TRY(txt_tokenizer_open(c->model_name_or_path, &r->tok));
     RT_TRY(txt_chat_open(c->model_name_or_path, &r->chat));
+    if (dir_exists(c->dataset_name))
+        RT_TRY(path_join(c->dataset_name, "train.jsonl", &file));
     RT_TRY(ds_read(&(struct ds_read_args){
-        .path = c->dataset_name, .tok = r->tok, .chat = r->chat, .max_length = c->max_length,
+        .path = file ? file : c->dataset_name, .tok = r->tok, .chat = r->chat, .max_length = c->max_length,
         .truncation = c->truncation_mode, .strict = c->strict, .now = (int64_t) time(NULL) }, &r->set));
     report_data(&r->set, c->dataset_name);
     RT_TRY(ds_order_make(&(struct ds_order_args){
@@ -61,6 +64,7 @@ static enum rt_err open_data(struct run *r)
         .drop_last = c->dataloader_drop_last, .sequential = c->sequential, .seed = c->data_seed,
         .epochs = c->num_train_epochs, .max_steps = c->max_steps }, &r->order));
 done:
+    free(file);
     return err;
 }
 

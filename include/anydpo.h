@@ -1,0 +1,66 @@
+// anydpo.h -- Direct Preference Optimization on any GPU: the C library's one public header.
+//
+// A job is a set of options (TRL's names, see README.md) and a few callbacks; anydpo_train runs it. One
+// thread uses a job. The library prints nothing but through the log callback.
+#ifndef ANYDPO_H
+#define ANYDPO_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// The numbers are the command line's exit statuses.
+enum anydpo_status {
+    ANYDPO_OK = 0,
+    ANYDPO_FAILED = 1,     // a file, device or number failed; the log says which
+    ANYDPO_USAGE = 2,      // an option is unknown, out of range or contradictory
+    ANYDPO_STOPPED = 130,  // anydpo_stop was called; what was trained so far is saved
+};
+
+struct anydpo_job;
+
+// One log entry of a run. Numbers that do not apply to it are NaN.
+struct anydpo_metrics {
+    uint64_t step;
+    double epoch, loss, grad_norm, learning_rate;
+    double rewards_chosen, rewards_rejected, rewards_accuracies, rewards_margins;
+    double logps_chosen, logps_rejected; // nats, summed over a completion
+    double train_loss, train_runtime;    // of the last entry: mean loss, seconds
+};
+
+typedef void anydpo_metrics_fn(void *user, const struct anydpo_metrics *metrics);
+// level: 0 error, 1 warning, 2 information. `line` has no newline.
+typedef void anydpo_log_fn(void *user, int level, const char *line);
+
+// Receive the library's messages instead of stderr; NULL restores it. Of the process, set once.
+void anydpo_set_log(anydpo_log_fn *fn, void *user);
+
+// *out is NULL on failure. Destroy with anydpo_job_destroy, which accepts NULL and leaves NULL.
+enum anydpo_status anydpo_job_create(struct anydpo_job **out);
+void anydpo_job_destroy(struct anydpo_job **job);
+
+// Set an option from text: anydpo_set(job, "beta", "0.1"). An option set here beats a recipe's.
+// ANYDPO_USAGE when the name is unknown or the value is not allowed; the job is as it was.
+enum anydpo_status anydpo_set(struct anydpo_job *job, const char *name, const char *value);
+
+// Read a recipe (.json or YAML).
+enum anydpo_status anydpo_load(struct anydpo_job *job, const char *path);
+
+// Called from within anydpo_train, in its thread, at each log entry. NULL: not at all.
+void anydpo_on_metrics(struct anydpo_job *job, anydpo_metrics_fn *fn, void *user);
+
+// Run. Output as README.md says.
+enum anydpo_status anydpo_train(struct anydpo_job *job);
+
+// Ask a running anydpo_train to finish its step, save and return ANYDPO_STOPPED. Safe from a signal handler.
+void anydpo_stop(struct anydpo_job *job);
+
+const char *anydpo_version(void); // "0.1.0"
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // ANYDPO_H

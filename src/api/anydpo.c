@@ -1,0 +1,112 @@
+#include "anydpo.h"
+
+#include <stdlib.h>
+
+#include "src/api/options.h"
+#include "src/base/log.h"
+#include "src/train/run.h"
+
+struct anydpo_job {
+    struct options options;
+    anydpo_metrics_fn *on_metrics;
+    void *user;
+    volatile int stop;
+};
+
+static enum anydpo_status status_of(enum rt_err err)
+{
+    return err == RT_OK ? ANYDPO_OK : err == RT_E_USAGE ? ANYDPO_USAGE : err == RT_E_INTERRUPTED ? ANYDPO_STOPPED
+        : ANYDPO_FAILED;
+}
+
+// The log's sink takes our enum; the public one takes an int.
+static struct {
+    anydpo_log_fn *fn;
+    void *user;
+} g_sink; // part of the log sink: set once
+
+static void to_public(void *user, enum log_level level, const char *line)
+{
+    (void) user;
+    if (level <= LOG_INFO)
+        g_sink.fn(g_sink.user, (int) level, line);
+}
+
+void anydpo_set_log(anydpo_log_fn *fn, void *user)
+{
+    g_sink.fn = fn;
+    g_sink.user = user;
+    log_set_sink(fn ? to_public : NULL, NULL);
+}
+
+enum anydpo_status anydpo_job_create(struct anydpo_job **out)
+{
+    enum rt_err err = RT_OK;
+    struct anydpo_job *job = calloc(1, sizeof(*job));
+
+    *out = NULL;
+    if (!job)
+        RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: a job"));
+    RT_TRY(options_create(&job->options));
+    *out = job;
+    job = NULL;
+done:
+    free(job);
+    return status_of(err);
+}
+
+void anydpo_job_destroy(struct anydpo_job **job)
+{
+    if (*job)
+        options_destroy(&(*job)->options);
+    free(*job);
+    *job = NULL;
+}
+
+enum anydpo_status anydpo_set(struct anydpo_job *job, const char *name, const char *value)
+{
+    return status_of(options_set_text(&job->options, name, value, "option"));
+}
+
+enum anydpo_status anydpo_load(struct anydpo_job *job, const char *path)
+{
+    return status_of(options_load(&job->options, path));
+}
+
+void anydpo_on_metrics(struct anydpo_job *job, anydpo_metrics_fn *fn, void *user)
+{
+    job->on_metrics = fn;
+    job->user = user;
+}
+
+static void forward(void *user, const struct tr_entry *e)
+{
+    const struct anydpo_job *job = user;
+    const struct tr_metrics *m = e->metrics;
+    const struct anydpo_metrics out = {
+        .step = e->step, .epoch = e->epoch, .loss = e->loss, .grad_norm = e->grad_norm,
+        .learning_rate = e->learning_rate, .rewards_chosen = tr_metrics_get(m, TR_REWARDS_CHOSEN),
+        .rewards_rejected = tr_metrics_get(m, TR_REWARDS_REJECTED),
+        .rewards_accuracies = tr_metrics_get(m, TR_REWARDS_ACCURACIES),
+        .rewards_margins = tr_metrics_get(m, TR_REWARDS_MARGINS), .logps_chosen = tr_metrics_get(m, TR_LOGPS_CHOSEN),
+        .logps_rejected = tr_metrics_get(m, TR_LOGPS_REJECTED), .train_loss = e->train_loss,
+        .train_runtime = e->train_runtime };
+    job->on_metrics(job->user, &out);
+}
+
+enum anydpo_status anydpo_train(struct anydpo_job *job)
+{
+    enum rt_err err = RT_OK;
+    struct tr_config config;
+    const struct tr_hooks hooks = { .on_log = job->on_metrics ? forward : NULL, .user = job, .stop = &job->stop };
+
+    job->stop = 0;
+    RT_TRY(options_resolve(&job->options, &config));
+    RT_TRY(tr_run(&config, &hooks));
+done:
+    return status_of(err);
+}
+
+void anydpo_stop(struct anydpo_job *job) { job->stop = 1; }
+
+const char *anydpo_version(void) { return "0.1.0"; }

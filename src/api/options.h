@@ -1,0 +1,55 @@
+// src/api/options.h -- every option: one table that is parser, help, README list and refusals at once.
+#ifndef API_OPTIONS_H
+#define API_OPTIONS_H
+
+#include <cjson/cJSON.h>
+
+#include "src/base/str.h"
+#include "src/train/config.h"
+
+enum opt_kind { OPT_BOOL, OPT_INT, OPT_NUM, OPT_STR, OPT_LIST };
+
+// What happens to a value that differs from the default.
+enum opt_rule {
+    OPT_USED,    // it is used
+    OPT_NOTHING, // it changes nothing here: accepted, and listed once
+    OPT_DEFAULT, // only the default is supported: refused with the reason
+    OPT_GONE     // the name itself is refused with the reason, whatever the value
+};
+
+// A row. `def` is the default as one would write it, NULL = not given. Ranges are for numbers.
+struct opt_row {
+    const char *name;
+    enum opt_kind kind;
+    enum opt_rule rule;
+    const char *def;
+    double min, max;
+    const char *values; // OPT_STR: the known words, separated by |; NULL = any text
+    const char *help;   // meaning, or the reason of a refusal
+};
+
+extern const struct opt_row OPT_ROWS[]; // ends with a NULL name
+
+// The values of one run: one JSON node a row, NULL = not given. Owned by whoever declares it; { 0 } is empty.
+struct options {
+    cJSON **values;
+};
+
+RT_NODISCARD enum rt_err options_create(struct options *out);
+void options_destroy(struct options *o);
+
+// Set one option from text ("0.1", "true", "[\"sigmoid\"]", "sigmoid"); `from` names the place in messages ("--beta").
+// Errors: RT_E_USAGE unknown name (with the nearest known), refused, wrong type or out of range; RT_E_NOMEM.
+RT_NODISCARD enum rt_err options_set_text(struct options *o, const char *name, const char *text, const char *from);
+
+// Every key of a recipe (JSON or YAML). Those that are set already are kept: a flag beats the file.
+RT_NODISCARD enum rt_err options_load(struct options *o, const char *path);
+
+// Check the whole (required ones, contradictions) and translate. Strings stay owned by the options.
+// Lists the options without effect once. Errors: RT_E_USAGE.
+RT_NODISCARD enum rt_err options_resolve(const struct options *o, struct tr_config *out);
+
+// Help text of all rows, one a line, appended to *out; `markdown`: a table for the README.
+RT_NODISCARD enum rt_err options_help(struct str *out, bool markdown);
+
+#endif // API_OPTIONS_H

@@ -1,0 +1,38 @@
+// src/cli/cmd.h -- a subcommand: its name, its help, its options, its function.
+#ifndef CLI_CMD_H
+#define CLI_CMD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "src/base/err.h"
+
+enum cmd_kind { CMD_FLAG, CMD_INT, CMD_NUM, CMD_STR };
+
+// A row is parser, help and default at once. `def` NULL: not given.
+struct cmd_opt {
+    const char *name;
+    enum cmd_kind kind;
+    const char *def;
+    double min, max; // numbers
+    const char *help;
+};
+
+union cmd_val {
+    bool flag;
+    int64_t num;
+    double real;
+    const char *str; // NULL = not given
+};
+
+// `run` gets the values in the order of `opts` (ends with a NULL name) and the words that are no options. A command
+// with opts NULL parses its words itself. Data goes to stdout, messages through the log.
+struct cmd {
+    const char *name, *summary, *usage;
+    const struct cmd_opt *opts;
+    enum rt_err (*run)(const union cmd_val *opt, int n_words, char **words);
+};
+
+extern const struct cmd cmd_train;
+
+#endif // CLI_CMD_H
