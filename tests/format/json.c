@@ -31,6 +31,8 @@ static void refused(void **state)
         {"{\"a\": \"x\ty\"}", "f.json:1:9: control character"},
         {"{\"a\": \"\xff\"}", "f.json:1:8: expected UTF-8"},
         {"{\"a\": \"\xc0\x80\"}", "expected UTF-8"},
+        {"{\"a\": \"\xe0\x9f\xbf\"}", "expected UTF-8"},
+        {"{\"a\": \"\xf0\x8f\xbf\xbf\"}", "expected UTF-8"},
         {"{\"a\": \"\xed\xa0\x80\"}", "expected UTF-8"},
         {"{\"a\": \"\xf4\x90\x80\x80\"}", "expected UTF-8"},
         {"{\"a\": \"\xe2\x82\"}", "expected UTF-8"},

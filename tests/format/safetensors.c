@@ -54,6 +54,7 @@ static void hostile(void **state)
         {"{" T("a", "F32", "[2]", "[0,8]") "}", 4, "tensor a: data_offsets [0, 8] are outside"},
         {"{" T("a", "F32", "[1]", "[1,9007199254740991]") "}", 4, "tensor a: data_offsets [1,"},
         {"{" T("a", "F32", "[2]", "[0,4]") "}", 4, "tensor a: 4 bytes of data do not fit"},
+        {"{" T("a", "F32", "[1]", "[0,8]") "}", 8, "tensor a: 8 bytes of data do not fit"},
         {"{" T("a", "F4", "[3]", "[0,1]") "}", 1, "tensor a: 1 bytes of data do not fit"},
         {"{" T("a", "F32", "[1]", "[0,4]") "," T("b", "F32", "[1]", "[2,6]") "}", 6,
          "tensor b: overlaps another"},
@@ -149,9 +150,13 @@ struct decl {
 };
 
 static const struct decl DECLS[] = {
-    {"w.f32", FMT_F32, 2, {3, 7}, 21}, {"w.f16", FMT_F16, 2, {5, 5}, 25},
-    {"empty", FMT_F32, 2, {0, 4}, 0},  {"w.bf16", FMT_BF16, 1, {40000}, 40000},
-    {"scalar", FMT_F64, 0, {0}, 1},    {"odd", FMT_BF16, 1, {3}, 3},
+    {"empty.first", FMT_F16, 1, {0}, 0},
+    {"w.f32", FMT_F32, 2, {3, 7}, 21},
+    {"w.f16", FMT_F16, 2, {5, 5}, 25},
+    {"empty", FMT_F32, 2, {0, 4}, 0},
+    {"w.bf16", FMT_BF16, 1, {40000}, 40000},
+    {"scalar", FMT_F64, 0, {0}, 1},
+    {"odd", FMT_BF16, 1, {3}, 3},
 };
 
 static float value(size_t tensor, uint64_t i)
