@@ -6,6 +6,7 @@
 #define ST_MAX_LOW 3u // maximum over the others before the target
 #define ST_TARGET 4u  // the target's logit
 #define ST_TOTAL 5u   // sum of all logits
+#define ST_USED 6u
 
 #define LOGPROB_STATS_BUFFERS IN(0, float, logits)  /* (M, ld) columns [v_begin, +v_count) */ \
                               IN(1, uint, target)   /* (M)                                */ \
@@ -20,5 +21,5 @@
                              IN(1, uint, target)   /* (M)                                 */ \
                              IN(2, float, result)  /* (M, 8) of the forward                */ \
                              IN(3, float, coef)    /* (M) dL / dlogp                       */ \
-                             OUT(4, elem, dlogits) /* (M, ld); columns from v_count on: 0 */
+                             OUT(4, elem, dlogits) /* (M, ld); op_stride(v_count) columns    */
 #define LOGPROB_GRAD_PARAMS U32(n_rows) U32(ld) U32(v_begin) U32(v_count)
