@@ -71,12 +71,10 @@ struct fmt_gguf {
     uint32_t n_tensors;
 };
 
-// Errors: RT_E_NOT_FOUND, RT_E_IO   the file
+// All lengths, counts, types, names, nesting, alignment, offsets and overlaps are checked.
+// Errors: RT_E_NOT_FOUND, RT_E_IO  the file
 //         RT_E_UNSUPPORTED  version 1, big endian, or one part of a split model
-//         RT_E_FORMAT       damaged: the message names file, key or tensor, and reason. All
-//         lengths,
-//                           counts, types, names, nesting, alignment, offsets and overlaps are
-//                           checked
+//         RT_E_FORMAT       damaged: the message names file, key or tensor, and the reason
 //         RT_E_NOMEM
 RT_NODISCARD enum rt_err fmt_gguf_open(const char *path, struct fmt_gguf *out);
 void fmt_gguf_close(struct fmt_gguf *g); // accepts closed

@@ -274,12 +274,12 @@ enum rt_err fmt_jansson_parse(const char *text, size_t len, const char *file, si
     enum rt_err err = RT_OK;
     struct fmt_json_scan scan = {
         .text = text, .len = len, .where = file, .line = line, .allow_nul = true};
-    json_error_t e;
+    json_error_t e = {.text = ""};
 
     *out = NULL;
     RT_TRY(fmt_json_scan(&scan));
     *out = json_loadb(text ? text : "", len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &e);
-    if (!*out && json_error_code(&e) == json_error_out_of_memory)
+    if (!*out && e.text[0] == 0) // jansson says nothing only when memory is gone
         RT_TRY(rt_fail(RT_E_NOMEM, "%s:%zu: out of memory", file, line));
     if (!*out)
         RT_TRY(rt_fail(RT_E_FORMAT, "%s:%zu:%d: not valid JSON: %s", file,

@@ -21,11 +21,10 @@
 
 // Parse text[0, len), which must be one JSON value and nothing else, into *out (free with
 // cJSON_Delete). `where` names the file in messages, which read "where:line:column: ...". Beyond
-// JSON, NaN, Infinity and -Infinity are numbers, as in Python's json. A key given twice is an
-// error. Errors: RT_E_FORMAT  not JSON, not UTF-8, nested or large beyond the limits above, a
-// duplicate
-//                      key, or a string with U+0000 (which cJSON would cut)
-//         RT_E_NOMEM
+// JSON, NaN, Infinity and -Infinity are numbers, as in Python. A key given twice is an error.
+// Errors: RT_E_FORMAT  not JSON or not UTF-8; nested or large beyond the limits above; a duplicate
+//                      key; a string with U+0000, which cJSON would cut
+//         RT_E_NOMEM   (within cJSON, which does not tell the two apart, it is RT_E_FORMAT)
 RT_NODISCARD enum rt_err fmt_json_parse(const char *text, size_t len, const char *where,
                                         cJSON **out);
 

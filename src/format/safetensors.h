@@ -1,7 +1,6 @@
-// src/format/safetensors.h -- safetensors files and Hugging Face model folders of them, memory
-// mapped. Source: https://github.com/huggingface/safetensors, README "Format"; the checks are those
-// of its reference reader (safetensors/src/tensor.rs): offsets without hole or overlap, to the
-// file's end.
+// src/format/safetensors.h -- safetensors files and Hugging Face folders of them, memory mapped.
+// Source: https://github.com/huggingface/safetensors, README "Format"; the checks are those of its
+// reference reader (safetensors/src/tensor.rs): offsets without hole or overlap, to the file's end.
 #ifndef FORMAT_SAFETENSORS_H
 #define FORMAT_SAFETENSORS_H
 

@@ -122,70 +122,73 @@ static void build(struct str *s, const struct spec *f)
     }
 }
 
+static const struct {
+    size_t at, size; // the field of the spec
+    uint64_t value;
+    enum rt_err code;
+    const char *word;
+} DAMAGE[] = {
+#define ROW(field, value, code, word)                                                              \
+    {                                                                                              \
+        offsetof(struct spec, field), sizeof(GOOD.field), value, code, word                        \
+    }
+    ROW(version, 1, RT_E_UNSUPPORTED, "version 1"),
+    ROW(version, 0x03000000, RT_E_UNSUPPORTED, "big endian"),
+    ROW(version, 4, RT_E_UNSUPPORTED, "version 4"),
+    ROW(tensors, 3, RT_E_FORMAT, "m.gguf: t"),
+    ROW(tensors, UINT64_MAX, RT_E_FORMAT, "tensors: a number of tensors"),
+    ROW(tensors, 1u << 21, RT_E_FORMAT, "tensors: a number of tensors"),
+    ROW(kvs, 8, RT_E_FORMAT, "m.gguf: tensors: truncated"),
+    ROW(kvs, 6, RT_E_FORMAT, "m.gguf: "),
+    ROW(kvs, UINT64_MAX, RT_E_FORMAT, "header: a number of keys"),
+    ROW(key_len, 0, RT_E_FORMAT, "metadata: a name is empty"),
+    ROW(key_len, UINT64_MAX, RT_E_FORMAT, "metadata: truncated, or a length"),
+    ROW(key_len, 70000, RT_E_FORMAT, "metadata: truncated, or a length"),
+    ROW(type, 13, RT_E_FORMAT, "list: unknown value type (13"),
+    ROW(element, 99, RT_E_FORMAT, "list: unknown value type (99"),
+    ROW(count, 1u << 20, RT_E_FORMAT, "list: a count that exceeds"),
+    ROW(count, UINT64_MAX, RT_E_FORMAT, "list: a count that exceeds"),
+    ROW(element, FMT_GGUF_STR, RT_E_FORMAT, "list: truncated, or a length"),
+    ROW(element, FMT_GGUF_F64, RT_E_FORMAT, "m.gguf: "),
+    ROW(word_len, UINT64_MAX, RT_E_FORMAT, "words: truncated, or a length"),
+    ROW(boolean, 2, RT_E_FORMAT, "flag: a boolean"),
+    ROW(nesting, 5, RT_E_FORMAT, "deep: arrays nested deeper"),
+    ROW(alignment, 0, RT_E_FORMAT, "general.alignment: expected a power of two"),
+    ROW(alignment, 48, RT_E_FORMAT, "general.alignment: expected a power of two"),
+    ROW(alignment, 1u << 31, RT_E_FORMAT, "tensor data: truncated"),
+    ROW(parts, 2, RT_E_UNSUPPORTED, "one of 2 parts"),
+    ROW(rank, 0, RT_E_FORMAT, "t0: expected 1 to 4 dimensions"),
+    ROW(rank, 5, RT_E_FORMAT, "t0: expected 1 to 4 dimensions"),
+    ROW(dim, 0, RT_E_FORMAT, "t0: a dimension is 0"),
+    ROW(dim, UINT64_MAX, RT_E_FORMAT, "t0: a dimension is 0, or the product"),
+    ROW(dim, 33, RT_E_FORMAT, "t0: a row is no whole number of blocks"),
+    ROW(second_dim, 1u << 20, RT_E_FORMAT, "t0: its data are outside the file"),
+    ROW(second_dim, 1ull << 58, RT_E_FORMAT, "t0: its size overflows"),
+    ROW(second_dim, 4, RT_E_FORMAT, "tensor t1 overlaps t0"),
+    ROW(offset, 0, RT_E_FORMAT, "overlaps"),
+    ROW(offset, 64, RT_E_FORMAT, "tensor t1 overlaps t0"),
+    ROW(offset, 100, RT_E_FORMAT, "t1: its offset is not aligned"),
+    ROW(offset, 192, RT_E_FORMAT, "t1: its data are outside"),
+    ROW(offset, UINT64_MAX - 63, RT_E_FORMAT, "t1: its data are outside"),
+    ROW(data, 143, RT_E_FORMAT, "t1: its data are outside"),
+    ROW(data, 0, RT_E_FORMAT, "t0: its data are outside"),
+#undef ROW
+};
+
 static void hostile(void **state)
 {
-    static const struct {
-        size_t at, size; // the field of the spec
-        uint64_t value;
-        enum rt_err code;
-        const char *word;
-    } ROWS[] = {
-#define ROW(field, value, code, word)                                                              \
-    {offsetof(struct spec, field), sizeof(GOOD.field), value, code, word}
-        ROW(version, 1, RT_E_UNSUPPORTED, "version 1"),
-        ROW(version, 0x03000000, RT_E_UNSUPPORTED, "big endian"),
-        ROW(version, 4, RT_E_UNSUPPORTED, "version 4"),
-        ROW(tensors, 3, RT_E_FORMAT, "m.gguf: t"),
-        ROW(tensors, UINT64_MAX, RT_E_FORMAT, "tensors: a number of tensors"),
-        ROW(tensors, 1u << 21, RT_E_FORMAT, "tensors: a number of tensors"),
-        ROW(kvs, 8, RT_E_FORMAT, "m.gguf: tensors: truncated"),
-        ROW(kvs, 6, RT_E_FORMAT, "m.gguf: "),
-        ROW(kvs, UINT64_MAX, RT_E_FORMAT, "header: a number of keys"),
-        ROW(key_len, 0, RT_E_FORMAT, "metadata: a name is empty"),
-        ROW(key_len, UINT64_MAX, RT_E_FORMAT, "metadata: truncated, or a length"),
-        ROW(key_len, 70000, RT_E_FORMAT, "metadata: truncated, or a length"),
-        ROW(type, 13, RT_E_FORMAT, "list: unknown value type (13"),
-        ROW(element, 99, RT_E_FORMAT, "list: unknown value type (99"),
-        ROW(count, 1u << 20, RT_E_FORMAT, "list: a count that exceeds"),
-        ROW(count, UINT64_MAX, RT_E_FORMAT, "list: a count that exceeds"),
-        ROW(element, FMT_GGUF_STR, RT_E_FORMAT, "list: truncated, or a length"),
-        ROW(element, FMT_GGUF_F64, RT_E_FORMAT, "m.gguf: "),
-        ROW(word_len, UINT64_MAX, RT_E_FORMAT, "words: truncated, or a length"),
-        ROW(boolean, 2, RT_E_FORMAT, "flag: a boolean"),
-        ROW(nesting, 5, RT_E_FORMAT, "deep: arrays nested deeper"),
-        ROW(alignment, 0, RT_E_FORMAT, "general.alignment: expected a power of two"),
-        ROW(alignment, 48, RT_E_FORMAT, "general.alignment: expected a power of two"),
-        ROW(alignment, 1u << 31, RT_E_FORMAT, "tensor data: truncated"),
-        ROW(parts, 2, RT_E_UNSUPPORTED, "one of 2 parts"),
-        ROW(rank, 0, RT_E_FORMAT, "t0: expected 1 to 4 dimensions"),
-        ROW(rank, 5, RT_E_FORMAT, "t0: expected 1 to 4 dimensions"),
-        ROW(dim, 0, RT_E_FORMAT, "t0: a dimension is 0"),
-        ROW(dim, UINT64_MAX, RT_E_FORMAT, "t0: a dimension is 0, or the product"),
-        ROW(dim, 33, RT_E_FORMAT, "t0: a row is no whole number of blocks"),
-        ROW(second_dim, 1u << 20, RT_E_FORMAT, "t0: its data are outside the file"),
-        ROW(second_dim, 1ull << 58, RT_E_FORMAT, "t0: its size overflows"),
-        ROW(second_dim, 4, RT_E_FORMAT, "tensor t1 overlaps t0"),
-        ROW(offset, 0, RT_E_FORMAT, "overlaps"),
-        ROW(offset, 64, RT_E_FORMAT, "tensor t1 overlaps t0"),
-        ROW(offset, 100, RT_E_FORMAT, "t1: its offset is not aligned"),
-        ROW(offset, 192, RT_E_FORMAT, "t1: its data are outside"),
-        ROW(offset, UINT64_MAX - 63, RT_E_FORMAT, "t1: its data are outside"),
-        ROW(data, 143, RT_E_FORMAT, "t1: its data are outside"),
-        ROW(data, 0, RT_E_FORMAT, "t0: its data are outside"),
-#undef ROW
-    };
     struct str s = {0};
     struct fmt_gguf g;
     (void) state;
-    for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
+    for (size_t i = 0; i < COUNT_OF(DAMAGE); i++) {
         struct spec f = GOOD;
-        const uint32_t low = (uint32_t) ROWS[i].value;
-        memcpy((char *) &f + ROWS[i].at, ROWS[i].size == 4 ? (const void *) &low : &ROWS[i].value,
-               ROWS[i].size);
-        if (ROWS[i].at == offsetof(struct spec, second_dim) && ROWS[i].value == 1ull << 58)
+        const uint32_t low = (uint32_t) DAMAGE[i].value;
+        memcpy((char *) &f + DAMAGE[i].at,
+               DAMAGE[i].size == 4 ? (const void *) &low : &DAMAGE[i].value, DAMAGE[i].size);
+        if (DAMAGE[i].at == offsetof(struct spec, second_dim) && DAMAGE[i].value == 1ull << 58)
             f.kind = 1, f.dim = 32; // 2^63 elements of two bytes
         build(&s, &f);
-        U_FAILS(ROWS[i].code, ROWS[i].word, fmt_gguf_open_memory(s.data, s.len, "m.gguf", &g));
+        U_FAILS(DAMAGE[i].code, DAMAGE[i].word, fmt_gguf_open_memory(s.data, s.len, "m.gguf", &g));
         assert_null(g.kvs);
     }
     struct spec f = GOOD;
@@ -224,6 +227,26 @@ static void truncated(void **state)
         free(exact);
     }
     str_free(&s);
+}
+
+static void wrong_types(const struct fmt_gguf *g)
+{
+    struct fmt_gguf_str s;
+    const struct fmt_gguf_kv *kv;
+    uint32_t u;
+    float f;
+    bool b;
+    U_FAILS(RT_E_NOT_FOUND, "m.gguf: key none is missing", fmt_gguf_u32(g, "none", &u));
+    U_FAILS(RT_E_FORMAT, "key eps: expected an integer", fmt_gguf_u32(g, "eps", &u));
+    U_FAILS(RT_E_FORMAT, "key flag: expected an integer", fmt_gguf_u32(g, "flag", &u));
+    U_FAILS(RT_E_FORMAT, "found an array of u32", fmt_gguf_u32(g, "list", &u));
+    U_FAILS(RT_E_FORMAT, "key flag: expected a float", fmt_gguf_f32(g, "flag", &f));
+    U_FAILS(RT_E_FORMAT, "key eps: expected a boolean, found f32", fmt_gguf_bool(g, "eps", &b));
+    U_FAILS(RT_E_FORMAT, "key eps: expected a string", fmt_gguf_text(g, "eps", &s));
+    U_FAILS(RT_E_FORMAT, "key words: expected a string", fmt_gguf_text(g, "words", &s));
+    U_FAILS(RT_E_FORMAT, "expected an array of string, found an array of u32",
+            fmt_gguf_array(g, "list", FMT_GGUF_STR, &kv));
+    assert_null(kv);
 }
 
 static void metadata(void **state)
@@ -277,17 +300,7 @@ static void metadata(void **state)
     it = fmt_gguf_iter(fmt_gguf_find(&g, "list"));
     assert_false(fmt_gguf_next(&it, &s));
 
-    U_FAILS(RT_E_NOT_FOUND, "m.gguf: key none is missing", fmt_gguf_u32(&g, "none", &u));
-    U_FAILS(RT_E_FORMAT, "key eps: expected an integer", fmt_gguf_u32(&g, "eps", &u));
-    U_FAILS(RT_E_FORMAT, "key flag: expected an integer", fmt_gguf_u32(&g, "flag", &u));
-    U_FAILS(RT_E_FORMAT, "found an array of u32", fmt_gguf_u32(&g, "list", &u));
-    U_FAILS(RT_E_FORMAT, "key flag: expected a float", fmt_gguf_f32(&g, "flag", &f));
-    U_FAILS(RT_E_FORMAT, "key eps: expected a boolean, found f32", fmt_gguf_bool(&g, "eps", &b));
-    U_FAILS(RT_E_FORMAT, "key eps: expected a string", fmt_gguf_text(&g, "eps", &s));
-    U_FAILS(RT_E_FORMAT, "key words: expected a string", fmt_gguf_text(&g, "words", &s));
-    U_FAILS(RT_E_FORMAT, "expected an array of string, found an array of u32",
-            fmt_gguf_array(&g, "list", FMT_GGUF_STR, &kv));
-    assert_null(kv);
+    wrong_types(&g);
     fmt_gguf_close(&g);
     fmt_gguf_close(&g);
     str_free(&bytes);
@@ -373,89 +386,90 @@ static void tensors(void **state)
 }
 
 // Halves 0.5 and -2, and bytes, placed into a block of zeros; the elements that follow by hand.
+static const struct {
+    uint32_t kind;
+    const char *name;
+    unsigned char at[10], byte[10]; // up to the first 0 in `byte`
+    struct {
+        unsigned index;
+        float value;
+    } want[5];
+} BLOCKS[] = {
+    // d = 0.5 (0x3800). q[0] = 0xf3: element 0 is 3 - 8, element 16 is 15 - 8; others -8.
+    {2,
+     "Q4_0",
+     {1, 2},
+     {0x38, 0xf3},
+     {{0, -2.5f}, {16, 3.5f}, {1, -4.0f}, {17, -4.0f}, {31, -4.0f}}},
+    // d = 0.5, m = -2 (0xc000). q[15] = 0x4a: element 15 is 10, element 31 is 4.
+    {3,
+     "Q4_1",
+     {1, 3, 19},
+     {0x38, 0xc0, 0x4a},
+     {{15, 3.0f}, {31, 0.0f}, {0, -2.0f}, {16, -2.0f}, {30, -2.0f}}},
+    // fifth bits of elements 0 and 17; q[0] = 0x21, q[1] = 0x30.
+    {6,
+     "Q5_0",
+     {1, 2, 4, 6, 7},
+     {0x38, 0x01, 0x02, 0x21, 0x30},
+     {{0, 0.5f}, {16, -7.0f}, {17, 1.5f}, {1, -8.0f}, {31, -8.0f}}},
+    {7,
+     "Q5_1",
+     {1, 3, 4, 6, 8, 9},
+     {0x38, 0xc0, 0x01, 0x02, 0x21, 0x30},
+     {{0, 6.5f}, {16, -1.0f}, {17, 7.5f}, {1, -2.0f}, {31, -2.0f}}},
+    {8,
+     "Q8_0",
+     {1, 2, 3, 33},
+     {0x38, 0x80, 0x7f, 0xff},
+     {{0, -64.0f}, {1, 63.5f}, {31, -0.5f}, {2, 0.0f}, {30, 0.0f}}},
+    // d = 0.5, dmin = -2. Scales: s[0] = 0x42: sub-block 0 has 2, and bits 16 for sub-block 4;
+    // s[4] = 0x83: minimum 3 of sub-block 0, and bits 32 for the minimum of sub-block 4;
+    // s[8] = 0x51: sub-block 4 has 16 + 1 = 17 and minimum 32 + 5 = 37.
+    // q[0] = 0xf7 of sub-blocks 0, 1; q[64] = 0x09 of sub-blocks 4, 5 (scale 0: zero).
+    {12,
+     "Q4_K",
+     {1, 3, 4, 8, 12, 16, 80},
+     {0x38, 0xc0, 0x42, 0x83, 0x51, 0xf7, 0x09},
+     {{0, 13.0f}, {1, 6.0f}, {32, 0.0f}, {128, 150.5f}, {129, 74.0f}}},
+    // The same with fifth bits: h[0] = 0x11 for element 0 of sub-blocks 0 and 4.
+    {13,
+     "Q5_K",
+     {1, 3, 4, 8, 12, 16, 48, 112},
+     {0x38, 0xc0, 0x42, 0x83, 0x51, 0x11, 0xf7, 0x09},
+     {{0, 29.0f}, {1, 6.0f}, {32, 0.0f}, {128, 286.5f}, {129, 74.0f}}},
+    // d = 0.5; low[0] = 0x95, low[70] = 0x30; high[0] = 0xb1, high[38] = 0x40; scales 0, 4,
+    // 12, 15.
+    // Element 0: 5 + 16 - 32 = -11, scale 2. 64: 9 + 3 * 16 - 32 = 25, scale 3 (sub-block 4).
+    // 198 = 128 + 64 + 6: 3 + 0 - 32, sub-block 12, scale -1. 240: -32, sub-block 15, scale 1.
+    // 230 = 128 + 96 + 6: low of 38 is 0, high bits 1: -16, sub-block 14, scale 0.
+    {14,
+     "Q6_K",
+     {0, 70, 128, 166, 192, 196, 204, 207, 209},
+     {0x95, 0x30, 0xb1, 0x40, 0x02, 0x03, 0xff, 0x01, 0x38},
+     {{0, -11.0f}, {64, 37.5f}, {198, 14.5f}, {240, -16.0f}, {230, -0.0f}}},
+    {1, "F16", {1}, {0x38}, {{0, 0.5f}, {0, 0.5f}, {0, 0.5f}, {0, 0.5f}}},
+    {30, "BF16", {0, 1}, {0x80, 0xbf}, {{0, -1.0f}, {0, -1.0f}, {0, -1.0f}}},
+    {28, "F64", {6, 7}, {0xe0, 0x3f}, {{0, 0.5f}, {0, 0.5f}, {0, 0.5f}}},
+    {0, "F32", {3}, {0xc0}, {{0, -2.0f}, {0, -2.0f}, {0, -2.0f}}},
+};
+
 static void blocks(void **state)
 {
-    static const struct {
-        uint32_t kind;
-        const char *name;
-        unsigned char at[10], byte[10]; // up to the first 0 in `byte`
-        struct {
-            unsigned index;
-            float value;
-        } want[5];
-    } ROWS[] = {
-        // d = 0.5 (0x3800). q[0] = 0xf3: element 0 is 3 - 8, element 16 is 15 - 8; others -8.
-        {2,
-         "Q4_0",
-         {1, 2},
-         {0x38, 0xf3},
-         {{0, -2.5f}, {16, 3.5f}, {1, -4.0f}, {17, -4.0f}, {31, -4.0f}}},
-        // d = 0.5, m = -2 (0xc000). q[15] = 0x4a: element 15 is 10, element 31 is 4.
-        {3,
-         "Q4_1",
-         {1, 3, 19},
-         {0x38, 0xc0, 0x4a},
-         {{15, 3.0f}, {31, 0.0f}, {0, -2.0f}, {16, -2.0f}, {30, -2.0f}}},
-        // fifth bits of elements 0 and 17; q[0] = 0x21, q[1] = 0x30.
-        {6,
-         "Q5_0",
-         {1, 2, 4, 6, 7},
-         {0x38, 0x01, 0x02, 0x21, 0x30},
-         {{0, 0.5f}, {16, -7.0f}, {17, 1.5f}, {1, -8.0f}, {31, -8.0f}}},
-        {7,
-         "Q5_1",
-         {1, 3, 4, 6, 8, 9},
-         {0x38, 0xc0, 0x01, 0x02, 0x21, 0x30},
-         {{0, 6.5f}, {16, -1.0f}, {17, 7.5f}, {1, -2.0f}, {31, -2.0f}}},
-        {8,
-         "Q8_0",
-         {1, 2, 3, 33},
-         {0x38, 0x80, 0x7f, 0xff},
-         {{0, -64.0f}, {1, 63.5f}, {31, -0.5f}, {2, 0.0f}, {30, 0.0f}}},
-        // d = 0.5, dmin = -2. Scales: s[0] = 0x42: sub-block 0 has 2, and bits 16 for sub-block 4;
-        // s[4] = 0x83: minimum 3 of sub-block 0, and bits 32 for the minimum of sub-block 4;
-        // s[8] = 0x51: sub-block 4 has 16 + 1 = 17 and minimum 32 + 5 = 37.
-        // q[0] = 0xf7 of sub-blocks 0, 1; q[64] = 0x09 of sub-blocks 4, 5 (scale 0: zero).
-        {12,
-         "Q4_K",
-         {1, 3, 4, 8, 12, 16, 80},
-         {0x38, 0xc0, 0x42, 0x83, 0x51, 0xf7, 0x09},
-         {{0, 13.0f}, {1, 6.0f}, {32, 0.0f}, {128, 150.5f}, {129, 74.0f}}},
-        // The same with fifth bits: h[0] = 0x11 for element 0 of sub-blocks 0 and 4.
-        {13,
-         "Q5_K",
-         {1, 3, 4, 8, 12, 16, 48, 112},
-         {0x38, 0xc0, 0x42, 0x83, 0x51, 0x11, 0xf7, 0x09},
-         {{0, 29.0f}, {1, 6.0f}, {32, 0.0f}, {128, 286.5f}, {129, 74.0f}}},
-        // d = 0.5; low[0] = 0x95, low[70] = 0x30; high[0] = 0xb1, high[38] = 0x40; scales 0, 4,
-        // 12, 15.
-        // Element 0: 5 + 16 - 32 = -11, scale 2. 64: 9 + 3 * 16 - 32 = 25, scale 3 (sub-block 4).
-        // 198 = 128 + 64 + 6: 3 + 0 - 32, sub-block 12, scale -1. 240: -32, sub-block 15, scale 1.
-        // 230 = 128 + 96 + 6: low of 38 is 0, high bits 1: -16, sub-block 14, scale 0.
-        {14,
-         "Q6_K",
-         {0, 70, 128, 166, 192, 196, 204, 207, 209},
-         {0x95, 0x30, 0xb1, 0x40, 0x02, 0x03, 0xff, 0x01, 0x38},
-         {{0, -11.0f}, {64, 37.5f}, {198, 14.5f}, {240, -16.0f}, {230, -0.0f}}},
-        {1, "F16", {1}, {0x38}, {{0, 0.5f}, {0, 0.5f}, {0, 0.5f}, {0, 0.5f}}},
-        {30, "BF16", {0, 1}, {0x80, 0xbf}, {{0, -1.0f}, {0, -1.0f}, {0, -1.0f}}},
-        {28, "F64", {6, 7}, {0xe0, 0x3f}, {{0, 0.5f}, {0, 0.5f}, {0, 0.5f}}},
-        {0, "F32", {3}, {0xc0}, {{0, -2.0f}, {0, -2.0f}, {0, -2.0f}}},
-    };
     float x[FMT_QUANT_MAX_ELEMENTS];
     (void) state;
-    for (size_t r = 0; r < COUNT_OF(ROWS); r++) {
+    for (size_t r = 0; r < COUNT_OF(BLOCKS); r++) {
         unsigned char block[512] = {0};
-        const struct fmt_quant *q = fmt_quant_find(ROWS[r].kind);
+        const struct fmt_quant *q = fmt_quant_find(BLOCKS[r].kind);
         assert_non_null(q);
-        assert_string_equal(q->name, ROWS[r].name);
-        for (size_t i = 0; i < 10 && ROWS[r].byte[i]; i++)
-            block[ROWS[r].at[i]] = ROWS[r].byte[i];
+        assert_string_equal(q->name, BLOCKS[r].name);
+        for (size_t i = 0; i < 10 && BLOCKS[r].byte[i]; i++)
+            block[BLOCKS[r].at[i]] = BLOCKS[r].byte[i];
         q->decode(block, 1, x);
         for (size_t i = 0; i < 5 && (q->elements > 1 || i < 3); i++)
-            if (x[ROWS[r].want[i].index] != ROWS[r].want[i].value)
-                fail_msg("%s: element %u: expected %g, found %g", q->name, ROWS[r].want[i].index,
-                         (double) ROWS[r].want[i].value, (double) x[ROWS[r].want[i].index]);
+            if (x[BLOCKS[r].want[i].index] != BLOCKS[r].want[i].value)
+                fail_msg("%s: element %u: expected %g, found %g", q->name, BLOCKS[r].want[i].index,
+                         (double) BLOCKS[r].want[i].value, (double) x[BLOCKS[r].want[i].index]);
     }
 }
 

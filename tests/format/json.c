@@ -91,6 +91,29 @@ static void constants(void **state)
     cJSON_Delete(tree);
 }
 
+static void wrong_types(const struct fmt_json *j)
+{
+    double n;
+    int64_t i;
+    uint32_t u;
+    bool b;
+    const char *s;
+    const cJSON *l;
+    struct fmt_json o;
+    U_FAILS(RT_E_NOT_FOUND, "c.json: key \"none\" is missing", fmt_json_num(j, "none", &n));
+    U_FAILS(RT_E_FORMAT, "c.json: key \"s\": expected a number, found a string",
+            fmt_json_num(j, "s", &n));
+    U_FAILS(RT_E_FORMAT, "key \"s\"", fmt_json_num_or(j, "s", 1.0, &n));
+    U_FAILS(RT_E_FORMAT, "key \"z\": expected a number, found null", fmt_json_num(j, "z", &n));
+    U_FAILS(RT_E_FORMAT, "expected an integer, found 1.5", fmt_json_int(j, "n", &i));
+    U_FAILS(RT_E_FORMAT, "found 9007199254740992", fmt_json_int(j, "big", &i));
+    U_FAILS(RT_E_FORMAT, "key \"i\"", fmt_json_u32(j, "i", &u));
+    U_FAILS(RT_E_FORMAT, "key \"n\": expected true or false", fmt_json_bool(j, "n", &b));
+    U_FAILS(RT_E_FORMAT, "expected a string, found a boolean", fmt_json_str(j, "t", &s));
+    U_FAILS(RT_E_FORMAT, "expected an object, found an array", fmt_json_object(j, "l", &o));
+    U_FAILS(RT_E_FORMAT, "expected an array, found an object", fmt_json_array(j, "o", &l));
+}
+
 static void members(void **state)
 {
     static const char TEXT[] =
@@ -134,19 +157,7 @@ static void members(void **state)
     assert_null(fmt_json_get(&j, "z"));
     assert_null(fmt_json_get(&j, "N")); // case matters
 
-    U_FAILS(RT_E_NOT_FOUND, "c.json: key \"none\" is missing", fmt_json_num(&j, "none", &n));
-    U_FAILS(RT_E_FORMAT, "c.json: key \"s\": expected a number, found a string",
-            fmt_json_num(&j, "s", &n));
-    U_FAILS(RT_E_FORMAT, "key \"s\"", fmt_json_num_or(&j, "s", 1.0, &n));
-    U_FAILS(RT_E_FORMAT, "key \"z\": expected a number, found null", fmt_json_num(&j, "z", &n));
-    U_FAILS(RT_E_FORMAT, "expected an integer, found 1.5", fmt_json_int(&j, "n", &i));
-    U_FAILS(RT_E_FORMAT, "found 9007199254740992", fmt_json_int(&j, "big", &i));
-    U_FAILS(RT_E_FORMAT, "key \"i\"", fmt_json_u32(&j, "i", &u));
-    U_FAILS(RT_E_FORMAT, "key \"n\": expected true or false", fmt_json_bool(&j, "n", &b));
-    U_FAILS(RT_E_FORMAT, "expected a string, found a boolean", fmt_json_str(&j, "t", &s));
-    U_FAILS(RT_E_FORMAT, "expected an object, found an array", fmt_json_object(&j, "l", &o));
-    U_FAILS(RT_E_FORMAT, "expected an array, found an object", fmt_json_array(&j, "o", &l));
-
+    wrong_types(&j);
     assert_true(fmt_json_to_num(fmt_json_get(&j, "e"), &n) && n == 5e-7);
     assert_true(fmt_json_to_num(fmt_json_get(&j, "i"), &n) && n == -7.0);
     assert_false(fmt_json_to_num(fmt_json_get(&j, "s"), &n));
