@@ -5,10 +5,10 @@
 
 #include "anydpo.h"
 #include "src/base/arith.h"
+#include "src/base/str.h"
 #include "src/cli/cmd.h"
-#include "src/format/json.h"
 
-static const struct cmd *const COMMANDS[] = { &cmd_train };
+static const struct cmd *const COMMANDS[] = { &cmd_train, &cmd_generate, &cmd_devices };
 
 enum { MOST_OPTIONS = 32 };
 
