@@ -68,7 +68,7 @@ static enum rt_err arena_create(struct rtvk_dev *d, uint64_t size, const char *n
     a->first = calloc(1, sizeof(*a->first));
     RT_REQUIRE(a->first, RT_E_NOMEM);
     r = allocate(d, want, &a->memory);
-    if (r != VK_SUCCESS && want > size) {
+    if (want > size && (r == VK_ERROR_OUT_OF_DEVICE_MEMORY || r == VK_ERROR_OUT_OF_HOST_MEMORY)) {
         want = size;
         r = allocate(d, want, &a->memory);
     }

@@ -178,8 +178,10 @@ static void read_properties(struct rtvk_phys *p, uint32_t version)
     snprintf(c->api, sizeof(c->api), "vulkan");
     snprintf(c->version, sizeof(c->version), "%u.%u.%u", VK_API_VERSION_MAJOR(version),
              VK_API_VERSION_MINOR(version), VK_API_VERSION_PATCH(version));
-    if (drv.driverName[0])
+    if (drv.driverInfo[0])
         snprintf(c->driver, sizeof(c->driver), "%.60s %.60s", drv.driverName, drv.driverInfo);
+    else if (drv.driverName[0])
+        snprintf(c->driver, sizeof(c->driver), "%.60s %u", drv.driverName, v->driverVersion);
     else
         snprintf(c->driver, sizeof(c->driver), "vendor 0x%x %u", v->vendorID, v->driverVersion);
     c->kind = kind_of(v->deviceType);

@@ -32,14 +32,17 @@ done:
     return err;
 }
 
-// A free item; submits when there is none.
-static enum rt_err new_item(struct rtvk_dev *d, struct rtvk_item **out)
+// A free item for work of that cost; submits what waits when there is no room or too much work.
+static enum rt_err new_item(struct rtvk_dev *d, struct rtvk_pipe *pipe, double cost, struct rtvk_item **out)
 {
     enum rt_err err = RT_OK;
-    if (d->n_items == RTVK_ITEMS)
+    const double seconds = rtvk_estimate(pipe, cost);
+
+    *out = NULL;
+    if (d->n_items == RTVK_ITEMS || d->item_seconds + seconds > RTVK_TARGET_SECONDS)
         RT_TRY(rtvk_submit(d));
     *out = &d->items[d->n_items];
-    **out = (struct rtvk_item){ 0 };
+    **out = (struct rtvk_item){ .pipe = pipe, .cost = cost, .seconds = seconds };
 done:
     return err;
 }
@@ -100,9 +103,8 @@ static enum rt_err add_piece(struct rtvk_dev *d, const struct rt_work *w, struct
     struct rtvk_item *it;
     const uint32_t p = w->kernel->params_bytes;
 
-    RT_TRY(new_item(d, &it));
+    RT_TRY(new_item(d, pipe, cost, &it));
     it->kind = RTVK_DISPATCH;
-    it->pipe = pipe;
     it->n_bufs = w->kernel->n_bufs;
     for (uint32_t i = 0; i < it->n_bufs; i++)
         it->bufs[i] = bind_of(&w->bufs[i]);
@@ -110,8 +112,6 @@ static enum rt_err add_piece(struct rtvk_dev *d, const struct rt_work *w, struct
     memcpy(it->push, w->params, p);
     memcpy(it->push + p, base, 3 * sizeof(*base));
     it->push_bytes = p + 3 * (uint32_t) sizeof(*base);
-    it->cost = cost;
-    it->seconds = rtvk_estimate(pipe, cost);
     RT_TRY(add_item(d, it));
 done:
     return err;
@@ -156,12 +156,10 @@ static enum rt_err add_transfer(struct rtvk_dev *d, enum rtvk_kind kind, uint32_
     enum rt_err err = RT_OK;
     struct rtvk_item *it;
 
-    RT_TRY(new_item(d, &it));
+    RT_TRY(new_item(d, NULL, 4.0 * (double) n * (double) bufs[0].size, &it));
     it->kind = kind;
     it->n_bufs = n;
     memcpy(it->bufs, bufs, n * sizeof(*bufs));
-    it->cost = 4.0 * (double) n * (double) bufs[0].size;
-    it->seconds = rtvk_estimate(NULL, it->cost);
     RT_TRY(add_item(d, it));
 done:
     return err;

@@ -59,9 +59,6 @@ static enum rt_err choose(struct rtvk_dev *d, uint32_t index)
     if (index >= n)
         RT_TRY(rt_fail(RT_E_NOT_FOUND, "vulkan:%u is not there; %u Vulkan devices were found", index, n));
     d->phys = all[index];
-    if (d->phys.storage_bufs < RT_MAX_BUFS)
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "vulkan:%u (%s): %d storage buffers a kernel are needed, it has %u", index,
-                       d->phys.caps.name, RT_MAX_BUFS, d->phys.storage_bufs));
 done:
     free(all);
     return err;

@@ -177,13 +177,16 @@ static bool is_pipe_of(const struct rtvk_pipe *p, const struct rt_work *w, uint6
     return same_tunes(p->tune, w->tune);
 }
 
-static enum rt_err check_group(const struct rtvk_dev *d, const struct rt_work *w)
+static enum rt_err check_limits(const struct rtvk_dev *d, const struct rt_work *w)
 {
     const uint32_t *most = d->head.plan.caps.group_size;
-    if (w->group[0] <= most[0] && w->group[1] <= most[1])
-        return RT_OK;
-    return rt_fail(RT_E_UNSUPPORTED, "kernel %s: a group of %u x %u, the device's limit is %u x %u", w->kernel->name,
-                   w->group[0], w->group[1], most[0], most[1]);
+    if (w->kernel->n_bufs > d->phys.storage_bufs)
+        return rt_fail(RT_E_UNSUPPORTED, "kernel %s: %u buffers, the limit of %s (%s) is %u", w->kernel->name,
+                       w->kernel->n_bufs, d->head.id, d->phys.caps.name, d->phys.storage_bufs);
+    if (w->group[0] > most[0] || w->group[1] > most[1])
+        return rt_fail(RT_E_UNSUPPORTED, "kernel %s: a group of %u x %u, the device's limit is %u x %u",
+                       w->kernel->name, w->group[0], w->group[1], most[0], most[1]);
+    return RT_OK;
 }
 
 enum rt_err rtvk_pipe_get(struct rtvk_dev *d, const struct rt_work *work, struct rtvk_pipe **out)
@@ -198,7 +201,7 @@ enum rt_err rtvk_pipe_get(struct rtvk_dev *d, const struct rt_work *work, struct
             return RT_OK;
         }
     *out = NULL;
-    RT_TRY(check_group(d, work));
+    RT_TRY(check_limits(d, work));
     p = calloc(1, sizeof(*p));
     RT_REQUIRE(p, RT_E_NOMEM);
     p->key = key;
