@@ -19,6 +19,16 @@ const struct rt_kernel op_attention_dkv_kernel =
     OP_KERNEL(attention_dkv, "attention_dkv.comp", ATTENTION_DKV_BUFFERS, struct attention_params,
               op_attention_dkv_ref);
 
+#define WIDE(fn, list)                                                                             \
+    {                                                                                              \
+        .name = #fn, .opencl_only = #fn ".cl", .params_bytes = sizeof(struct attention_params),    \
+        .n_bufs = sizeof((const struct rt_kernel_buf[]){ list }) / sizeof(struct rt_kernel_buf),   \
+        .bufs = { list }                                                                           \
+    }
+const struct rt_kernel op_attention_wide_kernel = WIDE(attention_wide, ATTENTION_BUFFERS);
+const struct rt_kernel op_attention_wide_dq_kernel = WIDE(attention_wide_dq, ATTENTION_DQ_BUFFERS);
+const struct rt_kernel op_attention_wide_dkv_kernel = WIDE(attention_wide_dkv, ATTENTION_DKV_BUFFERS);
+
 // ---- Tiles of the portable kernels ------------------------------------------------------------
 
 enum pass { FORWARD, DQ, DKV };
@@ -51,6 +61,45 @@ static struct tile choose_tile(enum pass pass, uint32_t head_dim)
             break;
     }
     return x;
+}
+
+// ---- Tiles of the wide kernels (shaders/attention_wide.h) -------------------------------------
+
+struct wide {
+    int32_t qv, kt, kb, hg;
+};
+
+// Local memory that stays in a core's second-level cache.
+enum { WIDE_BYTES = 256 << 10 };
+
+static uint32_t wide_bytes(const struct wide *x, enum pass pass, uint32_t head_dim)
+{
+    const uint32_t lanes = 16 * (uint32_t) x->qv, dp = (head_dim + 7) / 8 * 8, kb = (uint32_t) x->kb;
+    const uint32_t own = pass == FORWARD ? 2 * (uint32_t) x->hg : pass == DQ ? 3 * (uint32_t) x->hg : 4;
+    return 4 * (2 * kb * dp + (pass == DKV ? 2 : 1) * kb * lanes + own * dp * lanes + lanes);
+}
+
+// Tiles for a device's vectors; false if its local memory is too small.
+static bool choose_wide(const struct rt_plan *plan, enum pass pass, uint32_t head_dim, uint32_t heads, struct wide *x)
+{
+    const uint32_t most = u32_min(plan->caps.shared_bytes, WIDE_BYTES);
+    *x = plan->caps.avx512 ? (struct wide){ 2, 8, 64, 1 } : (struct wide){ 1, 4, 64, 1 };
+    if (head_dim > 128)
+        x->kb = 32;
+    for (uint32_t hg = 4; hg > 1 && pass != DKV && x->hg == 1; hg--) {
+        const struct wide more = { x->qv, x->kt, x->kb, (int32_t) hg };
+        if (heads % hg == 0 && wide_bytes(&more, pass, head_dim) <= most)
+            *x = more;
+    }
+    return wide_bytes(x, pass, head_dim) <= most;
+}
+
+static bool has_wide(const struct rt_dev *dev, const args_t *a)
+{
+    const struct rt_plan *plan = rt_dev_plan(dev);
+    struct wide x;
+    return (plan->rungs & RT_RUNG_WIDE) && choose_wide(plan, FORWARD, a->head_dim, a->n_heads / a->n_kv_heads, &x) &&
+           choose_wide(plan, DQ, a->head_dim, 1, &x) && choose_wide(plan, DKV, a->head_dim, 1, &x);
 }
 
 // ---- Checks -----------------------------------------------------------------------------------
@@ -142,8 +191,12 @@ static enum rt_err check(const args_t *a, bool backward)
     RT_TRY(check_sizes(a, backward));
     RT_TRY(check_places(a, backward));
     RT_TRY(check_buffers(a, backward));
-    if (a->variant && strcmp(a->variant, "portable") != 0)
-        RT_TRY(rt_fail(RT_E_ARG, "attention: unknown variant %s: portable", a->variant));
+    if (a->variant && strcmp(a->variant, "portable") != 0 && strcmp(a->variant, "wide") != 0)
+        RT_TRY(rt_fail(RT_E_ARG, "attention: unknown variant %s: there are portable, wide", a->variant));
+    if (a->variant && strcmp(a->variant, "wide") == 0 && !has_wide(rt_buf_dev(a->q.buf), a))
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "attention: the wide variant is for OpenCL on a CPU, found %s; or it is "
+                       "disabled, or local memory is too small for heads of %u",
+                       rt_dev_id(rt_buf_dev(a->q.buf)), a->head_dim));
 done:
     return err;
 }
@@ -185,21 +238,44 @@ static struct rt_bind blocks(const args_t *a)
     return (struct rt_bind){ a->index, RT_ACCESS_IN, a->index_first, a->info->words };
 }
 
-// Fill in what depends on the pass alone, and record.
-static enum rt_err portable(struct rt_cmd *cmd, const args_t *a, enum pass pass, struct rt_dispatch_desc *d)
+static void portable(const args_t *a, enum pass pass, struct rt_dispatch_desc *d)
 {
+    static const char *const KERNELS[] = { "attention", "attention_dq", "attention_dkv" };
     const struct tile x = choose_tile(pass, a->head_dim);
-    const struct attention_params p = params(a, pass);
     const struct rt_tune tune[] = { { "D", (int32_t) a->head_dim }, { "RA", x.ra }, { "RB", x.rb },
                                     { "STAGE_OWN", x.own }, { "BOTH", x.both } };
-    static const double FLOPS[] = { 4.0, 6.0, 8.0 }; // a visible pair, head and element
-
+    d->kernel = KERNELS[pass];
     memcpy(d->tune, tune, sizeof(tune));
+    d->group[0] = 64;
+    d->groups[0] = 64 / (8 * (uint32_t) x.ra);
+    d->groups[1] = pass == DKV ? a->n_kv_heads : a->n_heads;
+}
+
+static void wide(const args_t *a, enum pass pass, struct rt_dispatch_desc *d)
+{
+    static const char *const KERNELS[] = { "attention_wide", "attention_wide_dq", "attention_wide_dkv" };
+    struct wide x;
+    (void) choose_wide(rt_dev_plan(rt_buf_dev(a->q.buf)), pass, a->head_dim, a->n_heads / a->n_kv_heads, &x);
+    const struct rt_tune tune[] = { { "D", (int32_t) a->head_dim }, { "QV", x.qv }, { "KT", x.kt }, { "KB", x.kb },
+                                    { "HG", x.hg } };
+    d->kernel = KERNELS[pass];
+    memcpy(d->tune, tune, sizeof(tune));
+    d->group[0] = 1;
+    d->groups[0] = 64 / (16 * (uint32_t) x.qv);
+    d->groups[1] = pass == DKV ? a->n_kv_heads : a->n_heads / (uint32_t) x.hg;
+}
+
+// Fill in all but the buffers, and record.
+static enum rt_err record(struct rt_cmd *cmd, const args_t *a, enum pass pass, struct rt_dispatch_desc *d)
+{
+    static const double FLOPS[] = { 4.0, 6.0, 8.0 }; // a visible pair, head and element
+    const struct attention_params p = params(a, pass);
+    const bool is_wide = a->variant ? strcmp(a->variant, "wide") == 0 : has_wide(rt_buf_dev(a->q.buf), a);
+
+    (is_wide ? wide : portable)(a, pass, d);
+    d->groups[0] *= p.n_blocks;
     d->params = &p;
     d->params_size = sizeof(p);
-    d->group[0] = 64;
-    d->groups[0] = p.n_blocks * (64 / (8 * (uint32_t) x.ra));
-    d->groups[1] = pass == DKV ? a->n_kv_heads : a->n_heads;
     d->flops = FLOPS[pass] * a->head_dim * a->n_heads * (double) a->info->n_pairs;
     return rt_cmd_dispatch(cmd, d);
 }
@@ -216,8 +292,7 @@ enum rt_err op_attention(struct rt_cmd *cmd, const args_t *a)
 {
     enum rt_err err = RT_OK;
     RT_TRY(check(a, false));
-    RT_TRY(portable(cmd, a, FORWARD, &(struct rt_dispatch_desc){
-        .kernel = "attention",
+    RT_TRY(record(cmd, a, FORWARD, &(struct rt_dispatch_desc){
         .bufs = { queries(a, a->q, RT_ACCESS_IN), keys(a, a->k, RT_ACCESS_IN), keys(a, a->v, RT_ACCESS_IN),
                   blocks(a), queries(a, a->o, RT_ACCESS_OUT), stats(a, a->lse, RT_ACCESS_OUT) } }));
 done:
@@ -238,13 +313,11 @@ enum rt_err op_attention_backward(struct rt_cmd *cmd, const args_t *a)
     enum rt_err err = RT_OK;
     RT_TRY(check(a, true));
     RT_TRY(delta(cmd, a));
-    RT_TRY(portable(cmd, a, DQ, &(struct rt_dispatch_desc){
-        .kernel = "attention_dq",
+    RT_TRY(record(cmd, a, DQ, &(struct rt_dispatch_desc){
         .bufs = { queries(a, a->q, RT_ACCESS_IN), keys(a, a->k, RT_ACCESS_IN), keys(a, a->v, RT_ACCESS_IN), blocks(a),
                   queries(a, a->d_o, RT_ACCESS_IN), stats(a, a->lse, RT_ACCESS_IN), stats(a, a->delta, RT_ACCESS_IN),
                   queries(a, a->dq, RT_ACCESS_OUT) } }));
-    RT_TRY(portable(cmd, a, DKV, &(struct rt_dispatch_desc){
-        .kernel = "attention_dkv",
+    RT_TRY(record(cmd, a, DKV, &(struct rt_dispatch_desc){
         .bufs = { queries(a, a->q, RT_ACCESS_IN), keys(a, a->k, RT_ACCESS_IN), keys(a, a->v, RT_ACCESS_IN), blocks(a),
                   queries(a, a->d_o, RT_ACCESS_IN), stats(a, a->lse, RT_ACCESS_IN), stats(a, a->delta, RT_ACCESS_IN),
                   keys(a, a->dk, RT_ACCESS_OUT), keys(a, a->dv, RT_ACCESS_OUT) } }));

@@ -9,12 +9,8 @@
 #include "tests/t.h"
 
 // The variants that a device can run: the first n_variants().
-static const char *const VARIANTS[] = { "portable" };
-static inline size_t n_variants(struct t *t)
-{
-    (void) t;
-    return 1;
-}
+static const char *const VARIANTS[] = { "portable", "wide" };
+static inline size_t n_variants(struct t *t) { return rt_dev_plan(t_dev(t))->rungs & RT_RUNG_WIDE ? 2 : 1; }
 
 enum { MOST_SEGS = 16 };
 

@@ -1,0 +1,150 @@
+// shaders/attention_wide.h -- what the attention kernels for CPUs share (OpenCL C only); include after
+// kernel.h. Groups of one work-item, local memory as its scratch.
+//
+// A work-item owns L = 16 QV rows (queries, or keys) of HG heads, one row a vector lane, with the rows'
+// elements transposed: [d][lane]. It walks over blocks of at most KB rows of the other kind, converted to
+// floats [row][d], so that every product is a broadcast scalar times a vector: KT rows x QV vectors, or KT
+// columns x QV vectors, of sums stay in registers. Scores, maxima and sums are vectors over the lanes too,
+// and a lane's result depends on its own row alone. DP: head size, rounded up to a multiple of 8.
+#ifndef ATTENTION_WIDE_H
+#define ATTENTION_WIDE_H
+
+#define L (16 * QV)
+#define DP ((D + 7) / 8 * 8)
+#define PARTS (ATTENTION_Q_BLOCK / L) // groups to a block of the index
+#define NO_SCORE -1.0e30f             // below every score
+
+typedef float16 FV;
+#define UNROLL _Pragma("unroll")
+#define LDF(p, i) vload16(0, (p) + (i))
+#define STF(p, i, v) vstore16(v, 0, (p) + (i))
+
+// e^x for x <= 0, vector by vector: to 1.5 ULP where the result is a normal float, else 0.
+// x = n ln 2 + r, |r| <= ln 2 / 2; the polynomial is e^r's Taylor series to r^7, off by 5e-9 there.
+FV exp_neg(FV x)
+{
+    const FV n = rint(x * 1.44269504f);
+    const FV r = fma(n, (FV)(-1.42860677e-6f), fma(n, (FV)(-0.693145752f), x)); // ln 2 in two parts
+    FV p = fma(r, (FV)(1.0f / 5040.0f), (FV)(1.0f / 720.0f));
+    p = fma(r, p, (FV)(1.0f / 120.0f));
+    p = fma(r, p, (FV)(1.0f / 24.0f));
+    p = fma(r, p, (FV)(1.0f / 6.0f));
+    p = fma(r, p, (FV)(0.5f));
+    p = fma(r, p, (FV)(1.0f));
+    p = fma(r, p, (FV)(1.0f));
+    const int16 bits = as_int16(p) + (convert_int16(max(n, (FV)(-126.0f))) << 23);
+    return select((FV)(0.0f), as_float16(bits), x >= -87.0f);
+}
+
+// Eight elements of a buffer as floats; halves by integer arithmetic, as in kernel.h.
+float8 wide_from_half(ushort8 h)
+{
+    const uint8 w = convert_uint8(h), em = w & 0x7fffu;
+    const uint8 small = as_uint8(convert_float8(em) * 0x1p-24f);
+    const uint8 big = (em << 13) + select((uint8)(0x38000000u), (uint8)(0x70000000u), em >= 0x7c00u);
+    return as_float8(select(big, small, em < 0x400u) | ((w & 0x8000u) << 16));
+}
+#define LD8(buf, i) BY_TYPE(LD8_, TYPE_##buf)(buf, i)
+#define LD8_F32(buf, i) vload8(0, buf + (i))
+#define LD8_F16(buf, i) wide_from_half(vload8(0, buf + (i)))
+#define LD8_BF16(buf, i) as_float8(convert_uint8(vload8(0, buf + (i))) << 16)
+
+// n rows of DP floats out of rows of a buffer; row r begins at element `at` + r * ld. Times `factor`.
+#define LOAD_ROWS(to, buf, at, ld, n, factor)                                                      \
+    for (uint r_ = 0; r_ < (n); r_++) {                                                            \
+        const uint at_ = (at) + r_ * (ld);                                                         \
+        for (uint d_ = 0; d_ + 8 <= D; d_ += 8)                                                    \
+            vstore8(LD8(buf, at_ + d_) * (factor), 0, to + r_ * DP + d_);                          \
+        for (uint d_ = D / 8 * 8; d_ < DP; d_++)                                                   \
+            to[r_ * DP + d_] = d_ < D ? LD(buf, at_ + d_) * (factor) : 0.0f;                       \
+    }
+
+// The L rows that the lanes stand for, transposed; lanes from n on repeat row n - 1.
+#define LOAD_LANES(to, buf, at, ld, n, factor)                                                     \
+    for (uint l_ = 0; l_ < L; l_++) {                                                              \
+        const uint at_ = (at) + min(l_, (n) - 1) * (ld);                                           \
+        for (uint d_ = 0; d_ < D; d_++)                                                            \
+            to[d_ * L + l_] = LD(buf, at_ + d_) * (factor);                                        \
+        for (uint d_ = D; d_ < DP; d_++)                                                           \
+            to[d_ * L + l_] = 0.0f;                                                                \
+    }
+
+// One float a lane out of a statistic; lanes from n on repeat lane n - 1.
+#define LOAD_STATS(to, buf, at, n)                                                                 \
+    for (uint v_ = 0; v_ < QV; v_++) {                                                             \
+        float x_[16];                                                                              \
+        for (uint l_ = 0; l_ < 16; l_++)                                                           \
+            x_[l_] = buf[(at) + min(v_ * 16 + l_, (n) - 1)];                                       \
+        (to)[v_] = vload16(0, x_);                                                                 \
+    }
+
+// The first n lanes back to rows, each times its element of factor[L].
+#define STORE_LANES(buf, from, at, ld, n, factor)                                                  \
+    for (uint l_ = 0; l_ < (n); l_++)                                                              \
+        for (uint d_ = 0; d_ < D; d_ += 2)                                                         \
+            ST2(buf, (at) + l_ * (ld) + d_,                                                        \
+                vec2(from[d_ * L + l_], from[(d_ + 1) * L + l_]) * factor[l_]);
+
+// The padding columns of n rows of `cols` columns.
+#define CLEAR_PADDING(buf, first, ld, n, cols)                                                     \
+    for (uint l_ = 0; l_ < (n); l_++)                                                              \
+        for (uint c_ = (cols); c_ < (((cols) + 7u) & ~7u); c_ += 2)                                \
+            ST2(buf, ((first) + l_) * (ld) + c_, vec2(0.0f, 0.0f));
+
+// s[j * QV + v] = sum over d of rows[j][d] * lanes[d], j < KT.
+void products(__local const float *rows, __local const float *lanes, FV *s)
+{
+    UNROLL for (int e = 0; e < KT * QV; e++) s[e] = (FV)(0.0f);
+    for (int d = 0; d < DP; d++) {
+        FV b[QV];
+        UNROLL for (int v = 0; v < QV; v++) b[v] = LDF(lanes, d * L + v * 16);
+        UNROLL for (int j = 0; j < KT; j++)
+        {
+            const FV a = (FV)(rows[j * DP + d]);
+            UNROLL for (int v = 0; v < QV; v++) s[j * QV + v] = fma(a, b[v], s[j * QV + v]);
+        }
+    }
+}
+
+// sums[d] = sums[d] * shrink + sum over j < n of rows[j][d] * p[j], for all d.
+void accumulate(__local float *sums, const FV *shrink, __local const float *rows, __local const float *p, uint n)
+{
+    for (int d = 0; d < DP; d += KT) {
+        FV s[KT * QV];
+        UNROLL for (int i = 0; i < KT; i++)
+            UNROLL for (int v = 0; v < QV; v++)
+                s[i * QV + v] = LDF(sums, (d + i) * L + v * 16) * shrink[v];
+        for (uint j = 0; j < n; j++) {
+            FV b[QV];
+            UNROLL for (int v = 0; v < QV; v++) b[v] = LDF(p, j * L + v * 16);
+            UNROLL for (int i = 0; i < KT; i++)
+            {
+                const FV a = (FV)(rows[j * DP + d + i]);
+                UNROLL for (int v = 0; v < QV; v++) s[i * QV + v] = fma(a, b[v], s[i * QV + v]);
+            }
+        }
+        UNROLL for (int i = 0; i < KT; i++)
+            UNROLL for (int v = 0; v < QV; v++) STF(sums, (d + i) * L + v * 16, s[i * QV + v]);
+    }
+}
+
+// A `shrink` that changes nothing.
+#if QV == 2
+#define ONES { (FV)(1.0f), (FV)(1.0f) }
+#else
+#define ONES { (FV)(1.0f) }
+#endif
+
+void clear(__local float *x, uint n)
+{
+    for (uint i = 0; i < n; i += 16)
+        STF(x, i, (FV)(0.0f));
+}
+
+// Numbers of the lanes of vector v.
+uint16 lane_numbers(uint v)
+{
+    return (uint16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) + 16 * v;
+}
+
+#endif // ATTENTION_WIDE_H
