@@ -54,6 +54,17 @@ void anydpo_on_metrics(struct anydpo_job *job, anydpo_metrics_fn *fn, void *user
 // Run. Output as README.md says.
 enum anydpo_status anydpo_train(struct anydpo_job *job);
 
+// Means over the pairs of dataset_name, without training: the model against ref_model_name_or_path (without one,
+// rewards are 0). Needs no output_dir.
+struct anydpo_eval {
+    uint32_t pairs, dropped;             // evaluated; left out because the prompt fills max_length
+    uint32_t ranked, ranked_per_token;   // pairs whose chosen answer has the higher log-prob (per token)
+    double loss;                         // DPO loss, nats
+    double rewards_accuracies, rewards_margins;
+    double logps_chosen, logps_rejected; // nats, summed over a completion
+};
+enum anydpo_status anydpo_evaluate(struct anydpo_job *job, struct anydpo_eval *out);
+
 // Ask a running anydpo_train to finish its step, save and return ANYDPO_STOPPED. Safe from a signal handler.
 void anydpo_stop(struct anydpo_job *job);
 

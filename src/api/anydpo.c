@@ -4,6 +4,7 @@
 
 #include "src/api/options.h"
 #include "src/base/log.h"
+#include "src/train/eval.h"
 #include "src/train/run.h"
 
 struct anydpo_job {
@@ -101,8 +102,25 @@ enum anydpo_status anydpo_train(struct anydpo_job *job)
     const struct tr_hooks hooks = { .on_log = job->on_metrics ? forward : NULL, .user = job, .stop = &job->stop };
 
     job->stop = 0;
-    RT_TRY(options_resolve(&job->options, &config));
+    RT_TRY(options_resolve(&job->options, true, &config));
     RT_TRY(tr_run(&config, &hooks));
+done:
+    return status_of(err);
+}
+
+enum anydpo_status anydpo_evaluate(struct anydpo_job *job, struct anydpo_eval *out)
+{
+    enum rt_err err = RT_OK;
+    struct tr_config config;
+    struct tr_eval e;
+
+    *out = (struct anydpo_eval){ 0 };
+    RT_TRY(options_resolve(&job->options, false, &config));
+    RT_TRY(tr_eval_run(&config, &e));
+    *out = (struct anydpo_eval){ .pairs = e.pairs, .dropped = e.dropped, .ranked = e.ranked,
+                                 .ranked_per_token = e.ranked_per_token, .loss = e.loss, .rewards_accuracies = e.accuracy,
+                                 .rewards_margins = e.margin, .logps_chosen = e.logp_chosen,
+                                 .logps_rejected = e.logp_rejected };
 done:
     return status_of(err);
 }

@@ -262,10 +262,10 @@ done:
     return err;
 }
 
-static enum rt_err require(const struct options *o)
+static enum rt_err require(const struct options *o, bool train)
 {
     static const char *const NEEDED[] = { "model_name_or_path", "dataset_name", "output_dir" };
-    for (size_t i = 0; i < COUNT_OF(NEEDED); i++)
+    for (size_t i = 0; i < COUNT_OF(NEEDED) - !train; i++)
         if (!given(o, NEEDED[i]))
             return rt_fail(RT_E_USAGE, "%s is not given: expected --%s or a recipe with it", NEEDED[i], NEEDED[i]);
     return RT_OK;
@@ -315,13 +315,13 @@ static void resolve_words(const struct options *o, struct tr_config *c)
     c->disable_tqdm = given(o, "disable_tqdm") ? bool_of(o, "disable_tqdm") : !os_is_terminal();
 }
 
-enum rt_err options_resolve(const struct options *o, struct tr_config *out)
+enum rt_err options_resolve(const struct options *o, bool train, struct tr_config *out)
 {
     enum rt_err err = RT_OK;
     struct tr_config c = { 0 };
     double every;
 
-    RT_TRY(require(o));
+    RT_TRY(require(o, train));
     RT_TRY(resolve_storage(o, &c.storage));
     resolve_words(o, &c);
     resolve_numbers(o, &c);

@@ -46,8 +46,8 @@ RT_NODISCARD enum rt_err options_set_text(struct options *o, const char *name, c
 RT_NODISCARD enum rt_err options_load(struct options *o, const char *path);
 
 // Check the whole (required ones, contradictions) and translate. Strings stay owned by the options.
-// Lists the options without effect once. Errors: RT_E_USAGE.
-RT_NODISCARD enum rt_err options_resolve(const struct options *o, struct tr_config *out);
+// Lists the options without effect once. `train`: output_dir is required. Errors: RT_E_USAGE.
+RT_NODISCARD enum rt_err options_resolve(const struct options *o, bool train, struct tr_config *out);
 
 // Help text of all rows, one a line, appended to *out; `markdown`: a table for the README.
 RT_NODISCARD enum rt_err options_help(struct str *out, bool markdown);

@@ -1,31 +1,23 @@
 #include "src/train/run.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <time.h>
 
 #include "src/base/arith.h"
 #include "src/base/file.h"
 #include "src/data/order.h"
 #include "src/train/dump.h"
-#include "src/train/objective.h"
 #include "src/train/optimizer.h"
 #include "src/train/save.h"
 #include "src/train/schedule.h"
+#include "src/train/session.h"
 
 // Everything that a run owns.
 struct run {
     const struct tr_config *c;
     const struct tr_hooks *hooks;
-    struct rt_dev *dev;
-    struct txt_tokenizer *tok;
-    struct txt_chat *chat;
-    struct ds_set set;
+    struct tr_session s;
     struct ds_order order;
-    struct md_model *model;
-    struct md_flat ref;
     struct tr_optimizer opt;
-    struct tr_objective *objective;
     struct tr_scaler scaler;
     struct tr_metrics metrics;
     struct tr_log log;
@@ -39,94 +31,25 @@ struct run {
 
 // ---- Opening ----------------------------------------------------------------------------------
 
-static void report_data(const struct ds_set *s, const char *path)
-{
-    log_info("%s: %u rows, %u pairs kept; %u dropped (prompt too long), %u truncated, %u with a prompt cut at a token "
-             "boundary", path, s->n_read, s->n, s->n_dropped, s->n_truncated, s->n_cut);
-}
-
-static enum rt_err open_data(struct run *r)
-{
-    enum rt_err err = RT_OK;
-    const struct tr_config *c = r->c;
-    char *file = NULL;
-
-    RT_TRY(txt_tokenizer_open(c->model_name_or_path, &r->tok));
-    RT_TRY(txt_chat_open(c->model_name_or_path, &r->chat));
-    if (dir_exists(c->dataset_name))
-        RT_TRY(path_join(c->dataset_name, "train.jsonl", &file));
-    RT_TRY(ds_read(&(struct ds_read_args){
-        .path = file ? file : c->dataset_name, .tok = r->tok, .chat = r->chat, .max_length = c->max_length,
-        .truncation = c->truncation_mode, .strict = c->strict, .now = (int64_t) time(NULL) }, &r->set));
-    report_data(&r->set, c->dataset_name);
-    RT_TRY(ds_order_make(&(struct ds_order_args){
-        .n_pairs = r->set.n, .batch = c->per_device_train_batch_size, .accumulation = c->gradient_accumulation_steps,
-        .drop_last = c->dataloader_drop_last, .sequential = c->sequential, .seed = c->data_seed,
-        .epochs = c->num_train_epochs, .max_steps = c->max_steps }, &r->order));
-done:
-    free(file);
-    return err;
-}
-
-// The reference: another folder, or the policy as it was loaded, in the storage type.
-static enum rt_err open_reference(struct run *r)
-{
-    enum rt_err err = RT_OK;
-    struct rt_cmd *cmd = NULL;
-
-    RT_TRY(md_flat_create(r->dev, &r->model->params, r->c->storage, "reference weights", &r->ref));
-    if (r->c->ref_model_name_or_path) {
-        struct md_arch arch;
-        RT_TRY(md_arch_read(r->c->ref_model_name_or_path, &arch));
-        RT_TRY(md_weights_load(&r->model->params, r->c->ref_model_name_or_path, r->c->load_dtype, &r->ref));
-        goto done;
-    }
-    RT_TRY(rt_cmd_create(r->dev, &cmd));
-    RT_TRY(md_flat_cast(cmd, &r->model->work, &r->ref));
-    RT_TRY(rt_cmd_wait(&cmd));
-done:
-    rt_cmd_destroy(&cmd);
-    return err;
-}
-
-static enum rt_err open_device(struct run *r)
-{
-    enum rt_err err = RT_OK;
-    const struct tr_config *c = r->c;
-    struct rt_dev_desc desc = { .name = c->device, .kernels = op_kernels() };
-    struct md_model_desc model = { .folder = c->model_name_or_path, .storage = c->storage, .load_dtype = c->load_dtype,
-                                   .train = true };
-    char *cache = NULL;
-
-    RT_TRY(rt_clamp_parse(c->disable, c->clamp, &desc.clamp));
-    RT_TRY(dir_cache(c->cache_dir, &cache));
-    desc.cache_dir = cache;
-    RT_TRY(rt_dev_open(&desc, &r->dev));
-    log_info("device %s: %s, %s", rt_dev_id(r->dev), rt_dev_plan(r->dev)->caps.name, rt_dev_plan(r->dev)->caps.driver);
-    tr_limits(c, &r->set, &model);
-    RT_TRY(md_model_open(r->dev, &model, &r->model));
-    RT_TRY(open_reference(r));
-    RT_TRY(tr_optimizer_create(r->model, &r->opt));
-    RT_TRY(tr_objective_create(c, r->model, &r->ref, &r->set, &r->objective));
-done:
-    free(cache);
-    return err;
-}
-
 static enum rt_err open_run(struct run *r)
 {
     enum rt_err err = RT_OK;
+    const struct tr_config *c = r->c;
     char bytes[32];
 
-    RT_TRY(dir_make(r->c->output_dir));
-    RT_TRY(open_data(r));
-    RT_TRY(open_device(r));
-    RT_TRY(tr_log_open(r->c, r->order.total_steps, &r->log));
-    RT_TRY(tr_dump_open(r->c->dump_dir, &r->set, &r->dump));
-    r->scaler = tr_scaler_make(r->c->storage == RT_F16, r->c->loss_scale > 0.0 ? r->c->loss_scale : 65536.0);
-    log_info("%llu parameters in %s, %llu steps; device memory %s", (unsigned long long) r->model->params.elements,
-             rt_type_name(r->c->storage), (unsigned long long) r->order.total_steps,
-             str_bytes(bytes, (double) rt_dev_stats(r->dev).bytes));
+    RT_TRY(dir_make(c->output_dir));
+    RT_TRY(tr_session_open(c, true, &r->s));
+    RT_TRY(ds_order_make(&(struct ds_order_args){
+        .n_pairs = r->s.set.n, .batch = c->per_device_train_batch_size, .accumulation = c->gradient_accumulation_steps,
+        .drop_last = c->dataloader_drop_last, .sequential = c->sequential, .seed = c->data_seed,
+        .epochs = c->num_train_epochs, .max_steps = c->max_steps }, &r->order));
+    RT_TRY(tr_optimizer_create(r->s.model, &r->opt));
+    RT_TRY(tr_log_open(c, r->order.total_steps, &r->log));
+    RT_TRY(tr_dump_open(c->dump_dir, &r->s.set, &r->dump));
+    r->scaler = tr_scaler_make(c->storage == RT_F16, c->loss_scale > 0.0 ? c->loss_scale : 65536.0);
+    log_info("%llu parameters in %s, %llu steps; device memory %s", (unsigned long long) r->s.model->params.elements,
+             rt_type_name(c->storage), (unsigned long long) r->order.total_steps,
+             str_bytes(bytes, (double) rt_dev_stats(r->s.dev).bytes));
 done:
     return err;
 }
@@ -135,15 +58,9 @@ static void close_run(struct run *r)
 {
     tr_dump_close(&r->dump);
     tr_log_close(&r->log);
-    tr_objective_destroy(&r->objective);
     tr_optimizer_destroy(&r->opt);
-    md_flat_destroy(&r->ref);
-    md_model_close(&r->model);
-    rt_dev_close(&r->dev);
     ds_order_free(&r->order);
-    ds_set_free(&r->set);
-    txt_chat_close(&r->chat);
-    txt_tokenizer_close(&r->tok);
+    tr_session_close(&r->s);
 }
 
 // ---- Logging ----------------------------------------------------------------------------------
@@ -158,7 +75,7 @@ static struct tr_entry entry(struct run *r)
     e.step_time_s = steps ? span / (double) steps : nan;
     e.pairs_per_s = (double) r->pairs_since_log / span;
     e.tokens_per_s = (double) (r->metrics.num_tokens - r->tokens_at_log) / span;
-    e.device_bytes = rt_dev_stats(r->dev).peak_bytes;
+    e.device_bytes = rt_dev_stats(r->s.dev).peak_bytes;
     return e;
 }
 
@@ -218,10 +135,10 @@ static enum rt_err accumulate(struct run *r)
         const uint32_t *pairs;
         uint32_t n;
         ds_order_next(&r->order, &pairs, &n);
-        RT_TRY(tr_objective_run(r->objective, pairs, n, &r->opt.grads, r->scaler.scale / ((double) n * window), &result));
+        RT_TRY(tr_objective_run(r->s.objective, pairs, n, &r->opt.grads, r->scaler.scale / ((double) n * window), &result));
         if (!isfinite(result.loss) && !r->scaler.on)
             RT_TRY(rt_fail(RT_E_NUMERIC, "step %llu: the loss is %g (first row of the micro-batch: %u)",
-                           (unsigned long long) r->step + 1, result.loss, r->set.pairs[pairs[0]].row));
+                           (unsigned long long) r->step + 1, result.loss, r->s.set.pairs[pairs[0]].row));
         RT_TRY(tr_dump_micro(&r->dump, r->step + 1, pairs, &result));
         tr_metrics_add(&r->metrics, &result, r->c->beta);
         r->pairs_since_log += n;
@@ -242,9 +159,9 @@ static enum rt_err update(struct run *r, double norm, double lr)
     const bool overflow = !isfinite(norm);
     const double max = r->c->max_grad_norm, clip = max > 0.0 ? fmin(1.0, max / (norm + 1e-6)) : 1.0;
 
-    RT_TRY(rt_cmd_create(r->dev, &cmd));
+    RT_TRY(rt_cmd_create(r->s.dev, &cmd));
     if (!overflow) {
-        RT_TRY(tr_optimizer_step(&r->opt, cmd, r->model, r->c, lr, clip / r->scaler.scale));
+        RT_TRY(tr_optimizer_step(&r->opt, cmd, r->s.model, r->c, lr, clip / r->scaler.scale));
         r->lr_steps++;
     }
     RT_TRY(md_flat_zero(cmd, &r->opt.grads));
@@ -266,8 +183,8 @@ static enum rt_err one_step(struct run *r)
 
     RT_TRY(accumulate(r));
     if (r->step == 0)
-        RT_TRY(tr_dump_grads(&r->dump, &r->model->params, &r->opt.grads, 1.0 / r->scaler.scale));
-    RT_TRY(tr_grad_norm(&r->opt, r->dev, r->scaler.scale, &norm));
+        RT_TRY(tr_dump_grads(&r->dump, &r->s.model->params, &r->opt.grads, 1.0 / r->scaler.scale));
+    RT_TRY(tr_grad_norm(&r->opt, r->s.dev, r->scaler.scale, &norm));
     if (!isfinite(norm) && (!r->scaler.on || r->scaler.scale < 0x1p-14))
         RT_TRY(rt_fail(RT_E_NUMERIC, "step %llu: the gradient's norm is %g%s", (unsigned long long) r->step + 1, norm,
                        r->scaler.on ? ", and lowering the loss scale did not help" : ""));
@@ -292,7 +209,7 @@ enum rt_err tr_run(const struct tr_config *c, const struct tr_hooks *hooks)
     }
     RT_TRY(log_end(&r));
     RT_TRY(tr_dump_finish(&r.dump));
-    RT_TRY(tr_save_model(r.model, c->model_name_or_path, c->output_dir, c->save_dtype));
+    RT_TRY(tr_save_model(r.s.model, c->model_name_or_path, c->output_dir, c->save_dtype));
     RT_TRY(tr_log_save_state(&r.log, r.step, ds_order_epoch(&r.order)));
     log_info("saved %s", c->output_dir);
     if (stopped)

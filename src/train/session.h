@@ -1,0 +1,23 @@
+// src/train/session.h -- what training and evaluation open alike: data, device, model, reference.
+#ifndef TRAIN_SESSION_H
+#define TRAIN_SESSION_H
+
+#include "src/train/objective.h"
+
+// Owned by whoever declares it; { 0 } is closed.
+struct tr_session {
+    struct rt_dev *dev;
+    struct txt_tokenizer *tok;
+    struct txt_chat *chat;
+    struct ds_set set;
+    struct md_model *model;
+    struct md_flat ref; // empty: the model is its own reference
+    struct tr_objective *objective;
+};
+
+// Read the rows, open the device, load the model and its reference. `train`: keep what the backward needs, and
+// always a reference copy. Errors: those of ds_read, rt_dev_open, md_model_open; logged where they are found.
+RT_NODISCARD enum rt_err tr_session_open(const struct tr_config *c, bool train, struct tr_session *out);
+void tr_session_close(struct tr_session *s);
+
+#endif // TRAIN_SESSION_H
