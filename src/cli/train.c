@@ -1,5 +1,6 @@
 // src/cli/train.c -- `anydpo train`: align a model by DPO.
 #include <signal.h>
+#include <stddef.h>
 
 #include "src/cli/cmd.h"
 #include "src/cli/job.h"
