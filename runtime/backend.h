@@ -48,6 +48,7 @@ struct rt_work {
 
 struct rt_backend {
     const char *name; // "vulkan"
+    const char *off;  // why the backend is not in this program; NULL when it is
     // Devices of this API; appends nothing and returns RT_OK when the API is not installed.
     enum rt_err (*list)(struct rt_dev_info **out, uint32_t *count);
     // Open device number `index` of list(); dev->kernels, cache_dir, clamp are copied in by rt.c afterwards

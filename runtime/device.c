@@ -140,6 +140,10 @@ enum rt_err rt_dev_open(const struct rt_dev_desc *desc, struct rt_dev **out)
     RT_REQUIRE(desc->kernels, RT_E_ARG);
     if (strcmp(name, "host") == 0 || strcmp(name, "host:f64") == 0)
         return RTHOST_BACKEND.open(0, desc, out);
+    for (size_t i = 0; i < COUNT_OF(BACKENDS); i++)
+        if (BACKENDS[i]->off && strncmp(name, BACKENDS[i]->name, strlen(BACKENDS[i]->name)) == 0)
+            RT_TRY(rt_fail(RT_E_UNSUPPORTED, "device %s: this program was built without %s (%s)", name,
+                           BACKENDS[i]->name, BACKENDS[i]->off));
     RT_TRY(rt_dev_list(&list, &n));
     for (uint32_t i = 0; i < n; i++) {
         if (!any && !matches(&list[i], name))
