@@ -170,7 +170,7 @@ done:
     return err;
 }
 
-static enum rt_err check_shape(const char *where, const struct md_arch *a)
+enum rt_err md_arch_check(const char *where, const struct md_arch *a)
 {
     const struct {
         const char *name;
@@ -213,7 +213,7 @@ enum rt_err md_arch_read(const char *folder, struct md_arch *out)
     strcpy(a.model_type, text);
     RT_TRY(check_keys(&j));
     RT_TRY(read_shape(&j, &a));
-    RT_TRY(check_shape(path, &a));
+    RT_TRY(md_arch_check(path, &a));
     RT_TRY(fmt_json_num_or(&j, "rms_norm_eps", 1e-6, &eps));
     a.norm_eps = (float) eps;
     RT_TRY(fmt_json_bool_or(&j, "tie_word_embeddings", false, &a.tied));

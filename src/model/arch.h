@@ -37,6 +37,9 @@ struct md_arch {
 // Source: transformers' configuration_llama.py and modeling_rope_utils.py, versions 4.57 and 5.
 RT_NODISCARD enum rt_err md_arch_read(const char *folder, struct md_arch *out);
 
+// The ranges above, under the names of config.json; `where` is the file, for the message. RT_E_FORMAT.
+RT_NODISCARD enum rt_err md_arch_check(const char *where, const struct md_arch *a);
+
 // inv_freq[j], j < head_dim / 2: the angle of pair j per position, in float64 (transformers computes it in f32).
 void md_rope_frequencies(const struct md_arch *a, double *inv_freq);
 
