@@ -76,7 +76,7 @@ const struct opt_row OPT_ROWS[] = {
     WORD("optim", "adamw_torch_fused", "adamw_torch_fused|adamw_torch|adamw_hf", "all mean one AdamW"),
     NOTHING("gradient_checkpointing", OPT_BOOL, "true", "the same numbers; activations are kept for now"),
     NOTHING("gradient_checkpointing_kwargs", OPT_STR, NULL, "activations are kept for now"),
-    USED("pass_tokens", OPT_INT, "2048", 1, 1 << 24, "tokens that run on the device at once, at least a pair (ours)"),
+    USED("pass_tokens", OPT_INT, "1024", 1, 1 << 24, "tokens that run on the device at once, at least a pair (ours)"),
     DEFAULT("neftune_noise_alpha", OPT_NUM, NULL, "not supported"),
     // Device
     WORD("device", "auto", NULL, "auto | host | vulkan:N | opencl:N | vulkan:TEXT | opencl:TEXT"),

@@ -39,7 +39,7 @@ struct tr_config {
     enum tr_scheduler lr_scheduler_type;
     double warmup_steps; // steps, or a share of all steps when below 1
     double weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm;
-    uint32_t pass_tokens; // a pass takes pairs until it has so many tokens; 0 = 2048
+    uint32_t pass_tokens; // a pass takes pairs until it has so many tokens; 0 = 1024
     double loss_scale;    // first loss scale of fp16; 0 = 65536
     // Output
     uint32_t logging_steps; // 0 = only the end

@@ -22,7 +22,7 @@ struct tr_objective {
     uint32_t cap_pairs, cap_tokens;
 };
 
-static uint32_t pass_tokens(const struct tr_config *c) { return c->pass_tokens ? c->pass_tokens : 2048; }
+static uint32_t pass_tokens(const struct tr_config *c) { return c->pass_tokens ? c->pass_tokens : 1024; }
 
 // A pass takes pairs while it stays within the budget; one pair alone may exceed it.
 static uint32_t pass_pairs(const struct tr_config *c, const struct ds_set *set, const uint32_t *pairs, uint32_t n)
