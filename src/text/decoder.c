@@ -302,7 +302,7 @@ static enum rt_err run_parts(struct run *r, const struct txt_dec *d)
         const char *s = part(&r->in, i, &len);
         switch (d->kind) {
         case TXT_DEC_REPLACE:
-            RT_TRY(txt_replace_all(&r->scan, &(struct txt_replace){d->re, d->text, d->len},
+            RT_TRY(txt_replace_all(&r->scan, &(struct txt_replace){d->re, d->text, d->len, NULL},
                                    r->tok->chars, s, len, &r->out.text));
             end_part(&r->out);
             break;

@@ -164,7 +164,7 @@ done:
 }
 
 static enum rt_err strip_accents(const uint8_t *chars, const char *text, size_t len,
-                                 struct str *out)
+                                 struct str *out, bool *moved)
 {
     enum rt_err err = RT_OK;
 
@@ -173,6 +173,8 @@ static enum rt_err strip_accents(const uint8_t *chars, const char *text, size_t 
         n = txt_utf8_get(text + i, &c);
         if (!(txt_char_flags(chars, c) & TXT_ACCENT))
             RT_TRY(str_append(out, text + i, n));
+        else if (i == 0)
+            *moved = true;
     }
 done:
     return err;
@@ -208,6 +210,8 @@ enum rt_err txt_replace_all(struct txt_scan *scan, const struct txt_replace *r,
         RT_TRY(txt_scan_next(scan, &start, &end, &found));
         if (!found)
             break;
+        if (start == 0 && end > 0 && r->len == 0 && r->moved)
+            *r->moved = true;
         RT_TRY(str_append(out, text + at, start - at));
         RT_TRY(str_append(out, r->text, r->len));
         at = end;
@@ -230,7 +234,7 @@ static enum rt_err run(const struct txt_norm *norm, const uint8_t *chars, struct
         RT_TRY(lower(text, len, out));
         break;
     case TXT_NORM_ACCENTS:
-        RT_TRY(strip_accents(chars, text, len, out));
+        RT_TRY(strip_accents(chars, text, len, out, moved));
         break;
     case TXT_NORM_STRIP:
         RT_TRY(strip(norm, chars, text, len, out, moved));
@@ -241,8 +245,8 @@ static enum rt_err run(const struct txt_norm *norm, const uint8_t *chars, struct
         RT_TRY(str_append(out, text, len));
         break;
     case TXT_NORM_REPLACE:
-        RT_TRY(txt_replace_all(scan, &(struct txt_replace){norm->re, norm->text, norm->len}, chars,
-                               text, len, out));
+        RT_TRY(txt_replace_all(scan, &(struct txt_replace){norm->re, norm->text, norm->len, moved},
+                               chars, text, len, out));
         break;
     }
 done:

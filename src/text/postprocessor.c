@@ -4,27 +4,21 @@
 #include "src/base/arith.h"
 #include "src/text/tokenizer_parts.h"
 
-// A post-processor is a row of ids with a place for the text; in a sequence each one's text is the
-// row before.
-static enum rt_err wrap(struct txt_tokenizer *tok, const struct txt_ids *row)
+// A post-processor is a row of ids with a place for the text. In a sequence only one may add any:
+// the library would hand the next one's `pair` template the parts of the first.
+static enum rt_err use(struct txt_tokenizer *tok, const struct txt_node *at,
+                       const struct txt_ids *row)
 {
     enum rt_err err = RT_OK;
-    struct txt_ids made = {0}, *items = &tok->post.items;
+    struct txt_ids *items = &tok->post.items;
 
-    for (size_t i = 0; i < row->len; i++) {
-        if (row->data[i] == TXT_POST_TEXT)
-            RT_TRY(txt_ids_append(&made, items->data, items->len));
-        else
-            RT_TRY(txt_ids_append(&made, &row->data[i], 1));
-        if (made.len > 1024)
-            RT_TRY(rt_fail(RT_E_UNSUPPORTED,
-                           "tokenizer.json: post_processor adds more than 1024 tokens"));
-    }
-    txt_ids_free(items);
-    *items = made;
-    made = (struct txt_ids){0};
+    if (items->len != 1)
+        RT_TRY(txt_node_fail(at, RT_E_UNSUPPORTED, "a second processor that adds tokens"));
+    if (row->len > 1024)
+        RT_TRY(txt_node_fail(at, RT_E_UNSUPPORTED, "adds more than 1024 tokens"));
+    txt_ids_clear(items);
+    RT_TRY(txt_ids_append(items, row->data, row->len));
 done:
-    txt_ids_free(&made);
     return err;
 }
 
@@ -87,7 +81,7 @@ static enum rt_err read_template(struct txt_tokenizer *tok, const struct txt_nod
                                  "a template for one text has a sequence \"%.20s\"", name));
         RT_TRY(txt_ids_append(&row, &text, 1));
     }
-    RT_TRY(wrap(tok, &row));
+    RT_TRY(use(tok, at, &row));
 done:
     txt_ids_free(&row);
     return err;
@@ -119,7 +113,7 @@ static enum rt_err read_bert(struct txt_tokenizer *tok, const struct txt_node *a
 
     RT_TRY(pair_id(at, "cls", &row[0]));
     RT_TRY(pair_id(at, "sep", &row[2]));
-    RT_TRY(wrap(tok, &(struct txt_ids){row, COUNT_OF(row), COUNT_OF(row)}));
+    RT_TRY(use(tok, at, &(struct txt_ids){row, COUNT_OF(row), COUNT_OF(row)}));
 done:
     return err;
 }

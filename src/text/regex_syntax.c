@@ -6,12 +6,13 @@
 #include "src/text/regex.h"
 #include "src/text/unicode.h"
 
-// Oniguruma's \w as members of a class: letters, marks, decimal and letter numbers, connectors, the
-// characters below that are alphabetic otherwise, and six of Latin-1. A property last, so that `-`
-// may follow.
+// Oniguruma's \w as members of a class: letters, marks, decimal and letter numbers, connectors, and
+// characters that are alphabetic otherwise. A property last, so that `-` may follow. By itself, but
+// not inside a class, \w also takes six of Latin-1.
 #define WORD                                                                                       \
-    "\\xB2\\xB3\\xB9\\xBC-\\xBE\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}"      \
-    "\\x{1F170}-\\x{1F189}\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}"
+    "\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"           \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}"
+#define LONE "\\xB2\\xB3\\xB9\\xBC-\\xBE" WORD
 #define HEX "0-9A-Fa-f"
 
 enum { DEPTH_MAX = 64, NONE = -1 };
@@ -25,8 +26,8 @@ static const struct esc {
     {'S', "\\S", "\\S"},
     {'d', "\\d", "\\d"},
     {'D', "\\D", "\\D"},
-    {'w', "[" WORD "]", WORD},
-    {'W', "[^" WORD "]", NULL},
+    {'w', "[" LONE "]", WORD},
+    {'W', "[^" LONE "]", NULL},
     {'h', "[" HEX "]", HEX},
     {'H', "[^" HEX "]", NULL},
     {'r', "\\r", "\\r"},
@@ -36,81 +37,41 @@ static const struct esc {
     {'v', "\\x0B", "\\x0B"},
     {'a', "\\a", "\\a"},
     {'e', "\\e", "\\e"},
-    {'b', "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))", "\\x08"},
-    {'B', "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))", NULL},
+    {'b', "(?:(?<=[" LONE "])(?![" LONE "])|(?<![" LONE "])(?=[" LONE "]))", "\\x08"},
+    {'B', "(?:(?<=[" LONE "])(?=[" LONE "])|(?<![" LONE "])(?![" LONE "]))", NULL},
     {'A', "\\A", NULL},
     {'Z', "\\Z", NULL},
     {'z', "\\z", NULL},
 };
 
 // Names of properties, lower case without spaces, `-` and `_` -> PCRE2's.
+// clang-format off
 static const struct prop {
     const char *name, *pcre2;
 } PROPS[] = {
-    {"l", "L"},
-    {"lu", "Lu"},
-    {"ll", "Ll"},
-    {"lt", "Lt"},
-    {"lm", "Lm"},
-    {"lo", "Lo"},
-    {"m", "M"},
-    {"mn", "Mn"},
-    {"mc", "Mc"},
-    {"me", "Me"},
-    {"n", "N"},
-    {"nd", "Nd"},
-    {"nl", "Nl"},
-    {"no", "No"},
-    {"p", "P"},
-    {"pc", "Pc"},
-    {"pd", "Pd"},
-    {"ps", "Ps"},
-    {"pe", "Pe"},
-    {"pi", "Pi"},
-    {"pf", "Pf"},
-    {"po", "Po"},
-    {"s", "S"},
-    {"sm", "Sm"},
-    {"sc", "Sc"},
-    {"sk", "Sk"},
-    {"so", "So"},
-    {"z", "Z"},
-    {"zs", "Zs"},
-    {"zl", "Zl"},
-    {"zp", "Zp"},
-    {"c", "C"},
-    {"cc", "Cc"},
-    {"cf", "Cf"},
-    {"co", "Co"},
-    {"cn", "Cn"},
-    {"letter", "L"},
-    {"uppercaseletter", "Lu"},
-    {"lowercaseletter", "Ll"},
-    {"titlecaseletter", "Lt"},
-    {"modifierletter", "Lm"},
-    {"otherletter", "Lo"},
-    {"mark", "M"},
-    {"nonspacingmark", "Mn"},
-    {"spacingmark", "Mc"},
-    {"enclosingmark", "Me"},
-    {"number", "N"},
-    {"decimalnumber", "Nd"},
-    {"letternumber", "Nl"},
-    {"othernumber", "No"},
-    {"punctuation", "P"},
-    {"symbol", "S"},
-    {"separator", "Z"},
-    {"other", "C"},
-    {"han", "sc:Han"},
-    {"hiragana", "sc:Hiragana"},
-    {"katakana", "sc:Katakana"},
-    {"hangul", "sc:Hangul"},
-    {"arabic", "sc:Arabic"},
-    {"thai", "sc:Thai"},
-    {"latin", "sc:Latin"},
-    {"cyrillic", "sc:Cyrillic"},
-    {"greek", "sc:Greek"},
+    { "l", "L" }, { "lu", "Lu" }, { "ll", "Ll" }, { "lt", "Lt" }, { "lm", "Lm" }, { "lo", "Lo" },
+    { "m", "M" }, { "mn", "Mn" }, { "mc", "Mc" }, { "me", "Me" }, { "n", "N" }, { "nd", "Nd" },
+    { "nl", "Nl" }, { "no", "No" }, { "p", "P" }, { "pc", "Pc" }, { "pd", "Pd" }, { "ps", "Ps" },
+    { "pe", "Pe" }, { "pi", "Pi" }, { "pf", "Pf" }, { "po", "Po" }, { "s", "S" }, { "sm", "Sm" },
+    { "sc", "Sc" }, { "sk", "Sk" }, { "so", "So" }, { "z", "Z" }, { "zs", "Zs" }, { "zl", "Zl" },
+    { "zp", "Zp" }, { "c", "C" }, { "cc", "Cc" }, { "cf", "Cf" }, { "co", "Co" }, { "cn", "Cn" },
+    { "letter", "L" }, { "uppercaseletter", "Lu" }, { "lowercaseletter", "Ll" },
+    { "titlecaseletter", "Lt" }, { "modifierletter", "Lm" }, { "otherletter", "Lo" },
+    { "mark", "M" }, { "nonspacingmark", "Mn" }, { "spacingmark", "Mc" },
+    { "enclosingmark", "Me" }, { "number", "N" }, { "decimalnumber", "Nd" },
+    { "letternumber", "Nl" }, { "othernumber", "No" }, { "punctuation", "P" },
+    { "connectorpunctuation", "Pc" }, { "dashpunctuation", "Pd" }, { "openpunctuation", "Ps" },
+    { "closepunctuation", "Pe" }, { "initialpunctuation", "Pi" }, { "finalpunctuation", "Pf" },
+    { "otherpunctuation", "Po" }, { "symbol", "S" }, { "mathsymbol", "Sm" },
+    { "currencysymbol", "Sc" }, { "modifiersymbol", "Sk" }, { "othersymbol", "So" },
+    { "separator", "Z" }, { "spaceseparator", "Zs" }, { "lineseparator", "Zl" },
+    { "paragraphseparator", "Zp" }, { "other", "C" }, { "control", "Cc" }, { "format", "Cf" },
+    { "privateuse", "Co" }, { "unassigned", "Cn" }, { "han", "sc:Han" },
+    { "hiragana", "sc:Hiragana" }, { "katakana", "sc:Katakana" }, { "hangul", "sc:Hangul" },
+    { "arabic", "sc:Arabic" }, { "thai", "sc:Thai" }, { "latin", "sc:Latin" },
+    { "cyrillic", "sc:Cyrillic" }, { "greek", "sc:Greek" },
 };
+// clang-format on
 
 struct tr {
     const char *begin, *p, *end, *where;
@@ -286,7 +247,12 @@ static enum rt_err group(struct tr *t)
         goto done;
     }
     if (!at(t, "(?"))
-        to = "(?:"; // nothing here asks for captures
+        to = "(?:";     // nothing here asks for captures
+    if (at(t, "(?<")) { // nor for their names; look-behinds are found below
+        const char *close = memchr(t->p, '>', (size_t) (t->end - t->p));
+        to = close ? "(?:" : NULL;
+        len = close ? (size_t) (close + 1 - t->p) : 0;
+    }
     for (size_t i = 0; i < COUNT_OF(PLAIN); i++)
         if (at(t, PLAIN[i]))
             len = strlen(to = PLAIN[i]);

@@ -52,6 +52,7 @@ struct txt_replace {
     const struct txt_regex *re;
     const char *text;
     size_t len;
+    bool *moved; // or NULL; set when characters are taken away at the left
 };
 RT_NODISCARD enum rt_err txt_replace_all(struct txt_scan *scan, const struct txt_replace *r,
                                          const uint8_t *chars, const char *text, size_t len,
