@@ -43,9 +43,13 @@ struct rtcl_buf {
     uint32_t next; // slot to replace
 };
 
+enum { RTCL_NOT_FOUND_KHR = -1001 }; // the loader found no platform; not in the core header
+
 // ---- device.c ----
 
 void rtcl_close(struct rt_dev *dev);
+
+// ---- error.c ----
 
 // RT_OK for CL_SUCCESS; else one line "opencl:0: WHAT: CL_NAME (bytes in use)" and RT_E_DEVMEM
 // where the device is out of memory, RT_E_NOMEM where the host is, RT_E_DEVICE for all else.

@@ -320,6 +320,29 @@ static void refuses(struct t *t, struct rt_dev *dev, struct rt_dev *foreign)
     t_reset(t);
 }
 
+// A text that no compiler takes: the message names the kernel and gives the compiler's words.
+static void does_not_compile(struct t *t, struct rt_dev *dev)
+{
+    struct rt_buf *y = t_zeros(t, dev, RT_U32, 64);
+    struct rt_cmd *cmd = cmd_of(dev);
+    const struct probe_params p = {1, 1, 0};
+    const struct rt_dispatch_desc good = {.kernel = "probe",
+                                          .items = 64,
+                                          .params = &p,
+                                          .params_size = sizeof(p),
+                                          .bufs = {RT_INOUT(y)}};
+    struct rt_dispatch_desc d;
+
+    t_logged();
+    for (int twice = 0; twice < 2 && !t_on_host(t); twice++) {
+        REFUSES(RT_E_COMPILE, "probe", d.tune[0] = ((struct rt_tune){"void", 7}));
+        REFUSES(RT_E_COMPILE, "error", d.tune[0] = ((struct rt_tune){"void", 7}));
+    }
+    T_OK(rt_cmd_dispatch(cmd, &good));
+    T_OK(rt_cmd_wait(&cmd));
+    t_reset(t);
+}
+
 static void empty_commands(struct rt_dev *dev)
 {
     struct rt_cmd *cmd = NULL;
@@ -476,6 +499,7 @@ static void body(struct t *t)
     slices(t, dev, RT_F16, RT_F32);
     slices(t, dev, RT_F32, RT_F32);
     refuses(t, dev, second);
+    does_not_compile(t, dev);
     same_bits(t, dev);
     close_dev(t, &second);
     close_dev(t, &dev);
