@@ -18,9 +18,18 @@ const char *op_matmul_variant_name(enum op_matmul_variant variant)
 
 bool op_matmul_has(const struct rt_dev *dev, enum op_matmul_variant variant, enum rt_type type)
 {
-    (void) dev;
+    const struct rt_plan *plan = rt_dev_plan(dev);
+
     (void) type;
-    return variant == OP_MATMUL_TILE || variant == OP_MATMUL_AUTO;
+    switch (variant) {
+    case OP_MATMUL_AUTO:
+    case OP_MATMUL_TILE:
+        return true;
+    case OP_MATMUL_WIDE:
+        return strcmp(plan->caps.api, "opencl") == 0 && plan->rungs & RT_RUNG_WIDE;
+    default:
+        return false;
+    }
 }
 
 enum op_matmul_variant op_matmul_choice(const struct rt_dev *dev, enum op_matmul_form form,

@@ -9,6 +9,7 @@
 enum { MATMUL_ACCUMULATE = 1, MATMUL_BIAS = 2 }; // bits of flags
 
 OP_PARAMS(matmul, MATMUL_PARAMS);
+OP_PARAMS(matmul_wide, MATMUL_WIDE_PARAMS);
 OP_PARAMS(matmul_round, MATMUL_ROUND_PARAMS);
 
 // A product whose operands are bound and fit, ready for one dispatch.

@@ -1,13 +1,22 @@
 // Products: the kernels' rows of the table, and each variant's grid and tile.
 #include "src/op/matmul_kernels.h"
 
+#include <string.h>
+
 #include "src/base/arith.h"
+#include "src/base/file.h"
 
 const struct rt_kernel op_matmul_kernel =
     OP_KERNEL(matmul, "matmul.comp", MATMUL_BUFFERS, struct matmul_params, op_matmul_ref);
 const struct rt_kernel op_matmul_round_kernel =
     OP_KERNEL(matmul_round, "matmul_round.comp", MATMUL_ROUND_BUFFERS, struct matmul_round_params,
               op_matmul_round_ref);
+
+const struct rt_kernel op_matmul_wide_kernel = {.name = "matmul_wide",
+                                                .opencl_only = "matmul_wide.cl",
+                                                .n_bufs = 4,
+                                                .bufs = {MATMUL_BUFFERS},
+                                                .params_bytes = sizeof(struct matmul_wide_params)};
 
 static double flops_of(const struct matmul_params *p)
 {
@@ -49,9 +58,83 @@ static enum rt_err run_tile(struct rt_cmd *cmd, const struct matmul_job *job)
                                .flops = flops_of(p)});
 }
 
+// ---- Wide -------------------------------------------------------------------------------------
+
+// Names of shaders/matmul_wide.cl. Fixed for a device, because kc decides the order of addition.
+struct wide {
+    uint32_t np, kc, tt, chunk;
+};
+
+// Vectors of 16 and tiles of 8 rows fill the registers of AVX-512, 8 and 6 those of AVX2.
+static uint32_t vector_of(const struct rt_dev *dev)
+{
+    return rt_dev_plan(dev)->caps.avx512 ? 16 : 8;
+}
+static uint32_t rows_of(const struct rt_dev *dev)
+{
+    return rt_dev_plan(dev)->caps.avx512 ? 8 : 6;
+}
+
+// The largest shape whose local memory the device has; the last one fits the floor of 16 KiB.
+static const struct wide *wide_of(const struct rt_dev *dev)
+{
+    static const struct wide FIT[] = {
+        {4, 768, 4, 256}, {4, 384, 4, 128}, {4, 256, 4, 64}, {2, 128, 4, 32}, {1, 64, 1, 16}};
+    const uint32_t nr = 2 * vector_of(dev), mr = rows_of(dev);
+    size_t i = 0;
+    for (; i + 1 < COUNT_OF(FIT); i++) {
+        const struct wide *w = &FIT[i];
+        const uint32_t floats = w->np * nr * (w->kc + w->chunk) + w->tt * mr * (w->kc + 16) + 8;
+        if (4 * floats <= rt_dev_plan(dev)->caps.shared_bytes)
+            break;
+    }
+    return &FIT[i];
+}
+
+// Columns and rows of a group: even shares for all cores. They change no bits.
+static void share_out(struct matmul_wide_params *p, const struct wide *w, uint32_t nr,
+                      bool sums_wait)
+{
+    const uint64_t cores = os_cores(), panels = div_up(p->n, nr);
+    const uint64_t groups = u64_min(panels, round_up(div_up(panels, w->np), cores));
+    const uint64_t chunks = div_up(cores, groups);
+
+    p->width = (uint32_t) (div_up(panels, groups) * nr);
+    p->chunk = (uint32_t) u64_min(round_up(div_up(p->m, chunks), 8), 1024);
+    if (sums_wait)
+        p->chunk = u32_min(p->chunk, w->chunk);
+}
+
+static enum rt_err run_wide(struct rt_cmd *cmd, const struct matmul_job *job)
+{
+    const struct matmul_params *q = &job->p;
+    const struct wide *w = wide_of(job->dev);
+    const uint32_t vw = vector_of(job->dev), blocks = (uint32_t) div_up(q->k, w->kc);
+    struct matmul_wide_params p;
+
+    memcpy(&p, q, sizeof(*q)); // the list begins with theirs
+    p.block = (uint32_t) round_up(div_up(p.k, blocks), 16);
+    share_out(&p, w, 2 * vw, blocks > 1 && rt_buf_type(job->binds[3].buf) != RT_F32);
+    return rt_cmd_dispatch(
+        cmd, &(struct rt_dispatch_desc){
+                 .kernel = "matmul_wide",
+                 .groups = {(uint32_t) div_up(p.n, p.width), (uint32_t) div_up(p.m, p.chunk)},
+                 .group = {1},
+                 .bufs = {job->binds[0], job->binds[1], job->binds[2], job->binds[3]},
+                 .params = &p,
+                 .params_size = sizeof(p),
+                 .tune = {{"FORM", (int32_t) p.form},
+                          {"VW", (int32_t) vw},
+                          {"MR", (int32_t) rows_of(job->dev)},
+                          {"TT", p.form == OP_TN ? (int32_t) w->tt : 1},
+                          {"NP", (int32_t) w->np},
+                          {"KC", (int32_t) w->kc},
+                          {"CHUNK", (int32_t) w->chunk}},
+                 .flops = flops_of(q)});
+}
+
 enum rt_err matmul_run(struct rt_cmd *cmd, enum op_matmul_variant variant,
                        const struct matmul_job *job)
 {
-    (void) variant;
-    return run_tile(cmd, job);
+    return variant == OP_MATMUL_WIDE ? run_wide(cmd, job) : run_tile(cmd, job);
 }

@@ -1,0 +1,325 @@
+// shaders/matmul_wide.cl -- C = A B on a CPU: one work-item makes `chunk` rows x `width` columns of C, with explicit
+// vectors of VW floats. B's columns are packed into local memory, `block` of k at a time, as panels of NR
+// columns, A's rows by TT tiles of MR, all as floats. Within a block every element is one chain of fused
+// multiply-adds, k from 0 up; blocks are added in order: in C if that is f32, else in local memory.
+// Oracle: op_matmul_ref().
+#ifndef FORM
+#define FORM 0
+#endif
+#ifndef VW
+#define VW 16
+#define MR 8
+#define TT 4
+#define NP 4
+#define KC 768 // most of k in a block
+#define CHUNK 256 // most rows of a group, if sums wait in local memory
+#endif
+#ifndef GROUP
+#define GROUP 1
+#endif
+#define NR (2 * VW)   // columns of a panel: two vectors
+#define NC (NP * NR)  // most columns of a group
+#define LDA (KC + 16) // stride of A's tile, no power of two
+#include "matmul.h"
+#define BUFFERS MATMUL_BUFFERS
+#define PARAMS MATMUL_WIDE_PARAMS
+#define LOCALS SHARED(float, bp, KC *NC) SHARED(float, ap, TT *MR *LDA + 8) SHARED(float, part, PART)
+#include "kernel.h"
+
+#define IS_F32(buf) BY_TYPE(IS_F32_, TYPE_##buf)
+#define IS_F32_F32 1
+#define IS_F32_F16 0
+#define IS_F32_BF16 0
+#if IS_F32(c)
+#define PART 1
+#else
+#define PART (CHUNK * NC) // sums of earlier blocks of k
+#endif
+
+// ---- Vectors ----------------------------------------------------------------------------------
+
+#define CAT(a, b) CAT_(a, b)
+#define CAT_(a, b) a##b
+#define FV CAT(float, VW)
+
+// Halves to floats and back, to nearest even; subnormals, Inf and NaN kept (see kernel.h).
+#define CONVERSIONS(W)                                                                             \
+    float##W wide_from_F16_##W(ushort##W h)                                                        \
+    {                                                                                              \
+        const uint##W x = convert_uint##W(h), em = (x & 0x7fffu) << 13;                            \
+        const uint##W f = as_uint##W(as_float##W(em) * 0x1p112f);                                  \
+        const uint##W special = em | 0x7f800000u;                                                  \
+        return as_float##W(select(f, special, em >= 0x0f800000u) | ((x & 0x8000u) << 16));         \
+    }                                                                                              \
+    float##W wide_from_BF16_##W(ushort##W h) { return as_float##W(convert_uint##W(h) << 16); }     \
+    ushort##W wide_to_F16_##W(float##W f)                                                          \
+    {                                                                                              \
+        const uint##W u = as_uint##W(f), a = u & 0x7fffffffu;                                      \
+        const uint##W small = as_uint##W(as_float##W(a) + 0.5f) - 0x3f000000u;                     \
+        const uint##W big = (a - 0x38000000u + 0xfffu + ((a >> 13) & 1u)) >> 13;                   \
+        const uint##W over = select((uint##W)0x7c00u, (uint##W)0x7e00u, a > 0x7f800000u);          \
+        const uint##W finite = select(big, small, a < 0x38800000u);                                \
+        return convert_ushort##W(select(finite, over, a >= 0x477ff000u) | ((u >> 16) & 0x8000u));  \
+    }                                                                                              \
+    ushort##W wide_to_BF16_##W(float##W f)                                                         \
+    {                                                                                              \
+        const uint##W u = as_uint##W(f), near = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;            \
+        const uint##W nan = (u >> 16) | 0x40u;                                                     \
+        return convert_ushort##W(select(near, nan, (u & 0x7fffffffu) > 0x7f800000u));              \
+    }
+CONVERSIONS(8)
+#if VW != 8
+CONVERSIONS(16)
+#endif
+
+// W elements of a buffer, converted; STF to and from floats without conversion.
+#define LDW(W, buf, i) BY_TYPE(LDW_, TYPE_##buf)(W, buf, i)
+#define LDW_F32(W, buf, i) CAT(vload, W)(0, buf + (i))
+#define LDW_F16(W, buf, i) CAT(wide_from_F16_, W)(CAT(vload, W)(0, buf + (i)))
+#define LDW_BF16(W, buf, i) CAT(wide_from_BF16_, W)(CAT(vload, W)(0, buf + (i)))
+#define STW(W, buf, i, v) BY_TYPE(STW_, TYPE_##buf)(W, buf, i, v)
+#define STW_F32(W, buf, i, v) CAT(vstore, W)(v, 0, buf + (i))
+#define STW_F16(W, buf, i, v) CAT(vstore, W)(CAT(wide_to_F16_, W)(v), 0, buf + (i))
+#define STW_BF16(W, buf, i, v) CAT(vstore, W)(CAT(wide_to_BF16_, W)(v), 0, buf + (i))
+#define ST1(buf, i, v) BY_TYPE(ST1_, TYPE_##buf)(buf, i, v)
+#define ST1_F32(buf, i, v) buf[i] = (v)
+#define ST1_F16(buf, i, v) buf[i] = (ushort)float_to_half(v)
+#define ST1_BF16(buf, i, v) buf[i] = (ushort)float_to_bf16(v)
+#define LDF(buf, i) CAT(vload, VW)(0, buf + (i))
+#define STF(buf, i, v) CAT(vstore, VW)(v, 0, buf + (i))
+
+// Transposition of VW vectors v[0], ..., in steps of D = VW / 2, ..., 1: MIX_D exchanges the columns with
+// bit D of x with those without of y.
+#define PAIRS(D, MIX)                                                                              \
+    _Pragma("unroll") for (int i = 0; i < VW; i++) if ((i & D) == 0)                               \
+    {                                                                                              \
+        const FV x = v[i], y = v[i + D];                                                           \
+        MIX(v[i], v[i + D], x, y);                                                                 \
+    }
+#if VW == 16
+#define MIX_8(p, q, x, y) p = (FV)(x.lo, y.lo), q = (FV)(x.hi, y.hi)
+#define MIX_4(p, q, x, y)                                                                          \
+    p = (FV)(x.s0123, y.s0123, x.s89ab, y.s89ab), q = (FV)(x.s4567, y.s4567, x.scdef, y.scdef)
+#define MIX_2(p, q, x, y)                                                                          \
+    p = (FV)(x.s01, y.s01, x.s45, y.s45, x.s89, y.s89, x.scd, y.scd),                              \
+    q = (FV)(x.s23, y.s23, x.s67, y.s67, x.sab, y.sab, x.sef, y.sef)
+#define MIX_1(p, q, x, y)                                                                          \
+    p = (FV)(x.s0, y.s0, x.s2, y.s2, x.s4, y.s4, x.s6, y.s6, x.s8, y.s8, x.sa, y.sa, x.sc, y.sc,   \
+             x.se, y.se),                                                                          \
+    q = (FV)(x.s1, y.s1, x.s3, y.s3, x.s5, y.s5, x.s7, y.s7, x.s9, y.s9, x.sb, y.sb, x.sd, y.sd,   \
+             x.sf, y.sf)
+#define TRANSPOSE PAIRS(8, MIX_8) PAIRS(4, MIX_4) PAIRS(2, MIX_2) PAIRS(1, MIX_1)
+#else
+#define MIX_4(p, q, x, y) p = (FV)(x.lo, y.lo), q = (FV)(x.hi, y.hi)
+#define MIX_2(p, q, x, y)                                                                          \
+    p = (FV)(x.s01, y.s01, x.s45, y.s45), q = (FV)(x.s23, y.s23, x.s67, y.s67)
+#define MIX_1(p, q, x, y)                                                                          \
+    p = (FV)(x.s0, y.s0, x.s2, y.s2, x.s4, y.s4, x.s6, y.s6),                                      \
+    q = (FV)(x.s1, y.s1, x.s3, y.s3, x.s5, y.s5, x.s7, y.s7)
+#define TRANSPOSE PAIRS(4, MIX_4) PAIRS(2, MIX_2) PAIRS(1, MIX_1)
+#endif
+
+// ---- Packing ----------------------------------------------------------------------------------
+
+// Element l, j of panel q: bp[(q * kc + l) * NR + j]. Columns beyond n hold anything.
+// Memory is asked for ahead of its use: the next tiles of A while these are multiplied (16 of k a turn, spread
+// over the panels), rows of B while others are packed.
+#ifdef __clang__
+#define FETCH(buf, i) __builtin_prefetch((const void *)(ulong)(buf + (i)))
+#else
+#define FETCH(buf, i)
+#endif
+#define LINE (IS_F32(b) ? 16u : 32u) // elements of a cache line
+#if FORM == 0 // rows of B run along k: transposed block by block
+#define PACK_B                                                                                     \
+    for (uint j = 0; j < columns; j += VW) {                                                         \
+        __local float *to = bp + (j / NR * kc) * NR + j % NR;                                      \
+        uint l = 0;                                                                                \
+        for (; l + VW <= kc; l += VW) {                                                            \
+            FV v[VW];                                                                              \
+            _Pragma("unroll") for (int i = 0; i < VW; i++)                                         \
+            {                                                                                      \
+                v[i] = LDW(VW, b, ROW_B(j + i) + l);                                               \
+                FETCH(b, ROW_B(j + i) + l + 8 * VW);                                               \
+            }                                                                                      \
+            TRANSPOSE                                                                              \
+            _Pragma("unroll") for (int i = 0; i < VW; i++) STF(to, (l + i) * NR, v[i]);            \
+        }                                                                                          \
+        for (; l < kc; l++)                                                                        \
+            for (uint i = 0; i < VW; i++)                                                          \
+                to[l * NR + i] = LD(b, ROW_B(j + i) + l);                                          \
+    }
+#define ROW_B(j) ((ulong)min(j0 + (j), n - 1u) * ldb + b_first + l0)
+#else // rows of B run along n
+#define PACK_B                                                                                     \
+    for (uint l = 0; l < kc; l++) {                                                                \
+        const ulong row = (ulong)(l0 + l) * ldb + b_first + j0;                                    \
+        uint j = 0;                                                                                \
+        for (; j < columns; j += LINE)                                                             \
+            FETCH(b, row + 8 * (ulong)ldb + j);                                                    \
+        for (j = 0; j + VW <= columns; j += VW)                                                    \
+            STF(bp, (j / NR * kc + l) * NR + j % NR, LDW(VW, b, row + j));                         \
+        for (; j < columns; j++)                                                                   \
+            bp[(j / NR * kc + l) * NR + j % NR] = LD(b, row + j);                                  \
+    }
+#endif
+
+#if FORM == 2 // element r, l of A's tile
+#define AP(r, l) at_a[(l) * MR + (r)]
+#define FETCH_A(l)                                                                                 \
+    FETCH(a, next + (q * TT + t) * (KC / 16) * (ulong)lda + (l) / 16 * (ulong)lda);                \
+    FETCH(a, next + (q * TT + t) * (KC / 16) * (ulong)lda + (l) / 16 * (ulong)lda + 16);
+#define PACK_A                                                                                     \
+    for (uint l = 0; l < kc; l++) {                                                                \
+        const ulong row = (ulong)(l0 + l) * lda + a_first + i0;                                    \
+        _Pragma("unroll") for (uint t = 0; t < TT; t++)                                            \
+        {                                                                                          \
+            if (i0 + t * MR + 8u <= ((m + 7u) & ~7u))                                              \
+                vstore8(LDW(8, a, row + t * MR), 0, ap + t * (MR * LDA) + l * MR);                 \
+            else                                                                                   \
+                for (uint r = t * MR; r < rows; r++)                                               \
+                    ap[t * (MR * LDA) + l * MR + r - t * MR] = LD(a, row + r);                     \
+        }                                                                                          \
+    }
+#else
+#define AP(r, l) at_a[(r) * LDA + (l)]
+#define FETCH_A(l)                                                                                 \
+    FETCH(a, next + (q * 2u) * (ulong)lda + (l));                                                  \
+    FETCH(a, next + (q * 2u + 1u) * (ulong)lda + (l));
+#define PACK_A                                                                                     \
+    for (uint r = 0; r < rows; r++) {                                                              \
+        const ulong row = (ulong)(i0 + r) * lda + a_first + l0;                                    \
+        uint l = 0;                                                                                \
+        for (; l + VW <= kc; l += VW)                                                              \
+            STF(ap, r * LDA + l, LDW(VW, a, row + l));                                             \
+        for (; l < kc; l++)                                                                        \
+            ap[r * LDA + l] = LD(a, row + l);                                                      \
+    }
+#endif
+
+// ---- Tiles ------------------------------------------------------------------------------------
+
+// R rows from r0 of A's tile, times panel q. Rows and columns of C: i + r0, ..., j0 + q NR, ...
+#define TILE(R, r0)                                                                                \
+    {                                                                                              \
+        FV acc[R][2];                                                                              \
+        _Pragma("unroll") for (int r = 0; r < R; r++) acc[r][0] = acc[r][1] = 0.0f;                \
+        for (uint l = 0; l < kc;) {                                                                \
+            const uint l_end = min(l + 16u, kc);                                                   \
+            FETCH_A(l)                                                                             \
+            for (; l < l_end; l++) {                                                               \
+                const FV b0 = LDF(bq, l * NR), b1 = LDF(bq, l * NR + VW);                          \
+                _Pragma("unroll") for (int r = 0; r < R; r++)                                      \
+                {                                                                                  \
+                    const FV x = (FV)AP(r0 + r, l);                                                \
+                    acc[r][0] = fma(x, b0, acc[r][0]);                                             \
+                    acc[r][1] = fma(x, b1, acc[r][1]);                                             \
+                }                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
+        _Pragma("unroll") for (int r = 0; r < R; r++)                                              \
+        {                                                                                          \
+            const uint row = i + r0 + r;                                                           \
+            const ulong at = (ulong)row * ldc + c_first + j;                                       \
+            if (j + NR <= n) {                                                                     \
+                PUT_FULL(0, acc[r][0])                                                             \
+                PUT_FULL(VW, acc[r][1])                                                            \
+            } else {                                                                               \
+                float edge[NR];                                                                    \
+                STF(edge, 0, acc[r][0]);                                                           \
+                STF(edge, VW, acc[r][1]);                                                          \
+                for (uint e = 0; j + e < n; e++)                                                   \
+                    PUT_EDGE(edge[e])                                                              \
+                PUT_PAD                                                                            \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+#if IS_F32(c) // C holds the sum of the earlier blocks
+#define PUT_FULL(d, sum)                                                                           \
+    {                                                                                              \
+        FV v = sum;                                                                                \
+        if (l0 == 0 && (flags & 2u) != 0)                                                          \
+            v += LDW(VW, bias, bias_first + j + d);                                                \
+        if (l0 > 0 || (flags & 1u) != 0)                                                           \
+            v += LDF(c, at + d);                                                                   \
+        STF(c, at + d, v);                                                                         \
+    }
+#define PUT_EDGE(sum)                                                                              \
+    {                                                                                              \
+        float v = sum;                                                                             \
+        if (l0 == 0 && (flags & 2u) != 0)                                                          \
+            v += LD(bias, bias_first + j + e);                                                     \
+        if (l0 > 0 || (flags & 1u) != 0)                                                           \
+            v += c[at + e];                                                                        \
+        c[at + e] = v;                                                                             \
+    }
+#define PUT_PAD
+#else
+#define AT_PART ((row - i_begin) * NC + q * NR)
+#define PUT_FULL(d, sum)                                                                           \
+    {                                                                                              \
+        FV v = sum;                                                                                \
+        if (l0 > 0)                                                                                \
+            v += LDF(part, AT_PART + d);                                                           \
+        if (l0 + block < k) {                                                                         \
+            STF(part, AT_PART + d, v);                                                             \
+        } else {                                                                                   \
+            if ((flags & 2u) != 0)                                                                 \
+                v += LDW(VW, bias, bias_first + j + d);                                            \
+            STW(VW, c, at + d, v);                                                                 \
+        }                                                                                          \
+    }
+#define PUT_EDGE(sum)                                                                              \
+    {                                                                                              \
+        float v = sum;                                                                             \
+        if (l0 > 0)                                                                                \
+            v += part[AT_PART + e];                                                                \
+        if (l0 + block < k) {                                                                         \
+            part[AT_PART + e] = v;                                                                 \
+        } else {                                                                                   \
+            if ((flags & 2u) != 0)                                                                 \
+                v += LD(bias, bias_first + j + e);                                                 \
+            ST1(c, at + e, v);                                                                     \
+        }                                                                                          \
+    }
+#define PUT_PAD                                                                                    \
+    if (n % 2u != 0)                                                                               \
+        c[at + n - j] = 0;
+#endif
+
+KERNEL_BEGIN(matmul_wide)
+    const uint j0 = GROUP_X * width, columns = min(n - j0, width);
+    const uint i_begin = GROUP_Y * chunk, i_end = min(m, i_begin + chunk);
+
+    for (uint l0 = 0; l0 < k; l0 += block) {
+        const uint kc = min(block, k - l0);
+        PACK_B
+        for (uint i0 = i_begin; i0 < i_end; i0 += TT * MR) {
+            const uint rows = min((uint)(TT * MR), i_end - i0);
+#if FORM == 2
+            const ulong next = (ulong)l0 * lda + a_first + i0 + TT * MR;
+#else
+            const ulong next = (ulong)(i0 + TT * MR) * lda + a_first + l0;
+#endif
+            PACK_A
+            for (uint q = 0; q * NR < columns; q++) {
+                __local const float *bq = bp + q * kc * NR;
+                const uint j = j0 + q * NR;
+                for (uint t = 0; t < TT && t * MR < rows; t++) {
+                    __local const float *at_a = ap + t * (MR * LDA);
+                    const uint i = i0 + t * MR;
+                    if (rows - t * MR >= MR) {
+                        TILE(MR, 0)
+                    } else {
+                        uint r0 = 0;
+                        for (; r0 + 4 <= rows - t * MR; r0 += 4)
+                            TILE(4, r0)
+                        for (; r0 < rows - t * MR; r0++)
+                            TILE(1, r0)
+                    }
+                }
+            }
+        }
+    }
+KERNEL_END
