@@ -29,6 +29,8 @@ static void unknown(const char *name)
     struct rt_dev *dev = NULL;
     const enum rt_err err = open_name(name, &dev);
     assert_null(dev);
+    if (err == RT_E_UNSUPPORTED && strstr(g_lines, "built without"))
+        return; // its backend is switched off
     assert_int_equal(err, RT_E_NOT_FOUND);
     assert_non_null(strstr(g_lines, name));
     assert_non_null(strstr(g_lines, "host (float64 reference)")); // says what is there
