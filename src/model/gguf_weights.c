@@ -1,0 +1,204 @@
+// The weights: GGUF tensors -> Hugging Face names and order, in slices of rows.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "src/base/arith.h"
+#include "src/format/quant.h"
+#include "src/model/gguf.h"
+#include "src/model/params.h"
+
+enum { SLICE = 1 << 20 }; // elements converted at once
+
+// GGUF names; those with a dot in front are of a layer, "blk.N" before them.
+static const char *const NAMES[MD_WEIGHT_COUNT] = {
+    [MD_EMBED] = "token_embd.weight",
+    [MD_ATTN_NORM] = ".attn_norm.weight",
+    [MD_Q] = ".attn_q.weight",
+    [MD_K] = ".attn_k.weight",
+    [MD_V] = ".attn_v.weight",
+    [MD_O] = ".attn_output.weight",
+    [MD_MLP_NORM] = ".ffn_norm.weight",
+    [MD_GATE] = ".ffn_gate.weight",
+    [MD_UP] = ".ffn_up.weight",
+    [MD_DOWN] = ".ffn_down.weight",
+    [MD_FINAL_NORM] = "output_norm.weight",
+    [MD_HEAD] = "output.weight",
+};
+
+// Not weights: read by md_gguf_arch.
+static const char ROPE_FREQS[] = "rope_freqs.weight";
+
+static enum rt_err fail_shape(const struct fmt_gguf *g, const struct fmt_gguf_tensor *t,
+                              const struct md_param *p)
+{
+    enum rt_err err = RT_OK;
+    struct str want = {0}, found = {0};
+
+    if (p->rank == 2)
+        RT_TRY(str_printf(&want, "%u, ", p->rows));
+    RT_TRY(str_printf(&want, "%u", p->cols));
+    for (uint32_t i = 0; i < t->rank; i++)
+        RT_TRY(str_printf(&found, "%s%llu", i ? ", " : "", (unsigned long long) t->shape[i]));
+    err = rt_fail(RT_E_SHAPE, "%s: tensor %s: expected shape (%s) by the metadata, found (%s)",
+                  g->path, t->name, want.data, found.data);
+done:
+    str_free(&want);
+    str_free(&found);
+    return err;
+}
+
+// The tensor of a weight, of the right shape and readable.
+static enum rt_err find(const struct fmt_gguf *g, const struct md_param *p,
+                        const struct fmt_gguf_tensor **out)
+{
+    enum rt_err err = RT_OK;
+    const char *suffix = NAMES[p->weight];
+    const struct fmt_gguf_tensor *t;
+    const struct fmt_quant *q;
+    char name[64];
+
+    if (suffix[0] == '.')
+        snprintf(name, sizeof(name), "blk.%u%s", p->layer, suffix);
+    else
+        snprintf(name, sizeof(name), "%s", suffix);
+    *out = t = fmt_gguf_tensor(g, name);
+    if (!t)
+        RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: tensor %s is missing", g->path, name));
+    if (t->rank != p->rank || t->shape[p->rank - 1] != p->cols ||
+        (p->rank == 2 && t->shape[0] != p->rows))
+        RT_TRY(fail_shape(g, t, p));
+    q = fmt_quant_find(t->kind);
+    if (!q || !q->decode)
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED,
+                       "%s: tensor %s: block format %s cannot be read (number %u)", g->path, name,
+                       q ? q->name : "unknown", t->kind));
+done:
+    return err;
+}
+
+static enum rt_err check_list(const struct fmt_gguf *g, const struct md_params *params)
+{
+    enum rt_err err = RT_OK;
+    const struct fmt_gguf_tensor *t, *extra = fmt_gguf_tensor(g, ROPE_FREQS);
+    bool *used = calloc((size_t) g->n_tensors + 1, sizeof(*used));
+
+    RT_REQUIRE(used, RT_E_NOMEM);
+    for (uint32_t i = 0; i < params->n; i++) {
+        RT_TRY(find(g, &params->all[i], &t));
+        used[t - g->tensors] = true;
+    }
+    if (extra)
+        used[extra - g->tensors] = true;
+    for (uint32_t i = 0; i < g->n_tensors; i++)
+        if (!used[i])
+            RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: tensor %s: no place for it in a llama model",
+                           g->path, g->tensors[i].name));
+done:
+    free(used);
+    return err;
+}
+
+enum rt_err md_gguf_check_weights(const struct fmt_gguf *g, const struct md_arch *arch)
+{
+    enum rt_err err = RT_OK;
+    struct md_params params = {0};
+
+    RT_TRY(md_params_make(arch, UINT64_MAX, &params));
+    RT_TRY(check_list(g, &params));
+done:
+    md_params_free(&params);
+    return err;
+}
+
+// llama.cpp rotates neighbours (2j, 2j+1) of a head, Hugging Face elements j and j + D/2, so its
+// converter moves row j + s D/2 of each head of q and k to 2j + s. The row of the file for `row`:
+static uint32_t source_row(const struct md_arch *a, uint32_t row)
+{
+    const uint32_t half = a->head_dim / 2, in = row % a->head_dim;
+    return row - in + 2 * (in % half) + in / half;
+}
+
+static enum rt_err read_rows(const struct fmt_gguf_tensor *t, const struct md_param *p,
+                             const struct md_arch *a, uint32_t row, uint32_t n, float *x)
+{
+    enum rt_err err = RT_OK;
+    const uint64_t cols = p->cols;
+
+    if (p->weight != MD_Q && p->weight != MD_K) {
+        RT_TRY(fmt_gguf_to_f32(t, row * cols, n * cols, x));
+        goto done;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        RT_TRY(fmt_gguf_to_f32(t, source_row(a, row + i) * cols, cols, x + i * cols));
+done:
+    return err;
+}
+
+// Magnitudes from here on are not finite after rounding: halfway between the largest number and the
+// power of two above it.
+static float limit_of(enum fmt_dtype dtype)
+{
+    return dtype == FMT_F16 ? 65520.0f : dtype == FMT_BF16 ? 0x1.ffp127f : INFINITY;
+}
+
+static enum rt_err check_finite(const struct fmt_gguf *g, const struct fmt_gguf_tensor *t,
+                                enum fmt_dtype dtype, const float *x, uint64_t n)
+{
+    const float limit = limit_of(dtype);
+    for (uint64_t i = 0; i < n; i++)
+        if (!(fabsf(x[i]) < limit))
+            return rt_fail(RT_E_NUMERIC, "%s: tensor %s: %g is not finite, or not as %s", g->path,
+                           t->name, (double) x[i], fmt_dtype_name(dtype));
+    return RT_OK;
+}
+
+static enum rt_err put_one(const struct fmt_gguf *g, const struct md_param *p,
+                           const struct md_arch *a, enum fmt_dtype dtype, float *x,
+                           struct fmt_st_writer *w)
+{
+    enum rt_err err = RT_OK;
+    const struct fmt_gguf_tensor *t;
+    const uint32_t step = u32_max(1, SLICE / p->cols);
+
+    RT_TRY(find(g, p, &t));
+    for (uint32_t row = 0; row < p->rows; row += step) {
+        const uint32_t k = u32_min(step, p->rows - row);
+        const uint64_t n = (uint64_t) k * p->cols;
+        RT_TRY(read_rows(t, p, a, row, k, x));
+        RT_TRY(check_finite(g, t, dtype, x, n));
+        RT_TRY(fmt_st_writer_put_f32(w, x, n));
+    }
+    fmt_gguf_done_with(g, t);
+done:
+    return err;
+}
+
+enum rt_err md_gguf_weights(const struct fmt_gguf *g, const struct md_arch *arch,
+                            enum fmt_dtype dtype, struct fmt_st_writer *w)
+{
+    enum rt_err err = RT_OK;
+    struct md_params params = {0};
+    size_t most = SLICE;
+    float *x = NULL;
+
+    RT_REQUIRE(dtype == FMT_F32 || dtype == FMT_F16 || dtype == FMT_BF16, RT_E_ARG);
+    RT_TRY(md_params_make(arch, UINT64_MAX, &params));
+    RT_TRY(check_list(g, &params));
+    for (uint32_t i = 0; i < params.n; i++) {
+        const struct md_param *p = &params.all[i];
+        const uint64_t shape[2] = {p->rank == 2 ? p->rows : p->cols, p->cols};
+        most = p->cols > most ? p->cols : most;
+        RT_TRY(fmt_st_writer_add(w, p->name, dtype, p->rank, shape));
+    }
+    x = malloc(most * sizeof(*x));
+    if (!x)
+        RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: %zu floats", most));
+    RT_TRY(fmt_st_writer_begin(w));
+    for (uint32_t i = 0; i < params.n; i++)
+        RT_TRY(put_one(g, &params.all[i], arch, dtype, x, w));
+done:
+    free(x);
+    md_params_free(&params);
+    return err;
+}
