@@ -5,7 +5,7 @@
 
 #include "src/format/safetensors.h"
 #include "src/model/model.h"
-#include "tests/golden.h"
+#include "tests/support/golden.h"
 #include "tests/t.h"
 
 // transformers computed in f32: each state carries a few dozen roundings of 2^-24 at magnitude ~10, and so do we.

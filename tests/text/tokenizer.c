@@ -293,7 +293,7 @@ static void broken_utf8(void **state)
 
 static void edges(void **state)
 {
-    static const uint32_t ODD[] = {2,        4000000000u, 3,        260,     1,
+    static const uint32_t ODD[] = {2,        4000000000u, 259,      260,     1,
                                    0xe4 + 3, 0xbd + 3,    0xa0 + 3, 0xe4 + 3};
     struct txt_tokenizer *tok;
     struct txt_ids ids = {0};
