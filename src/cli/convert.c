@@ -1,0 +1,70 @@
+// src/cli/convert.c -- `anydpo convert`: a GGUF file to a Hugging Face folder.
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "src/api/convert.h"
+#include "src/base/arith.h"
+#include "src/base/file.h"
+#include "src/cli/cmd.h"
+
+enum { DTYPE, PRE };
+
+static const struct cmd_opt OPTS[] = {
+    [DTYPE] = {"dtype", CMD_STR, "float32", 0, 0,
+               "float32 | float16 | bfloat16: the weights are rounded to it, to nearest even"},
+    [PRE] =
+        {"pre", CMD_STR, NULL, 0, 0,
+         "pre-tokenizer in place of the file's: gpt-2 | smollm | starcoder | llama-bpe | qwen2"},
+    {0},
+};
+
+static enum rt_err read_dtype(const char *name, enum rt_type *out)
+{
+    static const struct {
+        const char *name;
+        enum rt_type type;
+    } TYPES[] = {{"float32", RT_F32}, {"float16", RT_F16}, {"bfloat16", RT_BF16}};
+
+    for (size_t i = 0; i < COUNT_OF(TYPES); i++)
+        if (strcmp(name, TYPES[i].name) == 0) {
+            *out = TYPES[i].type;
+            return RT_OK;
+        }
+    return rt_fail(RT_E_USAGE,
+                   "convert: --dtype: expected float32, float16 or bfloat16, found %.60s", name);
+}
+
+static enum rt_err run(const union cmd_val *opt, int n, char **words)
+{
+    enum rt_err err = RT_OK;
+    struct api_convert_args args = {.pre = opt[PRE].str};
+    struct api_converted result;
+    const double start = os_seconds();
+
+    RT_TRY(read_dtype(opt[DTYPE].str, &args.dtype));
+    if (n != 2)
+        RT_TRY(rt_fail(RT_E_USAGE, "convert: expected IN.gguf and OUT_DIR, found %d words", n));
+    args.from = words[0];
+    args.to = words[1];
+    RT_TRY(api_convert(&args, &result));
+    printf("tensors=%u parameters=%" PRIu64 " dtype=%s seconds=%.2f\n", result.tensors,
+           result.parameters, opt[DTYPE].str, os_seconds() - start);
+done:
+    return err;
+}
+
+const struct cmd cmd_convert = {
+    "convert",
+    "turn a GGUF file into a Hugging Face folder",
+    "IN.gguf OUT_DIR [OPTIONS]\n"
+    "A llama with a byte-level BPE tokenizer in F32, F16, BF16, F64, Q8_0, Q4_0, Q4_1, Q5_0, "
+    "Q5_1,\n"
+    "Q4_K, Q5_K or Q6_K becomes model.safetensors, config.json, generation_config.json,\n"
+    "tokenizer.json and tokenizer_config.json. In an OUT_DIR that exists, files of these names "
+    "are\n"
+    "replaced one by one, chat_template.jinja, special_tokens_map.json and added_tokens.json are\n"
+    "removed, and others stay.\n",
+    OPTS,
+    run,
+};
