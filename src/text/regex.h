@@ -10,6 +10,10 @@
 #include "src/base/err.h"
 #include "src/base/str.h"
 
+// Classes are those of the library's Unicode 16 (unicode.h), with one flaw: the marks
+// U+10EFC..10EFF count as marks, but not as \p{Arabic}, and a few Cyrillic ones beyond U+FFFF
+// likewise.
+
 // A compiled expression. Immutable: any number of threads may match with it.
 struct txt_regex;
 
