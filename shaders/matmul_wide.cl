@@ -23,7 +23,7 @@
 #include "matmul.h"
 #define BUFFERS MATMUL_BUFFERS
 #define PARAMS MATMUL_WIDE_PARAMS
-#define LOCALS SHARED(float, bp, KC *NC) SHARED(float, ap, TT *MR *LDA + 8) SHARED(float, part, PART)
+#define LOCALS SHARED(float, bp, KC *NC) SHARED(float, ap, (TT * MR + 2) * LDA) SHARED(float, part, PART)
 #include "kernel.h"
 
 #define IS_F32(buf) BY_TYPE(IS_F32_, TYPE_##buf)
@@ -167,8 +167,13 @@ CONVERSIONS(16)
 #if FORM == 2 // element r, l of A's tile
 #define AP(r, l) at_a[(l) * MR + (r)]
 #define FETCH_A(l)                                                                                 \
-    FETCH(a, next + (q * TT + t) * (KC / 16) * (ulong)lda + (l) / 16 * (ulong)lda);                \
-    FETCH(a, next + (q * TT + t) * (KC / 16) * (ulong)lda + (l) / 16 * (ulong)lda + 16);
+    {                                                                                              \
+        const ulong from = next + ((q * TT + t) * kc + (l)) / tiles * (ulong)lda;                  \
+        FETCH(a, from);                                                                            \
+        FETCH(a, from + lda);                                                                      \
+        FETCH(a, from + LINE);                                                                     \
+        FETCH(a, from + lda + LINE);                                                               \
+    }
 #define PACK_A                                                                                     \
     for (uint l = 0; l < kc; l++) {                                                                \
         const ulong row = (ulong)(l0 + l) * lda + a_first + i0;                                    \
@@ -199,7 +204,7 @@ CONVERSIONS(16)
 
 // ---- Tiles ------------------------------------------------------------------------------------
 
-// R rows from r0 of A's tile, times panel q. Rows and columns of C: i + r0, ..., j0 + q NR, ...
+// R rows from r0 of A's tile, those beyond the last idle, times panel q. Rows and columns of C: i + r0, ..., j0 + q NR, ...
 #define TILE(R, r0)                                                                                \
     {                                                                                              \
         FV acc[R][2];                                                                              \
@@ -217,22 +222,34 @@ CONVERSIONS(16)
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
-        _Pragma("unroll") for (int r = 0; r < R; r++)                                              \
-        {                                                                                          \
-            const uint row = i + r0 + r;                                                           \
-            const ulong at = (ulong)row * ldc + c_first + j;                                       \
-            if (j + NR <= n) {                                                                     \
-                PUT_FULL(0, acc[r][0])                                                             \
-                PUT_FULL(VW, acc[r][1])                                                            \
-            } else {                                                                               \
-                float edge[NR];                                                                    \
-                STF(edge, 0, acc[r][0]);                                                           \
-                STF(edge, VW, acc[r][1]);                                                          \
-                for (uint e = 0; j + e < n; e++)                                                   \
-                    PUT_EDGE(edge[e])                                                              \
-                PUT_PAD                                                                            \
+        if (j + NR <= n) {                                                                         \
+            _Pragma("unroll") for (int r = 0; r < R; r++)                                          \
+            {                                                                                      \
+                const uint row = i + r0 + r;                                                       \
+                const ulong at = (ulong)row * ldc + c_first + j;                                   \
+                if (row < i_end) {                                                                 \
+                    PUT_FULL(0, acc[r][0])                                                         \
+                    PUT_FULL(VW, acc[r][1])                                                        \
+                }                                                                                  \
             }                                                                                      \
+        } else {                                                                                   \
+            _Pragma("unroll") for (int r = 0; r < R; r++)                                          \
+            {                                                                                      \
+                STF(edge, r * NR, acc[r][0]);                                                      \
+                STF(edge, r * NR + VW, acc[r][1]);                                                 \
+            }                                                                                      \
+            edge_rows = min((uint)R, i_end - i - r0);                                              \
         }                                                                                          \
+    }
+
+// The last panel, if n ends inside it: element by element.
+#define PUT_EDGES(r0)                                                                              \
+    for (uint r = 0; r < edge_rows; r++) {                                                         \
+        const uint row = i + r0 + r;                                                               \
+        const ulong at = (ulong)row * ldc + c_first + j;                                           \
+        for (uint e = 0; j + e < n; e++)                                                           \
+            PUT_EDGE(edge[r * NR + e])                                                             \
+        PUT_PAD                                                                                    \
     }
 
 #if IS_F32(c) // C holds the sum of the earlier blocks
@@ -290,6 +307,7 @@ CONVERSIONS(16)
 
 KERNEL_BEGIN(matmul_wide)
     const uint j0 = GROUP_X * width, columns = min(n - j0, width);
+    float edge[MR * NR];
     const uint i_begin = GROUP_Y * chunk, i_end = min(m, i_begin + chunk);
 
     for (uint l0 = 0; l0 < k; l0 += block) {
@@ -298,6 +316,7 @@ KERNEL_BEGIN(matmul_wide)
         for (uint i0 = i_begin; i0 < i_end; i0 += TT * MR) {
             const uint rows = min((uint)(TT * MR), i_end - i0);
 #if FORM == 2
+            const uint tiles = TT * ((columns + NR - 1) / NR);
             const ulong next = (ulong)l0 * lda + a_first + i0 + TT * MR;
 #else
             const ulong next = (ulong)(i0 + TT * MR) * lda + a_first + l0;
@@ -309,14 +328,14 @@ KERNEL_BEGIN(matmul_wide)
                 for (uint t = 0; t < TT && t * MR < rows; t++) {
                     __local const float *at_a = ap + t * (MR * LDA);
                     const uint i = i0 + t * MR;
-                    if (rows - t * MR >= MR) {
-                        TILE(MR, 0)
-                    } else {
-                        uint r0 = 0;
-                        for (; r0 + 4 <= rows - t * MR; r0 += 4)
+                    const uint whole = rows - t * MR >= MR;
+                    for (uint r0 = 0; r0 < MR && r0 < rows - t * MR; r0 += whole ? MR : 4) {
+                        uint edge_rows = 0;
+                        if (whole)
+                            TILE(MR, 0)
+                        else
                             TILE(4, r0)
-                        for (; r0 < rows - t * MR; r0++)
-                            TILE(1, r0)
+                        PUT_EDGES(r0)
                     }
                 }
             }

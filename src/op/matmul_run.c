@@ -84,7 +84,7 @@ static const struct wide *wide_of(const struct rt_dev *dev)
     size_t i = 0;
     for (; i + 1 < COUNT_OF(FIT); i++) {
         const struct wide *w = &FIT[i];
-        const uint32_t floats = w->np * nr * (w->kc + w->chunk) + w->tt * mr * (w->kc + 16) + 8;
+        const uint32_t floats = w->np * nr * (w->kc + w->chunk) + (w->tt * mr + 2) * (w->kc + 16);
         if (4 * floats <= rt_dev_plan(dev)->caps.shared_bytes)
             break;
     }
