@@ -161,29 +161,44 @@ done:
     return err;
 }
 
-enum rt_err txt_tokenizer_open(const char *folder, struct txt_tokenizer **out)
+enum rt_err txt_tokenizer_parse(const char *json, size_t len, const char *where,
+                                struct txt_tokenizer **out)
 {
     enum rt_err err = RT_OK;
     struct txt_tokenizer *tok = NULL;
-    struct file_map map = {0};
     json_t *doc = NULL;
-    char *path = NULL;
 
     *out = NULL;
-    RT_TRY(path_join(folder, "tokenizer.json", &path));
-    RT_TRY(file_map_open(path, &map));
-    RT_TRY(fmt_jansson_parse((const char *) map.data, map.size, path, 1, &doc));
+    RT_TRY(fmt_jansson_parse(json, len, where, 1, &doc));
     tok = calloc(1, sizeof(*tok));
     RT_REQUIRE(tok, RT_E_NOMEM);
     RT_TRY(txt_chars_create(&tok->chars));
     RT_TRY(read_parts(tok, doc));
     RT_TRY(finish(tok));
+    *out = tok;
+    tok = NULL;
+done:
+    json_decref(doc);
+    txt_tokenizer_close(&tok);
+    return err;
+}
+
+enum rt_err txt_tokenizer_open(const char *folder, struct txt_tokenizer **out)
+{
+    enum rt_err err = RT_OK;
+    struct txt_tokenizer *tok = NULL;
+    struct file_map map = {0};
+    char *path = NULL;
+
+    *out = NULL;
+    RT_TRY(path_join(folder, "tokenizer.json", &path));
+    RT_TRY(file_map_open(path, &map));
+    RT_TRY(txt_tokenizer_parse((const char *) map.data, map.size, path, &tok));
     RT_TRY(read_specials(tok, folder, "tokenizer_config.json"));
     RT_TRY(read_specials(tok, folder, "special_tokens_map.json"));
     *out = tok;
     tok = NULL;
 done:
-    json_decref(doc);
     file_map_close(&map);
     free(path);
     txt_tokenizer_close(&tok);

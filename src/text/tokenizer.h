@@ -38,6 +38,11 @@ RT_NODISCARD enum rt_err txt_ids_append(struct txt_ids *ids, const uint32_t *dat
 //                           `tokenizer.json: pre_tokenizer.pretokenizers[1]: unsupported type "X"`
 //         RT_E_NOMEM
 RT_NODISCARD enum rt_err txt_tokenizer_open(const char *folder, struct txt_tokenizer **out);
+
+// The same for a tokenizer.json in memory, with no special tokens named. `where` names it in
+// messages.
+RT_NODISCARD enum rt_err txt_tokenizer_parse(const char *json, size_t len, const char *where,
+                                             struct txt_tokenizer **out);
 void txt_tokenizer_close(struct txt_tokenizer **tok); // accepts NULL; leaves NULL
 
 // Append the ids of text[0..len) to *out, with what the post-processor adds (bos, eos, ...) where
