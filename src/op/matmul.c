@@ -25,6 +25,8 @@ bool op_matmul_has(const struct rt_dev *dev, enum op_matmul_variant variant, enu
     case OP_MATMUL_AUTO:
     case OP_MATMUL_TILE:
         return true;
+    case OP_MATMUL_REGISTER:
+        return strcmp(plan->caps.api, "vulkan") == 0;
     case OP_MATMUL_WIDE:
         return strcmp(plan->caps.api, "opencl") == 0 && plan->rungs & RT_RUNG_WIDE;
     default:
@@ -35,14 +37,15 @@ bool op_matmul_has(const struct rt_dev *dev, enum op_matmul_variant variant, enu
 enum op_matmul_variant op_matmul_choice(const struct rt_dev *dev, enum op_matmul_form form,
                                         enum rt_type type, uint32_t n, uint32_t k)
 {
-    static const enum op_matmul_variant BEST_FIRST[] = {OP_MATMUL_BF16_DOT, OP_MATMUL_WIDE,
-                                                        OP_MATMUL_REGISTER};
+    static const enum op_matmul_variant CPU_FIRST[] = {OP_MATMUL_BF16_DOT, OP_MATMUL_WIDE,
+                                                       OP_MATMUL_REGISTER};
     (void) form;
     (void) n;
     (void) k;
-    for (size_t i = 0; i < COUNT_OF(BEST_FIRST); i++)
-        if (op_matmul_has(dev, BEST_FIRST[i], type))
-            return BEST_FIRST[i];
+    if (rt_dev_plan(dev)->caps.kind == RT_CPU)
+        for (size_t i = 0; i < COUNT_OF(CPU_FIRST); i++)
+            if (op_matmul_has(dev, CPU_FIRST[i], type))
+                return CPU_FIRST[i];
     return OP_MATMUL_TILE;
 }
 

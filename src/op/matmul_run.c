@@ -6,6 +6,8 @@
 #include "src/base/arith.h"
 #include "src/base/file.h"
 
+enum { REGISTER_LANES = 8 };
+
 const struct rt_kernel op_matmul_kernel =
     OP_KERNEL(matmul, "matmul.comp", MATMUL_BUFFERS, struct matmul_params, op_matmul_ref);
 const struct rt_kernel op_matmul_round_kernel =
@@ -17,6 +19,12 @@ const struct rt_kernel op_matmul_wide_kernel = {.name = "matmul_wide",
                                                 .n_bufs = 4,
                                                 .bufs = {MATMUL_BUFFERS},
                                                 .params_bytes = sizeof(struct matmul_wide_params)};
+
+const struct rt_kernel op_matmul_register_kernel = {.name = "matmul_register",
+                                                    .vulkan_only = "matmul_register.comp",
+                                                    .n_bufs = 4,
+                                                    .bufs = {MATMUL_BUFFERS},
+                                                    .params_bytes = sizeof(struct matmul_params)};
 
 static double flops_of(const struct matmul_params *p)
 {
@@ -56,6 +64,23 @@ static enum rt_err run_tile(struct rt_cmd *cmd, const struct matmul_job *job)
                                         {"TM", t->tm},
                                         {"NV", t->nv}},
                                .flops = flops_of(p)});
+}
+
+static enum rt_err run_register(struct rt_cmd *cmd, const struct matmul_job *job)
+{
+    const struct matmul_params *p = &job->p;
+    const uint32_t rm = p->m == 1 ? 1 : p->m <= 4 ? 4 : p->m <= 8 ? 8 : 16;
+    const struct rt_bind *b = job->binds;
+    return rt_cmd_dispatch(
+        cmd, &(struct rt_dispatch_desc){.kernel = "matmul_register",
+                                        .groups = {(uint32_t) div_up(p->n, REGISTER_LANES * 8),
+                                                   (uint32_t) div_up(p->m, rm)},
+                                        .group = {REGISTER_LANES},
+                                        .bufs = {b[0], b[1], b[2], b[3]},
+                                        .params = p,
+                                        .params_size = sizeof(*p),
+                                        .tune = {{"FORM", (int32_t) p->form}, {"RM", (int32_t) rm}},
+                                        .flops = flops_of(p)});
 }
 
 // ---- Wide -------------------------------------------------------------------------------------
@@ -136,5 +161,12 @@ static enum rt_err run_wide(struct rt_cmd *cmd, const struct matmul_job *job)
 enum rt_err matmul_run(struct rt_cmd *cmd, enum op_matmul_variant variant,
                        const struct matmul_job *job)
 {
-    return variant == OP_MATMUL_WIDE ? run_wide(cmd, job) : run_tile(cmd, job);
+    switch (variant) {
+    case OP_MATMUL_WIDE:
+        return run_wide(cmd, job);
+    case OP_MATMUL_REGISTER:
+        return run_register(cmd, job);
+    default:
+        return run_tile(cmd, job);
+    }
 }
