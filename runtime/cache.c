@@ -8,7 +8,7 @@
 
 #include "src/base/file.h"
 
-static const char MAGIC[8] = { 'A', 'N', 'Y', 'D', 'P', 'O', 'C', '1' };
+static const char MAGIC[8] = {'A', 'N', 'Y', 'D', 'P', 'O', 'C', '1'};
 
 struct header {
     char magic[8];
@@ -36,7 +36,7 @@ static bool sound(const struct file_map *map, uint64_t key)
 enum rt_err rt_cache_load(const char *dir, const char *kind, uint64_t key, struct str *out)
 {
     enum rt_err err = RT_OK;
-    struct file_map map = { 0 };
+    struct file_map map = {0};
     char *path = NULL;
 
     str_clear(out);
@@ -58,8 +58,8 @@ done:
 static enum rt_err store(const char *path, uint64_t key, const void *bytes, size_t n)
 {
     enum rt_err err = RT_OK;
-    struct file_out f = { 0 };
-    struct header h = { .key = key, .length = n, .hash = rt_hash(key, bytes, n) };
+    struct file_out f = {0};
+    struct header h = {.key = key, .length = n, .hash = rt_hash(key, bytes, n)};
 
     memcpy(h.magic, MAGIC, sizeof(MAGIC));
     RT_TRY(file_out_open(path, &f));

@@ -1,5 +1,5 @@
-// Buffers are cut out of large allocations: drivers allow few, and round each up. First fit over a list
-// of pieces; neighbours that are free are one piece; an arena without buffers is given back.
+// Buffers are cut out of large allocations: drivers allow few, and round each up. First fit over a
+// list of pieces; neighbours that are free are one piece; an arena without buffers is given back.
 #include "runtime/vulkan/internal.h"
 
 #include <stdlib.h>
@@ -35,9 +35,10 @@ static void arena_destroy(struct rtvk_dev *d, struct rtvk_arena *a)
 
 static VkResult allocate(struct rtvk_dev *d, uint64_t size, VkDeviceMemory *out)
 {
-    return d->vk.vkAllocateMemory(d->handle, &(VkMemoryAllocateInfo){
-        .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .allocationSize = size,
-        .memoryTypeIndex = d->memory_type }, NULL, out);
+    const VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                       .allocationSize = size,
+                                       .memoryTypeIndex = d->memory_type};
+    return d->vk.vkAllocateMemory(d->handle, &info, NULL, out);
 }
 
 static enum rt_err fail_full(struct rtvk_dev *d, VkResult r, uint64_t size, const char *name)
@@ -48,10 +49,12 @@ static enum rt_err fail_full(struct rtvk_dev *d, VkResult r, uint64_t size, cons
 
     if (r != VK_ERROR_OUT_OF_DEVICE_MEMORY && r != VK_ERROR_OUT_OF_HOST_MEMORY)
         return rtvk_ok(d, r, "vkAllocateMemory");
-    return rt_fail(RT_E_DEVMEM, "%s (%s): out of device memory: %s needs %s, %s are in use; the driver has %s left",
-                   d->head.id, d->phys.caps.name, name, str_bytes(a, (double) size),
-                   str_bytes(b, (double) d->head.stats.bytes),
-                   left == UINT64_MAX ? "an unknown amount" : str_bytes(c, (double) left));
+    return rt_fail(
+        RT_E_DEVMEM,
+        "%s (%s): out of device memory: %s needs %s, %s are in use; the driver has %s left",
+        d->head.id, d->phys.caps.name, name, str_bytes(a, (double) size),
+        str_bytes(b, (double) d->head.stats.bytes),
+        left == UINT64_MAX ? "an unknown amount" : str_bytes(c, (double) left));
 }
 
 // A new arena that holds `size` bytes at least, in front of the list.
@@ -75,7 +78,7 @@ static enum rt_err arena_create(struct rtvk_dev *d, uint64_t size, const char *n
     if (r != VK_SUCCESS)
         RT_TRY(fail_full(d, r, size, name));
     if (d->mapped)
-        RT_TRY(rtvk_ok(d, d->vk.vkMapMemory(d->handle, a->memory, 0, VK_WHOLE_SIZE, 0, (void **) &a->map), "vkMapMemory"));
+        RT_TRY(RTVK(d, vkMapMemory, d->handle, a->memory, 0, VK_WHOLE_SIZE, 0, (void **) &a->map));
     a->size = a->first->size = want;
     a->next = d->arenas;
     d->arenas = a;
@@ -93,7 +96,8 @@ static enum rt_err take(struct rtvk_chunk *c, uint64_t size)
         struct rtvk_chunk *rest = calloc(1, sizeof(*rest));
         if (!rest)
             return rt_fail(RT_E_NOMEM, "out of memory: a piece of device memory");
-        *rest = (struct rtvk_chunk){ .prev = c, .next = c->next, .off = c->off + size, .size = c->size - size };
+        *rest = (struct rtvk_chunk){
+            .prev = c, .next = c->next, .off = c->off + size, .size = c->size - size};
         if (c->next)
             c->next->prev = rest;
         c->next = rest;
@@ -111,8 +115,8 @@ static struct rtvk_chunk *find(const struct rtvk_arena *a, uint64_t size)
     return NULL;
 }
 
-enum rt_err rtvk_arena_alloc(struct rtvk_dev *d, uint64_t size, const char *name, struct rtvk_arena **arena,
-                             struct rtvk_chunk **chunk)
+enum rt_err rtvk_arena_alloc(struct rtvk_dev *d, uint64_t size, const char *name,
+                             struct rtvk_arena **arena, struct rtvk_chunk **chunk)
 {
     enum rt_err err = RT_OK;
     struct rtvk_chunk *c = NULL;
@@ -122,8 +126,8 @@ enum rt_err rtvk_arena_alloc(struct rtvk_dev *d, uint64_t size, const char *name
     *arena = NULL;
     *chunk = NULL;
     if (size > d->head.plan.caps.alloc_bytes)
-        RT_TRY(rt_fail(RT_E_DEVMEM, "%s (%s): %s needs %s at once, the device's limit is %s", d->head.id,
-                       d->phys.caps.name, name, str_bytes(need, (double) size),
+        RT_TRY(rt_fail(RT_E_DEVMEM, "%s (%s): %s needs %s at once, the device's limit is %s",
+                       d->head.id, d->phys.caps.name, name, str_bytes(need, (double) size),
                        str_bytes(most, (double) d->head.plan.caps.alloc_bytes)));
     size = round_up(size, d->align); // so all offsets are multiples of it
     for (a = d->arenas; a && !c; a = c ? a : a->next)
@@ -169,11 +173,17 @@ void rtvk_arena_free(struct rtvk_dev *d, struct rtvk_arena *arena, struct rtvk_c
     arena_destroy(d, arena);
 }
 
-VkDeviceMemory rtvk_arena_memory(const struct rtvk_arena *arena) { return arena->memory; }
+VkDeviceMemory rtvk_arena_memory(const struct rtvk_arena *arena)
+{
+    return arena->memory;
+}
 
 uint8_t *rtvk_arena_map(const struct rtvk_arena *arena, const struct rtvk_chunk *chunk)
 {
     return arena->map ? arena->map + chunk->off : NULL;
 }
 
-uint64_t rtvk_chunk_offset(const struct rtvk_chunk *chunk) { return chunk->off; }
+uint64_t rtvk_chunk_offset(const struct rtvk_chunk *chunk)
+{
+    return chunk->off;
+}

@@ -8,12 +8,15 @@
 
 static VkBufferCreateInfo buffer_info(uint64_t size)
 {
-    return (VkBufferCreateInfo){ .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = size,
-                                 .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
-                                          VK_BUFFER_USAGE_TRANSFER_DST_BIT };
+    return (VkBufferCreateInfo){.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                                .size = size,
+                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+                                         VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
+                                         VK_BUFFER_USAGE_TRANSFER_DST_BIT};
 }
 
-// Requirements are the same for all buffers of one usage (Vulkan 1.1, "Resource Memory Association").
+// Requirements are the same for all buffers of one usage (Vulkan 1.1, "Resource Memory
+// Association").
 enum rt_err rtvk_memory_init(struct rtvk_dev *d)
 {
     enum rt_err err = RT_OK;
@@ -22,14 +25,17 @@ enum rt_err rtvk_memory_init(struct rtvk_dev *d)
     const VkBufferCreateInfo info = buffer_info(4096);
     VkMemoryPropertyFlags flags;
 
-    RT_TRY(rtvk_ok(d, d->vk.vkCreateBuffer(d->handle, &info, NULL, &probe), "vkCreateBuffer"));
+    RT_TRY(RTVK(d, vkCreateBuffer, d->handle, &info, NULL, &probe));
     d->vk.vkGetBufferMemoryRequirements(d->handle, probe, &req);
-    d->memory_type = rtvk_buffer_memory(&d->phys.memory, req.memoryTypeBits, d->phys.caps.unified_memory);
+    d->memory_type =
+        rtvk_buffer_memory(&d->phys.memory, req.memoryTypeBits, d->phys.caps.unified_memory);
     if (d->memory_type == UINT32_MAX)
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s (%s): no memory type for storage buffers", d->head.id, d->phys.caps.name));
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s (%s): no memory type for storage buffers", d->head.id,
+                       d->phys.caps.name));
     d->align = u64_max(256, req.alignment);
     flags = d->phys.memory.memoryTypes[d->memory_type].propertyFlags;
-    d->mapped = d->head.plan.rungs & RT_RUNG_UNIFIED && flags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    d->mapped =
+        d->head.plan.rungs & RT_RUNG_UNIFIED && flags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     d->cached = flags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
 done:
     if (probe)
@@ -37,7 +43,7 @@ done:
     return err;
 }
 
-// ---- The staging buffer ----------------------------------------------------------------------------
+// ---- The staging buffer ------------------------------------------------------------------------
 
 // It has memory of its own: arena and chunk are NULL, and `memory` is in the device's hands.
 struct staging {
@@ -60,8 +66,8 @@ static enum rt_err staging_get(struct rtvk_dev *d)
 {
     enum rt_err err = RT_OK;
     const VkBufferCreateInfo info = buffer_info(RTVK_STAGING);
+    VkMemoryAllocateInfo memory = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO};
     VkMemoryRequirements req;
-    uint32_t type;
     struct staging *s = NULL;
 
     if (d->staging)
@@ -70,15 +76,14 @@ static enum rt_err staging_get(struct rtvk_dev *d)
     RT_REQUIRE(s, RT_E_NOMEM);
     s->buf.head.dev = &d->head;
     s->buf.size = RTVK_STAGING;
-    RT_TRY(rtvk_ok(d, d->vk.vkCreateBuffer(d->handle, &info, NULL, &s->buf.handle), "vkCreateBuffer (staging)"));
+    RT_TRY(RTVK(d, vkCreateBuffer, d->handle, &info, NULL, &s->buf.handle));
     d->vk.vkGetBufferMemoryRequirements(d->handle, s->buf.handle, &req);
-    type = rtvk_staging_memory(&d->phys.memory, req.memoryTypeBits);
-    RT_REQUIRE(type != UINT32_MAX, RT_E_UNSUPPORTED);
-    RT_TRY(rtvk_ok(d, d->vk.vkAllocateMemory(d->handle, &(VkMemoryAllocateInfo){
-        .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .allocationSize = req.size, .memoryTypeIndex = type },
-        NULL, &s->memory), "vkAllocateMemory (staging)"));
-    RT_TRY(rtvk_ok(d, d->vk.vkBindBufferMemory(d->handle, s->buf.handle, s->memory, 0), "vkBindBufferMemory"));
-    RT_TRY(rtvk_ok(d, d->vk.vkMapMemory(d->handle, s->memory, 0, VK_WHOLE_SIZE, 0, (void **) &s->buf.map), "vkMapMemory"));
+    memory.allocationSize = req.size;
+    memory.memoryTypeIndex = rtvk_staging_memory(&d->phys.memory, req.memoryTypeBits);
+    RT_REQUIRE(memory.memoryTypeIndex != UINT32_MAX, RT_E_UNSUPPORTED);
+    RT_TRY(RTVK(d, vkAllocateMemory, d->handle, &memory, NULL, &s->memory));
+    RT_TRY(RTVK(d, vkBindBufferMemory, d->handle, s->buf.handle, s->memory, 0));
+    RT_TRY(RTVK(d, vkMapMemory, d->handle, s->memory, 0, VK_WHOLE_SIZE, 0, (void **) &s->buf.map));
     d->staging = &s->buf;
     s = NULL;
 done:
@@ -92,7 +97,7 @@ void rtvk_memory_fini(struct rtvk_dev *d)
     d->staging = NULL;
 }
 
-// ---- Buffers ---------------------------------------------------------------------------------------
+// ---- Buffers -----------------------------------------------------------------------------------
 
 static enum rt_err zero_all(struct rtvk_dev *d, struct rtvk_buf *b)
 {
@@ -100,7 +105,7 @@ static enum rt_err zero_all(struct rtvk_dev *d, struct rtvk_buf *b)
         memset(b->map, 0, b->size); // nothing that runs can use this memory
         return RT_OK;
     }
-    return rtvk_fill_now(d, (struct rtvk_bind){ b, RT_ACCESS_OUT, 0, b->size });
+    return rtvk_fill_now(d, (struct rtvk_bind){b, RT_ACCESS_OUT, 0, b->size});
 }
 
 static void buf_free(struct rtvk_dev *d, struct rtvk_buf *b)
@@ -116,10 +121,13 @@ static void buf_free(struct rtvk_dev *d, struct rtvk_buf *b)
 
 static void name_it(struct rtvk_dev *d, const struct rtvk_buf *b)
 {
+    const VkDebugUtilsObjectNameInfoEXT info = {
+        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_OBJECT_NAME_INFO_EXT,
+        .objectType = VK_OBJECT_TYPE_BUFFER,
+        .objectHandle = (uint64_t) b->handle,
+        .pObjectName = b->head.name};
     if (d->instance.messenger) // then debug_utils is on
-        vkSetDebugUtilsObjectNameEXT(d->handle, &(VkDebugUtilsObjectNameInfoEXT){
-            .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_OBJECT_NAME_INFO_EXT, .objectType = VK_OBJECT_TYPE_BUFFER,
-            .objectHandle = (uint64_t) b->handle, .pObjectName = b->head.name });
+        vkSetDebugUtilsObjectNameEXT(d->handle, &info);
 }
 
 enum rt_err rtvk_buf_create(struct rt_dev *dev, const struct rt_buf *head, struct rt_buf **out)
@@ -135,11 +143,11 @@ enum rt_err rtvk_buf_create(struct rt_dev *dev, const struct rt_buf *head, struc
     RT_REQUIRE(b, RT_E_NOMEM);
     b->head = *head;
     b->size = info.size;
-    RT_TRY(rtvk_ok(d, d->vk.vkCreateBuffer(d->handle, &info, NULL, &b->handle), "vkCreateBuffer"));
+    RT_TRY(RTVK(d, vkCreateBuffer, d->handle, &info, NULL, &b->handle));
     d->vk.vkGetBufferMemoryRequirements(d->handle, b->handle, &req);
     RT_TRY(rtvk_arena_alloc(d, req.size, head->name, &b->arena, &b->chunk));
-    RT_TRY(rtvk_ok(d, d->vk.vkBindBufferMemory(d->handle, b->handle, rtvk_arena_memory(b->arena),
-                                               rtvk_chunk_offset(b->chunk)), "vkBindBufferMemory"));
+    RT_TRY(RTVK(d, vkBindBufferMemory, d->handle, b->handle, rtvk_arena_memory(b->arena),
+                rtvk_chunk_offset(b->chunk)));
     b->map = rtvk_arena_map(b->arena, b->chunk);
     name_it(d, b);
     RT_TRY(zero_all(d, b));
@@ -162,13 +170,14 @@ void rtvk_buf_destroy(struct rt_buf *buf)
     buf_free(d, b);
 }
 
-// ---- Contents --------------------------------------------------------------------------------------
+// ---- Contents ----------------------------------------------------------------------------------
 
 enum { HALF = RTVK_STAGING / 2 };
 
-static struct rtvk_bind slice(const struct rtvk_buf *b, enum rt_access access, uint64_t off, uint64_t n)
+static struct rtvk_bind slice(const struct rtvk_buf *b, enum rt_access access, uint64_t off,
+                              uint64_t n)
 {
-    return (struct rtvk_bind){ (struct rtvk_buf *) (uintptr_t) b, access, off, n };
+    return (struct rtvk_bind){(struct rtvk_buf *) (uintptr_t) b, access, off, n};
 }
 
 enum rt_err rtvk_buf_write(struct rt_buf *buf, uint64_t off, uint64_t n, const void *src)
@@ -189,7 +198,8 @@ enum rt_err rtvk_buf_write(struct rt_buf *buf, uint64_t off, uint64_t n, const v
         const uint64_t m = u64_min(HALF, n - i);
         RT_TRY(rtvk_wait(d, d->staging_serial[half]));
         memcpy(d->staging->map + half * HALF, (const char *) src + i, m);
-        RT_TRY(rtvk_copy_now(d, slice(d->staging, RT_ACCESS_IN, half * HALF, m), slice(b, RT_ACCESS_OUT, off + i, m)));
+        RT_TRY(rtvk_copy_now(d, slice(d->staging, RT_ACCESS_IN, half * HALF, m),
+                             slice(b, RT_ACCESS_OUT, off + i, m)));
         d->staging_serial[half] = d->submitted;
     }
 done:
@@ -221,9 +231,11 @@ enum rt_err rtvk_buf_read(const struct rt_buf *buf, uint64_t off, uint64_t n, vo
         goto done;
     }
     RT_TRY(staging_get(d));
-    for (uint64_t i = 0, half = 0; i < n; i += HALF, half ^= 1) { // copy a half while the last is taken out
+    for (uint64_t i = 0, half = 0; i < n;
+         i += HALF, half ^= 1) { // copy a half while the last is taken out
         const uint64_t m = u64_min(HALF, n - i);
-        RT_TRY(rtvk_copy_now(d, slice(b, RT_ACCESS_IN, off + i, m), slice(d->staging, RT_ACCESS_OUT, half * HALF, m)));
+        RT_TRY(rtvk_copy_now(d, slice(b, RT_ACCESS_IN, off + i, m),
+                             slice(d->staging, RT_ACCESS_OUT, half * HALF, m)));
         d->staging_serial[half] = d->submitted;
         if (i > 0)
             RT_TRY(unload(d, half ^ 1, (char *) dst + i - HALF, HALF));

@@ -1,5 +1,5 @@
-// What a physical device reports, as rt_caps. Extension structs are chained only where the device has
-// the extension (or the Vulkan version that took it in).
+// What a physical device reports, as rt_caps. Extension structs are chained only where the device
+// has the extension (or the Vulkan version that took it in).
 #include "runtime/vulkan/internal.h"
 
 #include <stdio.h>
@@ -21,14 +21,15 @@ const char *const RTVK_EXT_NAMES[RTVK_EXT_COUNT] = {
 
 // Vulkan version that took the extension in; 0: none has.
 static const uint32_t CORE_SINCE[RTVK_EXT_COUNT] = {
-    [RTVK_EXT_DRIVER_PROPERTIES] = VK_API_VERSION_1_2,
-    [RTVK_EXT_FLOAT16_INT8] = VK_API_VERSION_1_2,
-    [RTVK_EXT_SUBGROUP_SIZE] = VK_API_VERSION_1_3,
-    [RTVK_EXT_INTEGER_DOT] = VK_API_VERSION_1_3,
+    [RTVK_EXT_DRIVER_PROPERTIES] = VK_API_VERSION_1_2, [RTVK_EXT_FLOAT16_INT8] = VK_API_VERSION_1_2,
+    [RTVK_EXT_SUBGROUP_SIZE] = VK_API_VERSION_1_3,     [RTVK_EXT_INTEGER_DOT] = VK_API_VERSION_1_3,
     [RTVK_EXT_MAINTENANCE4] = VK_API_VERSION_1_3,
 };
 
-static bool has(const struct rtvk_phys *p, enum rtvk_ext e) { return p->exts >> e & 1; }
+static bool has(const struct rtvk_phys *p, enum rtvk_ext e)
+{
+    return p->exts >> e & 1;
+}
 
 static enum rt_err find_exts(struct rtvk_phys *p, uint32_t version)
 {
@@ -85,14 +86,15 @@ static bool find_family(struct rtvk_phys *p)
 
 static void read_features(const struct rtvk_phys *p, struct rt_caps *c)
 {
-    VkPhysicalDevice16BitStorageFeatures s16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES };
+    VkPhysicalDevice16BitStorageFeatures s16 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
     VkPhysicalDeviceShaderFloat16Int8Features f16 = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES };
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
     VkPhysicalDeviceSubgroupSizeControlFeatures size = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES };
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
     VkPhysicalDeviceShaderIntegerDotProductFeatures dot = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES };
-    VkPhysicalDeviceFeatures2 f = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2 };
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES};
+    VkPhysicalDeviceFeatures2 f = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
     VkBaseOutStructure *tail = (VkBaseOutStructure *) &f;
 
     chain(&tail, &s16);
@@ -137,7 +139,8 @@ static void limits_of(struct rtvk_phys *p, const VkPhysicalDeviceLimits *l)
     c->params_bytes = l->maxPushConstantsSize;
     c->timestamps = p->stamp_bits != 0;
     p->stamp_ns = (double) l->timestampPeriod;
-    p->storage_bufs = u32_min(l->maxPerStageDescriptorStorageBuffers, l->maxDescriptorSetStorageBuffers);
+    p->storage_bufs =
+        u32_min(l->maxPerStageDescriptorStorageBuffers, l->maxDescriptorSetStorageBuffers);
 }
 
 static void read_memory(struct rtvk_phys *p)
@@ -152,16 +155,36 @@ static void read_memory(struct rtvk_phys *p)
         return;
     const VkMemoryType *t = &p->memory.memoryTypes[type];
     c->unified_memory = unified && t->propertyFlags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-    c->memory_bytes = u64_min(p->memory.memoryHeaps[t->heapIndex].size, rtvk_budget(p, t->heapIndex));
+    c->memory_bytes =
+        u64_min(p->memory.memoryHeaps[t->heapIndex].size, rtvk_budget(p, t->heapIndex));
 }
 
-static void read_properties(struct rtvk_phys *p, uint32_t version)
+static void names_of(struct rt_caps *c, const VkPhysicalDeviceProperties *v,
+                     const VkPhysicalDeviceDriverProperties *drv)
 {
-    VkPhysicalDeviceMaintenance3Properties m3 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES };
-    VkPhysicalDeviceSubgroupProperties sub = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES };
-    VkPhysicalDeviceDriverProperties drv = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES };
-    VkPhysicalDeviceMaintenance4Properties m4 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES };
-    VkPhysicalDeviceProperties2 q = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2 };
+    snprintf(c->name, sizeof(c->name), "%.127s", v->deviceName);
+    snprintf(c->api, sizeof(c->api), "vulkan");
+    snprintf(c->version, sizeof(c->version), "%u.%u.%u", VK_API_VERSION_MAJOR(v->apiVersion),
+             VK_API_VERSION_MINOR(v->apiVersion), VK_API_VERSION_PATCH(v->apiVersion));
+    if (drv->driverInfo[0])
+        snprintf(c->driver, sizeof(c->driver), "%.60s %.60s", drv->driverName, drv->driverInfo);
+    else if (drv->driverName[0])
+        snprintf(c->driver, sizeof(c->driver), "%.60s %u", drv->driverName, v->driverVersion);
+    else
+        snprintf(c->driver, sizeof(c->driver), "vendor 0x%x %u", v->vendorID, v->driverVersion);
+}
+
+static void read_properties(struct rtvk_phys *p)
+{
+    VkPhysicalDeviceMaintenance3Properties m3 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceSubgroupProperties sub = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+    VkPhysicalDeviceDriverProperties drv = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
+    VkPhysicalDeviceMaintenance4Properties m4 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES};
+    VkPhysicalDeviceProperties2 q = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
     VkBaseOutStructure *tail = (VkBaseOutStructure *) &q;
     struct rt_caps *c = &p->caps;
 
@@ -174,16 +197,7 @@ static void read_properties(struct rtvk_phys *p, uint32_t version)
     vkGetPhysicalDeviceProperties2(p->handle, &q);
 
     const VkPhysicalDeviceProperties *v = &q.properties;
-    snprintf(c->name, sizeof(c->name), "%.127s", v->deviceName);
-    snprintf(c->api, sizeof(c->api), "vulkan");
-    snprintf(c->version, sizeof(c->version), "%u.%u.%u", VK_API_VERSION_MAJOR(version),
-             VK_API_VERSION_MINOR(version), VK_API_VERSION_PATCH(version));
-    if (drv.driverInfo[0])
-        snprintf(c->driver, sizeof(c->driver), "%.60s %.60s", drv.driverName, drv.driverInfo);
-    else if (drv.driverName[0])
-        snprintf(c->driver, sizeof(c->driver), "%.60s %u", drv.driverName, v->driverVersion);
-    else
-        snprintf(c->driver, sizeof(c->driver), "vendor 0x%x %u", v->vendorID, v->driverVersion);
+    names_of(c, v, &drv);
     c->kind = kind_of(v->deviceType);
     limits_of(p, &v->limits);
     c->alloc_bytes = m3.maxMemoryAllocationSize;
@@ -231,11 +245,11 @@ enum rt_err rtvk_phys_list(VkInstance instance, struct rtvk_phys **out, uint32_t
     for (uint32_t i = 0; i < n; i++) {
         struct rtvk_phys *p = &all[k];
         uint32_t version;
-        *p = (struct rtvk_phys){ .handle = handles[i] };
+        *p = (struct rtvk_phys){.handle = handles[i]};
         if (!usable(p, &version))
             continue;
         RT_TRY(find_exts(p, version));
-        read_properties(p, version);
+        read_properties(p);
         read_features(p, &p->caps);
         p->caps.push_descriptors = has(p, RTVK_EXT_PUSH_DESCRIPTOR);
         read_memory(p);
@@ -249,11 +263,13 @@ done:
     return err;
 }
 
-// ---- Memory types ----------------------------------------------------------------------------------
+// ---- Memory types ------------------------------------------------------------------------------
 
-// The allowed type with all of `need`, most of `like`, least of `avoid`; ties go to the larger heap.
-static uint32_t pick(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed, VkMemoryPropertyFlags need,
-                     VkMemoryPropertyFlags like, VkMemoryPropertyFlags avoid)
+// The allowed type with all of `need`, most of `like`, least of `avoid`; ties go to the larger
+// heap.
+static uint32_t pick(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed,
+                     VkMemoryPropertyFlags need, VkMemoryPropertyFlags like,
+                     VkMemoryPropertyFlags avoid)
 {
     // Types with other rules of use (lazily allocated, protected, uncached on purpose): never.
     const VkMemoryPropertyFlags known =
@@ -278,10 +294,12 @@ static uint32_t pick(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed
     return best;
 }
 
-uint32_t rtvk_buffer_memory(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed, bool unified)
+uint32_t rtvk_buffer_memory(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed,
+                            bool unified)
 {
     const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
-    const VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    const VkMemoryPropertyFlags host =
+        VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     const VkMemoryPropertyFlags cached = VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
     uint32_t t = UINT32_MAX;
 
@@ -296,16 +314,17 @@ uint32_t rtvk_buffer_memory(const VkPhysicalDeviceMemoryProperties *m, uint32_t 
 
 uint32_t rtvk_staging_memory(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed)
 {
-    return pick(m, allowed, VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+    return pick(m, allowed,
+                VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
                 VK_MEMORY_PROPERTY_HOST_CACHED_BIT, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT);
 }
 
 uint64_t rtvk_budget(const struct rtvk_phys *p, uint32_t heap)
 {
     VkPhysicalDeviceMemoryBudgetPropertiesEXT b = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT };
-    VkPhysicalDeviceMemoryProperties2 m = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
-                                            .pNext = &b };
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+    VkPhysicalDeviceMemoryProperties2 m = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, .pNext = &b};
 
     if (!has(p, RTVK_EXT_MEMORY_BUDGET))
         return UINT64_MAX;

@@ -1,7 +1,7 @@
 // Recording: work becomes items, which wait in the device until a submission takes them.
 //
-// Only one command has items waiting at a time: when another records, they are submitted first, so that
-// the device runs work in the order of the calls.
+// Only one command has items waiting at a time: when another records, they are submitted first, so
+// that the device runs work in the order of the calls.
 #include "runtime/vulkan/internal.h"
 
 #include <stdlib.h>
@@ -33,7 +33,8 @@ done:
 }
 
 // A free item for work of that cost; submits what waits when there is no room or too much work.
-static enum rt_err new_item(struct rtvk_dev *d, struct rtvk_pipe *pipe, double cost, struct rtvk_item **out)
+static enum rt_err new_item(struct rtvk_dev *d, struct rtvk_pipe *pipe, double cost,
+                            struct rtvk_item **out)
 {
     enum rt_err err = RT_OK;
     const double seconds = rtvk_estimate(pipe, cost);
@@ -42,12 +43,13 @@ static enum rt_err new_item(struct rtvk_dev *d, struct rtvk_pipe *pipe, double c
     if (d->n_items == RTVK_ITEMS || d->item_seconds + seconds > RTVK_TARGET_SECONDS)
         RT_TRY(rtvk_submit(d));
     *out = &d->items[d->n_items];
-    **out = (struct rtvk_item){ .pipe = pipe, .cost = cost, .seconds = seconds };
+    **out = (struct rtvk_item){.pipe = pipe, .cost = cost, .seconds = seconds};
 done:
     return err;
 }
 
-// The item is complete. Hand over what waits when that is enough work; sooner when the device idles.
+// The item is complete. Hand over what waits when that is enough work; sooner when the device
+// idles.
 static enum rt_err add_item(struct rtvk_dev *d, const struct rtvk_item *item)
 {
     const bool idle = d->done == d->submitted;
@@ -64,7 +66,8 @@ static struct rtvk_bind bind_of(const struct rt_bind *b)
 {
     struct rtvk_buf *buf = (struct rtvk_buf *) (uintptr_t) b->buf;
     const uint64_t size = rt_type_size(b->buf->storage), off = b->first * size;
-    return (struct rtvk_bind){ buf, b->access, off, u64_min(round_up(b->count * size, 16), buf->size - off) };
+    return (struct rtvk_bind){buf, b->access, off,
+                              u64_min(round_up(b->count * size, 16), buf->size - off)};
 }
 
 // What a dispatch costs, in the unit of rates: its FLOPs, or the bytes that it may move.
@@ -76,8 +79,10 @@ static double cost_of(const struct rt_work *w)
     return w->flops > 0.0 ? w->flops : 4.0 * bytes;
 }
 
-// The largest piece of the grid that a device takes at once and that runs for RTVK_TARGET_SECONDS at most.
-static void piece_of(const struct rtvk_dev *d, const struct rt_work *w, double seconds, uint32_t piece[3])
+// The largest piece of the grid that a device takes at once and that runs for RTVK_TARGET_SECONDS
+// at most.
+static void piece_of(const struct rtvk_dev *d, const struct rt_work *w, double seconds,
+                     uint32_t piece[3])
 {
     double share = 1.0;
 
@@ -127,7 +132,7 @@ static enum rt_err add_pieces(struct rtvk_dev *d, const struct rt_work *w, struc
     for (uint64_t z = 0; z < w->groups[2]; z += piece[2])
         for (uint64_t y = 0; y < w->groups[1]; y += piece[1])
             for (uint64_t x = 0; x < w->groups[0]; x += piece[0]) {
-                const uint64_t from[3] = { x, y, z };
+                const uint64_t from[3] = {x, y, z};
                 for (int i = 0; i < 3; i++) {
                     at[i] = (uint32_t) from[i];
                     n[i] = u32_min(piece[i], w->groups[i] - at[i]);
@@ -151,7 +156,8 @@ done:
     return err;
 }
 
-static enum rt_err add_transfer(struct rtvk_dev *d, enum rtvk_kind kind, uint32_t n, const struct rtvk_bind *bufs)
+static enum rt_err add_transfer(struct rtvk_dev *d, enum rtvk_kind kind, uint32_t n,
+                                const struct rtvk_bind *bufs)
 {
     enum rt_err err = RT_OK;
     struct rtvk_item *it;
@@ -165,14 +171,14 @@ done:
     return err;
 }
 
-enum rt_err rtvk_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_off, struct rt_buf *dst,
-                          uint64_t dst_off, uint64_t n)
+enum rt_err rtvk_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_off,
+                          struct rt_buf *dst, uint64_t dst_off, uint64_t n)
 {
     enum rt_err err = RT_OK;
     struct rtvk_dev *d = (struct rtvk_dev *) cmd->dev;
     const struct rtvk_bind bufs[2] = {
-        { (struct rtvk_buf *) (uintptr_t) src, RT_ACCESS_IN, src_off, n },
-        { (struct rtvk_buf *) dst, RT_ACCESS_OUT, dst_off, n } };
+        {(struct rtvk_buf *) (uintptr_t) src, RT_ACCESS_IN, src_off, n},
+        {(struct rtvk_buf *) dst, RT_ACCESS_OUT, dst_off, n}};
 
     RT_TRY(own_items(d, (struct rtvk_cmd *) cmd));
     RT_TRY(add_transfer(d, RTVK_COPY, 2, bufs));
@@ -186,12 +192,14 @@ enum rt_err rtvk_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, 
     struct rtvk_dev *d = (struct rtvk_dev *) cmd->dev;
 
     RT_TRY(own_items(d, (struct rtvk_cmd *) cmd));
-    RT_TRY(add_transfer(d, RTVK_FILL, 1, &(struct rtvk_bind){ (struct rtvk_buf *) buf, RT_ACCESS_OUT, off, n }));
+    RT_TRY(add_transfer(d, RTVK_FILL, 1,
+                        &(struct rtvk_bind){(struct rtvk_buf *) buf, RT_ACCESS_OUT, off, n}));
 done:
     return err;
 }
 
-static enum rt_err now(struct rtvk_dev *d, enum rtvk_kind kind, uint32_t n, const struct rtvk_bind *bufs)
+static enum rt_err now(struct rtvk_dev *d, enum rtvk_kind kind, uint32_t n,
+                       const struct rtvk_bind *bufs)
 {
     enum rt_err err = RT_OK;
     RT_TRY(own_items(d, NULL));
@@ -203,10 +211,13 @@ done:
 
 enum rt_err rtvk_copy_now(struct rtvk_dev *d, struct rtvk_bind src, struct rtvk_bind dst)
 {
-    return now(d, RTVK_COPY, 2, (const struct rtvk_bind[]){ src, dst });
+    return now(d, RTVK_COPY, 2, (const struct rtvk_bind[]){src, dst});
 }
 
-enum rt_err rtvk_fill_now(struct rtvk_dev *d, struct rtvk_bind dst) { return now(d, RTVK_FILL, 1, &dst); }
+enum rt_err rtvk_fill_now(struct rtvk_dev *d, struct rtvk_bind dst)
+{
+    return now(d, RTVK_FILL, 1, &dst);
+}
 
 enum rt_err rtvk_cmd_submit(struct rt_cmd *cmd)
 {

@@ -17,13 +17,14 @@ enum rt_err rtvk_ok(struct rtvk_dev *d, VkResult r, const char *what)
     else if (r == VK_ERROR_OUT_OF_HOST_MEMORY)
         code = RT_E_NOMEM;
     d->lost = d->lost || r == VK_ERROR_DEVICE_LOST;
-    return rt_fail(code, "%s (%s): %s: %s", d->head.id, d->phys.caps.name, what, rtvk_result_name(r));
+    return rt_fail(code, "%s (%s): %s: %s", d->head.id, d->phys.caps.name, what,
+                   rtvk_result_name(r));
 }
 
 static enum rt_err list(struct rt_dev_info **out, uint32_t *count)
 {
     enum rt_err err = RT_OK;
-    struct rtvk_instance in = { 0 };
+    struct rtvk_instance in = {0};
     struct rtvk_phys *all = NULL;
     uint32_t n = 0;
 
@@ -57,7 +58,8 @@ static enum rt_err choose(struct rtvk_dev *d, uint32_t index)
     if (d->instance.handle)
         RT_TRY(rtvk_phys_list(d->instance.handle, &all, &n));
     if (index >= n)
-        RT_TRY(rt_fail(RT_E_NOT_FOUND, "vulkan:%u is not there; %u Vulkan devices were found", index, n));
+        RT_TRY(rt_fail(RT_E_NOT_FOUND, "vulkan:%u is not there; %u Vulkan devices were found",
+                       index, n));
     d->phys = all[index];
 done:
     free(all);
@@ -71,18 +73,22 @@ static enum rt_err create(struct rtvk_dev *d)
     enum rt_err err = RT_OK;
     const char *exts[2];
     uint32_t n = 0;
-    const VkDeviceQueueCreateInfo queue = { .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
-                                            .queueFamilyIndex = d->phys.family, .queueCount = 1,
-                                            .pQueuePriorities = &PRIORITY };
+    const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                           .queueFamilyIndex = d->phys.family,
+                                           .queueCount = 1,
+                                           .pQueuePriorities = &PRIORITY};
+    VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                               .queueCreateInfoCount = 1,
+                               .pQueueCreateInfos = &queue,
+                               .ppEnabledExtensionNames = exts};
 
     d->push_descriptors = d->head.plan.rungs & RT_RUNG_PUSH_DESCRIPTORS;
     if (d->push_descriptors)
         exts[n++] = RTVK_EXT_NAMES[RTVK_EXT_PUSH_DESCRIPTOR];
     if (d->phys.exts >> RTVK_EXT_PORTABILITY & 1)
         exts[n++] = RTVK_EXT_NAMES[RTVK_EXT_PORTABILITY];
-    RT_TRY(rtvk_ok(d, vkCreateDevice(d->phys.handle, &(VkDeviceCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue,
-        .enabledExtensionCount = n, .ppEnabledExtensionNames = exts }, NULL, &d->handle), "vkCreateDevice"));
+    info.enabledExtensionCount = n;
+    RT_TRY(rtvk_ok(d, vkCreateDevice(d->phys.handle, &info, NULL, &d->handle), "vkCreateDevice"));
     volkLoadDeviceTable(&d->vk, d->handle);
     d->vk.vkGetDeviceQueue(d->handle, d->phys.family, 0, &d->queue);
 done:
@@ -132,9 +138,19 @@ done:
 }
 
 const struct rt_backend RTVK_BACKEND = {
-    .name = "vulkan", .list = list, .open = open, .close = close,
-    .buf_create = rtvk_buf_create, .buf_destroy = rtvk_buf_destroy, .buf_write = rtvk_buf_write,
-    .buf_read = rtvk_buf_read, .cmd_create = rtvk_cmd_create, .cmd_dispatch = rtvk_cmd_dispatch,
-    .cmd_copy = rtvk_cmd_copy, .cmd_zero = rtvk_cmd_zero, .cmd_submit = rtvk_cmd_submit,
-    .cmd_wait = rtvk_cmd_wait, .cmd_destroy = rtvk_cmd_destroy,
+    .name = "vulkan",
+    .list = list,
+    .open = open,
+    .close = close,
+    .buf_create = rtvk_buf_create,
+    .buf_destroy = rtvk_buf_destroy,
+    .buf_write = rtvk_buf_write,
+    .buf_read = rtvk_buf_read,
+    .cmd_create = rtvk_cmd_create,
+    .cmd_dispatch = rtvk_cmd_dispatch,
+    .cmd_copy = rtvk_cmd_copy,
+    .cmd_zero = rtvk_cmd_zero,
+    .cmd_submit = rtvk_cmd_submit,
+    .cmd_wait = rtvk_cmd_wait,
+    .cmd_destroy = rtvk_cmd_destroy,
 };

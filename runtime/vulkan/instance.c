@@ -58,26 +58,37 @@ static bool has_layer(void)
     return found;
 }
 
-static VkResult create(struct rtvk_instance *in, bool layer)
+static VkDebugUtilsMessengerCreateInfoEXT messenger_of(struct rtvk_instance *in)
 {
-    static const VkValidationFeatureEnableEXT SYNC = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT;
-    const char *const layers[] = { LAYER };
-    const char *exts[4];
-    uint32_t n = 0;
-    const VkApplicationInfo app = { .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "anydpo",
-                                    .apiVersion = VK_API_VERSION_1_3 };
-    VkDebugUtilsMessengerCreateInfoEXT messenger = {
+    return (VkDebugUtilsMessengerCreateInfoEXT){
         .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
         .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT |
                            VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
         .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
-        .pfnUserCallback = on_message, .pUserData = in };
-    VkValidationFeaturesEXT features = { .sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT,
-                                         .enabledValidationFeatureCount = 1,
-                                         .pEnabledValidationFeatures = &SYNC };
-    VkInstanceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &app,
-                                  .enabledLayerCount = layer ? 1 : 0, .ppEnabledLayerNames = layers,
-                                  .ppEnabledExtensionNames = exts };
+        .pfnUserCallback = on_message,
+        .pUserData = in};
+}
+
+// With the messenger if `in` validates, with the layer switched on by ourselves if `layer`.
+static VkResult create(struct rtvk_instance *in, bool layer)
+{
+    static const VkValidationFeatureEnableEXT SYNC =
+        VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT;
+    const char *const layers[] = {LAYER};
+    const char *exts[4];
+    uint32_t n = 0;
+    const VkApplicationInfo app = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
+                                   .pApplicationName = "anydpo",
+                                   .apiVersion = VK_API_VERSION_1_3};
+    const VkDebugUtilsMessengerCreateInfoEXT messenger = messenger_of(in);
+    VkValidationFeaturesEXT features = {.sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT,
+                                        .enabledValidationFeatureCount = 1,
+                                        .pEnabledValidationFeatures = &SYNC};
+    VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
+                                 .pApplicationInfo = &app,
+                                 .enabledLayerCount = layer ? 1 : 0,
+                                 .ppEnabledLayerNames = layers,
+                                 .ppEnabledExtensionNames = exts};
     VkResult r;
 
     if (has_extension(NULL, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME)) {
@@ -100,7 +111,8 @@ static VkResult create(struct rtvk_instance *in, bool layer)
     if (r != VK_SUCCESS)
         return r;
     volkLoadInstanceOnly(in->handle);
-    return listen ? vkCreateDebugUtilsMessengerEXT(in->handle, &messenger, NULL, &in->messenger) : r;
+    return listen ? vkCreateDebugUtilsMessengerEXT(in->handle, &messenger, NULL, &in->messenger)
+                  : r;
 }
 
 enum rt_err rtvk_instance_open(bool validate, struct rtvk_instance *out)
@@ -108,7 +120,7 @@ enum rt_err rtvk_instance_open(bool validate, struct rtvk_instance *out)
     const char *env;
     VkResult r;
 
-    *out = (struct rtvk_instance){ 0 };
+    *out = (struct rtvk_instance){0};
     if (volkGetInstanceVersion() == 0 && volkInitialize() != VK_SUCCESS)
         return RT_OK; // no loader
     if (volkGetInstanceVersion() < VK_API_VERSION_1_1) {
@@ -118,7 +130,8 @@ enum rt_err rtvk_instance_open(bool validate, struct rtvk_instance *out)
     env = os_env("VK_INSTANCE_LAYERS"); // the loader itself switches these on
     out->validate = validate || (env && strstr(env, LAYER));
     if (validate && !has_layer())
-        return rt_fail(RT_E_UNSUPPORTED, "vulkan: validation was asked for, and %s is not installed", LAYER);
+        return rt_fail(RT_E_UNSUPPORTED,
+                       "vulkan: validation was asked for, and %s is not installed", LAYER);
     r = create(out, validate);
     if (r == VK_ERROR_INCOMPATIBLE_DRIVER)
         return RT_OK; // a loader without any driver
@@ -144,23 +157,24 @@ const char *rtvk_result_name(VkResult r)
         VkResult r;
         const char *name;
     } NAMES[] = {
-        { VK_NOT_READY, "not ready" },
-        { VK_TIMEOUT, "timeout" },
-        { VK_INCOMPLETE, "incomplete" },
-        { VK_ERROR_OUT_OF_HOST_MEMORY, "out of host memory" },
-        { VK_ERROR_OUT_OF_DEVICE_MEMORY, "out of device memory" },
-        { VK_ERROR_INITIALIZATION_FAILED, "initialization failed" },
-        { VK_ERROR_DEVICE_LOST, "the device was lost (a crash, a reset by a watchdog, or unplugged)" },
-        { VK_ERROR_MEMORY_MAP_FAILED, "memory cannot be mapped" },
-        { VK_ERROR_LAYER_NOT_PRESENT, "a layer is not installed" },
-        { VK_ERROR_EXTENSION_NOT_PRESENT, "an extension is missing" },
-        { VK_ERROR_FEATURE_NOT_PRESENT, "a feature is missing" },
-        { VK_ERROR_INCOMPATIBLE_DRIVER, "the driver does not fit" },
-        { VK_ERROR_TOO_MANY_OBJECTS, "too many objects" },
-        { VK_ERROR_FRAGMENTED_POOL, "fragmented pool" },
-        { VK_ERROR_OUT_OF_POOL_MEMORY, "out of pool memory" },
-        { VK_ERROR_INVALID_SHADER_NV, "invalid shader" },
-        { VK_ERROR_UNKNOWN, "unknown error of the driver" },
+        {VK_NOT_READY, "not ready"},
+        {VK_TIMEOUT, "timeout"},
+        {VK_INCOMPLETE, "incomplete"},
+        {VK_ERROR_OUT_OF_HOST_MEMORY, "out of host memory"},
+        {VK_ERROR_OUT_OF_DEVICE_MEMORY, "out of device memory"},
+        {VK_ERROR_INITIALIZATION_FAILED, "initialization failed"},
+        {VK_ERROR_DEVICE_LOST,
+         "the device was lost (a crash, a reset by a watchdog, or unplugged)"},
+        {VK_ERROR_MEMORY_MAP_FAILED, "memory cannot be mapped"},
+        {VK_ERROR_LAYER_NOT_PRESENT, "a layer is not installed"},
+        {VK_ERROR_EXTENSION_NOT_PRESENT, "an extension is missing"},
+        {VK_ERROR_FEATURE_NOT_PRESENT, "a feature is missing"},
+        {VK_ERROR_INCOMPATIBLE_DRIVER, "the driver does not fit"},
+        {VK_ERROR_TOO_MANY_OBJECTS, "too many objects"},
+        {VK_ERROR_FRAGMENTED_POOL, "fragmented pool"},
+        {VK_ERROR_OUT_OF_POOL_MEMORY, "out of pool memory"},
+        {VK_ERROR_INVALID_SHADER_NV, "invalid shader"},
+        {VK_ERROR_UNKNOWN, "unknown error of the driver"},
     };
     for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++)
         if (NAMES[i].r == r)

@@ -1,8 +1,8 @@
 // runtime/vulkan/internal.h -- the parts of the Vulkan backend. Only this folder sees Vulkan.
 //
-// One queue, one thread. Recorded work waits as items in the device until it is submitted; submissions
-// are numbered 1, 2, ... (serials) and number s lives in slot s % RTVK_SLOTS. Nothing is allocated after
-// the first use of a pipeline, a slot or the staging buffer.
+// One queue, one thread. Recorded work waits as items in the device until it is submitted;
+// submissions are numbered 1, 2, ... (serials) and number s lives in slot s % RTVK_SLOTS. Nothing
+// is allocated after the first use of a pipeline, a slot or the staging buffer.
 #ifndef RUNTIME_VULKAN_INTERNAL_H
 #define RUNTIME_VULKAN_INTERNAL_H
 
@@ -18,7 +18,7 @@ enum {
     RTVK_BUCKETS = 256,
 };
 
-// ---- instance.c: the loader, an instance, the validation layer -------------------------------------
+// ---- instance.c: the loader, an instance, the validation layer ---------------------------------
 
 struct rtvk_instance {
     VkInstance handle; // NULL: Vulkan is not installed
@@ -28,11 +28,12 @@ struct rtvk_instance {
     uint32_t messages; // that arrived and count
 };
 
-// *out must stay where it is until it is closed. RT_OK with handle NULL when there is no Vulkan here.
+// *out must stay where it is until it is closed. RT_OK with handle NULL when there is no Vulkan
+// here.
 RT_NODISCARD enum rt_err rtvk_instance_open(bool validate, struct rtvk_instance *out);
 void rtvk_instance_close(struct rtvk_instance *in); // accepts what was never opened
 
-// ---- caps.c: what a physical device reports --------------------------------------------------------
+// ---- caps.c: what a physical device reports ----------------------------------------------------
 
 // Extensions that we look for; bit numbers.
 enum rtvk_ext {
@@ -61,17 +62,21 @@ struct rtvk_phys {
 };
 
 // All devices with Vulkan 1.1 and a compute queue, in the driver's order; *out is a heap array.
-RT_NODISCARD enum rt_err rtvk_phys_list(VkInstance instance, struct rtvk_phys **out, uint32_t *count);
+RT_NODISCARD enum rt_err rtvk_phys_list(VkInstance instance, struct rtvk_phys **out,
+                                        uint32_t *count);
 
-// The memory type for buffers among `allowed` bits: for `unified` devices one that the host can map, else
-// one that it cannot, if there is a choice. The same for staging. UINT32_MAX when there is none.
-uint32_t rtvk_buffer_memory(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed, bool unified);
+// The memory type for buffers among `allowed` bits: for `unified` devices one that the host can
+// map, else one that it cannot, if there is a choice. The same for staging. UINT32_MAX when there
+// is none.
+uint32_t rtvk_buffer_memory(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed,
+                            bool unified);
 uint32_t rtvk_staging_memory(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed);
 
-// Bytes of heap `heap` that this process may still use as the driver sees it; UINT64_MAX if it does not say.
+// Bytes of heap `heap` that this process may still use as the driver sees it; UINT64_MAX if it does
+// not say.
 uint64_t rtvk_budget(const struct rtvk_phys *p, uint32_t heap);
 
-// ---- The device ------------------------------------------------------------------------------------
+// ---- The device --------------------------------------------------------------------------------
 
 struct rtvk_chunk; // a used or free piece of an arena
 struct rtvk_arena;
@@ -143,14 +148,14 @@ struct rtvk_dev {
     VkDevice handle;
     struct VolkDeviceTable vk;
     VkQueue queue;
-    bool lost, hung;        // nothing can run any more; hung: nothing may be destroyed either
+    bool lost, hung; // nothing can run any more; hung: nothing may be destroyed either
     bool push_descriptors;
 
     // buf.c
     uint32_t memory_type;
-    bool mapped;       // buffers of that type are mapped
-    bool cached;       // and quick to read there
-    uint64_t align;    // of buffers in an arena
+    bool mapped;    // buffers of that type are mapped
+    bool cached;    // and quick to read there
+    uint64_t align; // of buffers in an arena
     uint64_t arena_total;
     struct rtvk_arena *arenas;
     struct rtvk_buf *staging;
@@ -159,7 +164,7 @@ struct rtvk_dev {
     // kernel.c
     struct rtvk_compiler *compiler;
     VkPipelineCache cache;
-    size_t cache_loaded; // bytes that came from disk
+    size_t cache_loaded;                                // bytes that came from disk
     VkDescriptorSetLayout set_layouts[RT_MAX_BUFS + 1]; // by number of buffers; [0] unused
     VkPipelineLayout layouts[RT_MAX_BUFS + 1];
     struct rtvk_pipe *pipes[RTVK_BUCKETS];
@@ -168,19 +173,27 @@ struct rtvk_dev {
     struct rtvk_cmd *open; // whose items wait; NULL: the device's own
     uint32_t n_items;
     struct rtvk_item items[RTVK_ITEMS];
-    double item_seconds;     // estimate of their sum
-    uint64_t stretch;        // runtime/hazard.h
+    double item_seconds;      // estimate of their sum
+    uint64_t stretch;         // runtime/hazard.h
     uint64_t submitted, done; // serials
     struct rtvk_slot slots[RTVK_SLOTS];
 };
 
-static inline struct rtvk_dev *rtvk_dev_of(const struct rt_buf *buf) { return (struct rtvk_dev *) buf->dev; }
+static inline struct rtvk_dev *rtvk_dev_of(const struct rt_buf *buf)
+{
+    return (struct rtvk_dev *) buf->dev;
+}
 
-// VkResult to our code, with a message that names the device and the call. Positive results are fine.
+// VkResult to our code, with a message that names the device and the call. Positive results are
+// fine.
 RT_NODISCARD enum rt_err rtvk_ok(struct rtvk_dev *d, VkResult r, const char *what);
 const char *rtvk_result_name(VkResult r);
 
-// ---- buf.c -----------------------------------------------------------------------------------------
+// A call of the device's table, checked: RT_TRY(RTVK(d, vkCreateFence, d->handle, &info, NULL,
+// &f)).
+#define RTVK(d, fn, ...) rtvk_ok((d), (d)->vk.fn(__VA_ARGS__), #fn)
+
+// ---- buf.c -------------------------------------------------------------------------------------
 
 RT_NODISCARD enum rt_err rtvk_memory_init(struct rtvk_dev *d); // picks the memory type
 void rtvk_memory_fini(struct rtvk_dev *d);
@@ -189,7 +202,7 @@ void rtvk_buf_destroy(struct rt_buf *buf);
 enum rt_err rtvk_buf_write(struct rt_buf *buf, uint64_t off, uint64_t n, const void *src);
 enum rt_err rtvk_buf_read(const struct rt_buf *buf, uint64_t off, uint64_t n, void *dst);
 
-// ---- arena.c: pieces of large allocations ----------------------------------------------------------
+// ---- arena.c: pieces of large allocations ------------------------------------------------------
 
 RT_NODISCARD enum rt_err rtvk_arena_alloc(struct rtvk_dev *d, uint64_t size, const char *name,
                                           struct rtvk_arena **arena, struct rtvk_chunk **chunk);
@@ -198,35 +211,39 @@ VkDeviceMemory rtvk_arena_memory(const struct rtvk_arena *arena);
 uint8_t *rtvk_arena_map(const struct rtvk_arena *arena, const struct rtvk_chunk *chunk); // or NULL
 uint64_t rtvk_chunk_offset(const struct rtvk_chunk *chunk);
 
-// ---- kernel.c --------------------------------------------------------------------------------------
+// ---- kernel.c ----------------------------------------------------------------------------------
 
 RT_NODISCARD enum rt_err rtvk_kernels_init(struct rtvk_dev *d);
 void rtvk_kernels_fini(struct rtvk_dev *d);
 
 // The pipeline of `work`, made if need be; owned by the device.
 // Errors: RT_E_UNSUPPORTED, RT_E_COMPILE, RT_E_DEVICE, RT_E_NOMEM.
-RT_NODISCARD enum rt_err rtvk_pipe_get(struct rtvk_dev *d, const struct rt_work *work, struct rtvk_pipe **out);
+RT_NODISCARD enum rt_err rtvk_pipe_get(struct rtvk_dev *d, const struct rt_work *work,
+                                       struct rtvk_pipe **out);
 
-// ---- cmd.c: recording; submit.c: submissions -------------------------------------------------------
+// ---- cmd.c: recording; submit.c: submissions ---------------------------------------------------
 
 enum rt_err rtvk_cmd_create(struct rt_dev *dev, struct rt_cmd **out);
 enum rt_err rtvk_cmd_dispatch(struct rt_cmd *cmd, const struct rt_work *work);
-enum rt_err rtvk_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_off, struct rt_buf *dst,
-                          uint64_t dst_off, uint64_t n);
+enum rt_err rtvk_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_off,
+                          struct rt_buf *dst, uint64_t dst_off, uint64_t n);
 enum rt_err rtvk_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n);
 enum rt_err rtvk_cmd_submit(struct rt_cmd *cmd);
 enum rt_err rtvk_cmd_wait(struct rt_cmd *cmd);
 void rtvk_cmd_destroy(struct rt_cmd *cmd);
 
-// The device's own copies and fills: behind everything that is recorded, submitted at once, not waited for.
-RT_NODISCARD enum rt_err rtvk_copy_now(struct rtvk_dev *d, struct rtvk_bind src, struct rtvk_bind dst);
+// The device's own copies and fills: behind everything that is recorded, submitted at once, not
+// waited for.
+RT_NODISCARD enum rt_err rtvk_copy_now(struct rtvk_dev *d, struct rtvk_bind src,
+                                       struct rtvk_bind dst);
 RT_NODISCARD enum rt_err rtvk_fill_now(struct rtvk_dev *d, struct rtvk_bind dst);
 
-RT_NODISCARD enum rt_err rtvk_submit(struct rtvk_dev *d);                  // the items that wait, if any
-RT_NODISCARD enum rt_err rtvk_wait(struct rtvk_dev *d, uint64_t serial);   // until that submission has run
-RT_NODISCARD enum rt_err rtvk_finish(struct rtvk_dev *d);                  // submit, wait for everything
-RT_NODISCARD enum rt_err rtvk_complaints(struct rtvk_dev *d);              // of the validation layer
-double rtvk_estimate(const struct rtvk_pipe *pipe, double cost);           // seconds
+RT_NODISCARD enum rt_err rtvk_submit(struct rtvk_dev *d); // the items that wait, if any
+RT_NODISCARD enum rt_err rtvk_wait(struct rtvk_dev *d,
+                                   uint64_t serial);             // until that submission has run
+RT_NODISCARD enum rt_err rtvk_finish(struct rtvk_dev *d);        // submit, wait for everything
+RT_NODISCARD enum rt_err rtvk_complaints(struct rtvk_dev *d);    // of the validation layer
+double rtvk_estimate(const struct rtvk_pipe *pipe, double cost); // seconds
 void rtvk_slots_fini(struct rtvk_dev *d);
 
 #define RTVK_TARGET_SECONDS 0.1 // of one submission

@@ -1,5 +1,5 @@
-// Kernel texts to SPIR-V to pipelines, each step kept: SPIR-V and the driver's blob on disk, pipelines in
-// a table of the device.
+// Kernel texts to SPIR-V to pipelines, each step kept: SPIR-V and the driver's blob on disk,
+// pipelines in a table of the device.
 #include "runtime/vulkan/internal.h"
 
 #include <stdlib.h>
@@ -39,8 +39,10 @@ static enum rt_err compiler_get(struct rtvk_dev *d, struct rtvk_compiler **out)
     c->handle = shaderc_compiler_initialize();
     c->options = shaderc_compile_options_initialize();
     RT_REQUIRE(c->handle && c->options, RT_E_NOMEM);
-    shaderc_compile_options_set_target_env(c->options, shaderc_target_env_vulkan, shaderc_env_version_vulkan_1_1);
-    shaderc_compile_options_set_optimization_level(c->options, shaderc_optimization_level_performance);
+    shaderc_compile_options_set_target_env(c->options, shaderc_target_env_vulkan,
+                                           shaderc_env_version_vulkan_1_1);
+    shaderc_compile_options_set_optimization_level(c->options,
+                                                   shaderc_optimization_level_performance);
     shaderc_compile_options_set_warnings_as_errors(c->options);
     *out = d->compiler = c;
     c = NULL;
@@ -59,17 +61,20 @@ static uint64_t spirv_key(const struct str *text)
     return rt_hash(key, text->data, text->len);
 }
 
-static enum rt_err compile(struct rtvk_dev *d, const char *name, const struct str *text, struct str *spirv)
+static enum rt_err compile(struct rtvk_dev *d, const char *name, const struct str *text,
+                           struct str *spirv)
 {
     enum rt_err err = RT_OK;
     struct rtvk_compiler *c;
     shaderc_compilation_result_t r = NULL;
 
     RT_TRY(compiler_get(d, &c));
-    r = shaderc_compile_into_spv(c->handle, text->data, text->len, shaderc_compute_shader, name, "main", c->options);
+    r = shaderc_compile_into_spv(c->handle, text->data, text->len, shaderc_compute_shader, name,
+                                 "main", c->options);
     RT_REQUIRE(r, RT_E_NOMEM);
     if (shaderc_result_get_compilation_status(r) != shaderc_compilation_status_success)
-        RT_TRY(rt_fail(RT_E_COMPILE, "kernel %s does not compile: %.2000s", name, shaderc_result_get_error_message(r)));
+        RT_TRY(rt_fail(RT_E_COMPILE, "kernel %s does not compile: %.2000s", name,
+                       shaderc_result_get_error_message(r)));
     RT_TRY(str_append(spirv, shaderc_result_get_bytes(r), shaderc_result_get_length(r)));
     d->head.stats.compiles++;
 done:
@@ -87,11 +92,12 @@ static bool is_spirv(const struct str *s)
 static enum rt_err spirv_of(struct rtvk_dev *d, const struct rt_work *work, struct str *spirv)
 {
     enum rt_err err = RT_OK;
-    struct str text = { 0 };
+    struct str text = {0};
     uint64_t key;
 
     if (!work->kernel->source && !work->kernel->vulkan_only)
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "kernel %s does not run on %s", work->kernel->name, d->head.id));
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "kernel %s does not run on %s", work->kernel->name,
+                       d->head.id));
     RT_TRY(rt_kernel_text(work, true, &text));
     key = spirv_key(&text);
     RT_TRY(rt_cache_load(d->head.cache_dir, "spirv", key, spirv));
@@ -107,27 +113,36 @@ done:
     return err;
 }
 
-// One layout for each number of buffers: that many storage buffers and RTVK_PUSH_BYTES of parameters.
+// One layout for each number of buffers: that many storage buffers and RTVK_PUSH_BYTES of
+// parameters.
 static enum rt_err layout_get(struct rtvk_dev *d, uint32_t n)
 {
     enum rt_err err = RT_OK;
     VkDescriptorSetLayoutBinding b[RT_MAX_BUFS];
-    const VkPushConstantRange push = { .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = RTVK_PUSH_BYTES };
+    const VkPushConstantRange push = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
+                                      .size = RTVK_PUSH_BYTES};
+    VkDescriptorSetLayoutCreateInfo set = {.sType =
+                                               VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+                                           .bindingCount = n,
+                                           .pBindings = b};
+    const VkPipelineLayoutCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                             .setLayoutCount = 1,
+                                             .pSetLayouts = &d->set_layouts[n],
+                                             .pushConstantRangeCount = 1,
+                                             .pPushConstantRanges = &push};
 
     if (d->layouts[n])
         return RT_OK;
     for (uint32_t i = 0; i < n; i++)
-        b[i] = (VkDescriptorSetLayoutBinding){ .binding = i, .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-                                               .descriptorCount = 1, .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT };
+        b[i] = (VkDescriptorSetLayoutBinding){.binding = i,
+                                              .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                              .descriptorCount = 1,
+                                              .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
+    if (d->push_descriptors)
+        set.flags = VK_DESCRIPTOR_SET_LAYOUT_CREATE_PUSH_DESCRIPTOR_BIT_KHR;
     if (!d->set_layouts[n])
-        RT_TRY(rtvk_ok(d, d->vk.vkCreateDescriptorSetLayout(d->handle, &(VkDescriptorSetLayoutCreateInfo){
-            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO, .bindingCount = n, .pBindings = b,
-            .flags = d->push_descriptors ? VK_DESCRIPTOR_SET_LAYOUT_CREATE_PUSH_DESCRIPTOR_BIT_KHR : 0 },
-            NULL, &d->set_layouts[n]), "vkCreateDescriptorSetLayout"));
-    RT_TRY(rtvk_ok(d, d->vk.vkCreatePipelineLayout(d->handle, &(VkPipelineLayoutCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .setLayoutCount = 1,
-        .pSetLayouts = &d->set_layouts[n], .pushConstantRangeCount = 1, .pPushConstantRanges = &push },
-        NULL, &d->layouts[n]), "vkCreatePipelineLayout"));
+        RT_TRY(RTVK(d, vkCreateDescriptorSetLayout, d->handle, &set, NULL, &d->set_layouts[n]));
+    RT_TRY(RTVK(d, vkCreatePipelineLayout, d->handle, &info, NULL, &d->layouts[n]));
 done:
     return err;
 }
@@ -135,23 +150,27 @@ done:
 static enum rt_err make_pipeline(struct rtvk_dev *d, const struct rt_work *work, VkPipeline *out)
 {
     enum rt_err err = RT_OK;
-    struct str spirv = { 0 };
-    VkShaderModule module = VK_NULL_HANDLE;
-    const uint32_t n = work->kernel->n_bufs;
+    struct str spirv = {0};
+    const char *name = work->kernel->name;
+    VkShaderModuleCreateInfo module = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
+    VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .pName = "main"}};
 
-    RT_TRY(layout_get(d, n));
+    RT_TRY(layout_get(d, work->kernel->n_bufs));
     RT_TRY(spirv_of(d, work, &spirv));
-    RT_TRY(rtvk_ok(d, d->vk.vkCreateShaderModule(d->handle, &(VkShaderModuleCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = spirv.len,
-        .pCode = (const uint32_t *) (const void *) spirv.data }, NULL, &module), work->kernel->name));
-    RT_TRY(rtvk_ok(d, d->vk.vkCreateComputePipelines(d->handle, d->cache, 1, &(VkComputePipelineCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO, .layout = d->layouts[n],
-        .stage = { .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                   .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = module, .pName = "main" } },
-        NULL, out), work->kernel->name));
+    module.codeSize = spirv.len;
+    module.pCode = (const uint32_t *) (const void *) spirv.data;
+    RT_TRY(
+        rtvk_ok(d, d->vk.vkCreateShaderModule(d->handle, &module, NULL, &info.stage.module), name));
+    info.layout = d->layouts[work->kernel->n_bufs];
+    RT_TRY(
+        rtvk_ok(d, d->vk.vkCreateComputePipelines(d->handle, d->cache, 1, &info, NULL, out), name));
 done:
-    if (module)
-        d->vk.vkDestroyShaderModule(d->handle, module, NULL);
+    if (info.stage.module)
+        d->vk.vkDestroyShaderModule(d->handle, info.stage.module, NULL);
     str_free(&spirv);
     return err;
 }
@@ -169,7 +188,8 @@ static bool same_tunes(const struct rt_tune *a, const struct rt_tune *b)
 
 static bool is_pipe_of(const struct rtvk_pipe *p, const struct rt_work *w, uint64_t key)
 {
-    if (p->key != key || p->kernel != w->kernel || memcmp(p->group, w->group, sizeof(p->group)) != 0)
+    if (p->key != key || p->kernel != w->kernel ||
+        memcmp(p->group, w->group, sizeof(p->group)) != 0)
         return false;
     for (uint32_t i = 0; i < w->kernel->n_bufs; i++)
         if (w->kernel->bufs[i].elem == RT_ELEM_elem && p->types[i] != w->bufs[i].buf->type)
@@ -181,10 +201,12 @@ static enum rt_err check_limits(const struct rtvk_dev *d, const struct rt_work *
 {
     const uint32_t *most = d->head.plan.caps.group_size;
     if (w->kernel->n_bufs > d->phys.storage_bufs)
-        return rt_fail(RT_E_UNSUPPORTED, "kernel %s: %u buffers, the limit of %s (%s) is %u", w->kernel->name,
-                       w->kernel->n_bufs, d->head.id, d->phys.caps.name, d->phys.storage_bufs);
+        return rt_fail(RT_E_UNSUPPORTED, "kernel %s: %u buffers, the limit of %s (%s) is %u",
+                       w->kernel->name, w->kernel->n_bufs, d->head.id, d->phys.caps.name,
+                       d->phys.storage_bufs);
     if (w->group[0] > most[0] || w->group[1] > most[1])
-        return rt_fail(RT_E_UNSUPPORTED, "kernel %s: a group of %u x %u, the device's limit is %u x %u",
+        return rt_fail(RT_E_UNSUPPORTED,
+                       "kernel %s: a group of %u x %u, the device's limit is %u x %u",
                        w->kernel->name, w->group[0], w->group[1], most[0], most[1]);
     return RT_OK;
 }
@@ -222,25 +244,28 @@ done:
 enum rt_err rtvk_kernels_init(struct rtvk_dev *d)
 {
     enum rt_err err = RT_OK;
-    struct str blob = { 0 };
+    struct str blob = {0};
+    VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
 
     RT_TRY(rt_cache_load(d->head.cache_dir, "vkpipe", d->phys.cache_key, &blob));
     d->cache_loaded = blob.len;
-    RT_TRY(rtvk_ok(d, d->vk.vkCreatePipelineCache(d->handle, &(VkPipelineCacheCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO, .initialDataSize = blob.len,
-        .pInitialData = blob.data }, NULL, &d->cache), "vkCreatePipelineCache"));
+    info.initialDataSize = blob.len;
+    info.pInitialData = blob.data;
+    RT_TRY(RTVK(d, vkCreatePipelineCache, d->handle, &info, NULL, &d->cache));
 done:
     str_free(&blob);
     return err;
 }
 
-// Keep the driver's blob if it knows more than what was loaded. One that is all header knows nothing.
+// Keep the driver's blob if it knows more than what was loaded. One that is all header knows
+// nothing.
 static void keep_cache(struct rtvk_dev *d)
 {
     size_t n = 0;
     void *bytes = NULL;
 
-    if (!d->head.cache_dir || d->lost || d->vk.vkGetPipelineCacheData(d->handle, d->cache, &n, NULL) != VK_SUCCESS ||
+    if (!d->head.cache_dir || d->lost ||
+        d->vk.vkGetPipelineCacheData(d->handle, d->cache, &n, NULL) != VK_SUCCESS ||
         n <= d->cache_loaded || n <= sizeof(VkPipelineCacheHeaderVersionOne))
         return;
     bytes = malloc(n);

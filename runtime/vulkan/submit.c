@@ -1,5 +1,5 @@
-// Submissions: items become a command buffer, with barriers where a hazard is; fences, and how long it
-// took, by which the next ones are cut.
+// Submissions: items become a command buffer, with barriers where a hazard is; fences, and how long
+// it took, by which the next ones are cut.
 #include "runtime/vulkan/internal.h"
 
 #include <string.h>
@@ -10,8 +10,8 @@
 
 static const double HANG_SECONDS = 600.0;
 
-// Rates are in FLOP/s. The first guess is low, so that the first pieces of a kernel are short on any
-// device; the floor keeps kernels that are all overhead from being cut to dust when they grow.
+// Rates are in FLOP/s. The first guess is low, so that the first pieces of a kernel are short on
+// any device; the floor keeps kernels that are all overhead from being cut to dust when they grow.
 static const double FIRST_RATE = 1e10, LEAST_RATE = 1e9, OVERHEAD_SECONDS = 2e-6;
 
 double rtvk_estimate(const struct rtvk_pipe *pipe, double cost)
@@ -19,29 +19,43 @@ double rtvk_estimate(const struct rtvk_pipe *pipe, double cost)
     return OVERHEAD_SECONDS + cost / (pipe && pipe->rate > 0.0 ? pipe->rate : FIRST_RATE);
 }
 
-// ---- Slots -----------------------------------------------------------------------------------------
+// ---- Slots -------------------------------------------------------------------------------------
+
+static enum rt_err make_pools(struct rtvk_dev *d, struct rtvk_slot *s)
+{
+    enum rt_err err = RT_OK;
+    const VkQueryPoolCreateInfo stamps = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+                                          .queryType = VK_QUERY_TYPE_TIMESTAMP,
+                                          .queryCount = 2};
+    const VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, RTVK_ITEMS * RT_MAX_BUFS};
+    const VkDescriptorPoolCreateInfo sets = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+                                             .maxSets = RTVK_ITEMS,
+                                             .poolSizeCount = 1,
+                                             .pPoolSizes = &size};
+
+    if (d->phys.stamp_bits)
+        RT_TRY(RTVK(d, vkCreateQueryPool, d->handle, &stamps, NULL, &s->stamps));
+    if (!d->push_descriptors)
+        RT_TRY(RTVK(d, vkCreateDescriptorPool, d->handle, &sets, NULL, &s->sets));
+done:
+    return err;
+}
 
 static enum rt_err slot_make(struct rtvk_dev *d, struct rtvk_slot *s)
 {
     enum rt_err err = RT_OK;
+    const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                          .queueFamilyIndex = d->phys.family,
+                                          .flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT};
+    const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    VkCommandBufferAllocateInfo cb = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                      .commandBufferCount = 1};
 
-    RT_TRY(rtvk_ok(d, d->vk.vkCreateCommandPool(d->handle, &(VkCommandPoolCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO, .queueFamilyIndex = d->phys.family,
-        .flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT }, NULL, &s->pool), "vkCreateCommandPool"));
-    RT_TRY(rtvk_ok(d, d->vk.vkAllocateCommandBuffers(d->handle, &(VkCommandBufferAllocateInfo){
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = s->pool, .commandBufferCount = 1 },
-        &s->cb), "vkAllocateCommandBuffers"));
-    RT_TRY(rtvk_ok(d, d->vk.vkCreateFence(d->handle, &(VkFenceCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO }, NULL, &s->fence), "vkCreateFence"));
-    if (d->phys.stamp_bits)
-        RT_TRY(rtvk_ok(d, d->vk.vkCreateQueryPool(d->handle, &(VkQueryPoolCreateInfo){
-            .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP,
-            .queryCount = 2 }, NULL, &s->stamps), "vkCreateQueryPool"));
-    if (!d->push_descriptors)
-        RT_TRY(rtvk_ok(d, d->vk.vkCreateDescriptorPool(d->handle, &(VkDescriptorPoolCreateInfo){
-            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO, .maxSets = RTVK_ITEMS, .poolSizeCount = 1,
-            .pPoolSizes = &(VkDescriptorPoolSize){ VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, RTVK_ITEMS * RT_MAX_BUFS } },
-            NULL, &s->sets), "vkCreateDescriptorPool"));
+    RT_TRY(RTVK(d, vkCreateCommandPool, d->handle, &pool, NULL, &s->pool));
+    cb.commandPool = s->pool;
+    RT_TRY(RTVK(d, vkAllocateCommandBuffers, d->handle, &cb, &s->cb));
+    RT_TRY(RTVK(d, vkCreateFence, d->handle, &fence, NULL, &s->fence));
+    RT_TRY(make_pools(d, s));
 done:
     return err;
 }
@@ -77,31 +91,34 @@ static enum rt_err slot_take(struct rtvk_dev *d, struct rtvk_slot **out)
             goto done;
         }
     }
-    RT_TRY(rtvk_ok(d, d->vk.vkResetFences(d->handle, 1, &s->fence), "vkResetFences"));
-    RT_TRY(rtvk_ok(d, d->vk.vkResetCommandPool(d->handle, s->pool, 0), "vkResetCommandPool"));
+    RT_TRY(RTVK(d, vkResetFences, d->handle, 1, &s->fence));
+    RT_TRY(RTVK(d, vkResetCommandPool, d->handle, s->pool, 0));
     if (s->sets)
-        RT_TRY(rtvk_ok(d, d->vk.vkResetDescriptorPool(d->handle, s->sets, 0), "vkResetDescriptorPool"));
+        RT_TRY(RTVK(d, vkResetDescriptorPool, d->handle, s->sets, 0));
     s->n_pipes = 0;
     *out = s;
 done:
     return err;
 }
 
-// ---- Recording -------------------------------------------------------------------------------------
+// ---- Recording ---------------------------------------------------------------------------------
 
 static void barrier(struct rtvk_dev *d, VkCommandBuffer cb)
 {
-    const VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
-    const VkMemoryBarrier m = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                                .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-                                .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
-                                                 VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT };
+    const VkPipelineStageFlags stages =
+        VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    const VkMemoryBarrier m = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+        .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
+                         VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT};
     d->vk.vkCmdPipelineBarrier(cb, stages, stages, 0, 1, &m, 0, NULL, 0, NULL);
 }
 
-// A barrier if the item needs one; note its accesses. Marks last over submissions: a barrier covers all
-// that was submitted before it.
-static void order(struct rtvk_dev *d, VkCommandBuffer cb, const struct rtvk_item *it, uint64_t serial)
+// A barrier if the item needs one; note its accesses. Marks last over submissions: a barrier covers
+// all that was submitted before it.
+static void order(struct rtvk_dev *d, VkCommandBuffer cb, const struct rtvk_item *it,
+                  uint64_t serial)
 {
     bool wait = false;
 
@@ -124,29 +141,38 @@ static enum rt_err bind_bufs(struct rtvk_dev *d, struct rtvk_slot *s, const stru
     VkWriteDescriptorSet write[RT_MAX_BUFS];
     VkDescriptorSet set = VK_NULL_HANDLE;
     const uint32_t n = it->n_bufs;
+    const VkDescriptorSetAllocateInfo get = {.sType =
+                                                 VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                             .descriptorPool = s->sets,
+                                             .descriptorSetCount = 1,
+                                             .pSetLayouts = &d->set_layouts[n]};
 
     if (!d->push_descriptors)
-        RT_TRY(rtvk_ok(d, d->vk.vkAllocateDescriptorSets(d->handle, &(VkDescriptorSetAllocateInfo){
-            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO, .descriptorPool = s->sets,
-            .descriptorSetCount = 1, .pSetLayouts = &d->set_layouts[n] }, &set), "vkAllocateDescriptorSets"));
+        RT_TRY(RTVK(d, vkAllocateDescriptorSets, d->handle, &get, &set));
     for (uint32_t i = 0; i < n; i++) {
         const struct rtvk_bind *b = &it->bufs[i];
-        info[i] = (VkDescriptorBufferInfo){ b->buf->handle, b->off, b->size };
-        write[i] = (VkWriteDescriptorSet){ .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET, .dstSet = set,
-                                           .dstBinding = i, .descriptorCount = 1,
-                                           .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .pBufferInfo = &info[i] };
+        info[i] = (VkDescriptorBufferInfo){b->buf->handle, b->off, b->size};
+        write[i] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                          .dstSet = set,
+                                          .dstBinding = i,
+                                          .descriptorCount = 1,
+                                          .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                          .pBufferInfo = &info[i]};
     }
     if (d->push_descriptors) {
-        d->vk.vkCmdPushDescriptorSetKHR(s->cb, VK_PIPELINE_BIND_POINT_COMPUTE, d->layouts[n], 0, n, write);
+        d->vk.vkCmdPushDescriptorSetKHR(s->cb, VK_PIPELINE_BIND_POINT_COMPUTE, d->layouts[n], 0, n,
+                                        write);
         goto done;
     }
     d->vk.vkUpdateDescriptorSets(d->handle, n, write, 0, NULL);
-    d->vk.vkCmdBindDescriptorSets(s->cb, VK_PIPELINE_BIND_POINT_COMPUTE, d->layouts[n], 0, 1, &set, 0, NULL);
+    d->vk.vkCmdBindDescriptorSets(s->cb, VK_PIPELINE_BIND_POINT_COMPUTE, d->layouts[n], 0, 1, &set,
+                                  0, NULL);
 done:
     return err;
 }
 
-static enum rt_err record_item(struct rtvk_dev *d, struct rtvk_slot *s, const struct rtvk_item *it, VkPipeline *bound)
+static enum rt_err record_item(struct rtvk_dev *d, struct rtvk_slot *s, const struct rtvk_item *it,
+                               VkPipeline *bound)
 {
     enum rt_err err = RT_OK;
     const struct rtvk_bind *b = it->bufs;
@@ -157,14 +183,15 @@ static enum rt_err record_item(struct rtvk_dev *d, struct rtvk_slot *s, const st
     }
     if (it->kind == RTVK_COPY) {
         d->vk.vkCmdCopyBuffer(s->cb, b[0].buf->handle, b[1].buf->handle, 1,
-                              &(VkBufferCopy){ b[0].off, b[1].off, b[0].size });
+                              &(VkBufferCopy){b[0].off, b[1].off, b[0].size});
         goto done;
     }
     if (*bound != it->pipe->handle)
         d->vk.vkCmdBindPipeline(s->cb, VK_PIPELINE_BIND_POINT_COMPUTE, it->pipe->handle);
     *bound = it->pipe->handle;
     RT_TRY(bind_bufs(d, s, it));
-    d->vk.vkCmdPushConstants(s->cb, d->layouts[it->n_bufs], VK_SHADER_STAGE_COMPUTE_BIT, 0, it->push_bytes, it->push);
+    d->vk.vkCmdPushConstants(s->cb, d->layouts[it->n_bufs], VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                             it->push_bytes, it->push);
     d->vk.vkCmdDispatch(s->cb, it->groups[0], it->groups[1], it->groups[2]);
     s->pipes[s->n_pipes] = it->pipe;
     s->costs[s->n_pipes++] = it->cost;
@@ -186,27 +213,29 @@ static enum rt_err record(struct rtvk_dev *d, struct rtvk_slot *s, uint64_t seri
 {
     enum rt_err err = RT_OK;
     VkPipeline bound = VK_NULL_HANDLE;
-    const VkMemoryBarrier to_host = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                                      .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-                                      .dstAccessMask = VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT };
+    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                            .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    const VkMemoryBarrier to_host = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+        .dstAccessMask = VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT};
 
-    RT_TRY(rtvk_ok(d, d->vk.vkBeginCommandBuffer(s->cb, &(VkCommandBufferBeginInfo){
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT }), "vkBeginCommandBuffer"));
+    RT_TRY(RTVK(d, vkBeginCommandBuffer, s->cb, &begin));
     stamp(d, s, 0);
     for (uint32_t i = 0; i < d->n_items; i++) {
         order(d, s->cb, &d->items[i], serial);
         RT_TRY(record_item(d, s, &d->items[i], &bound));
     }
-    d->vk.vkCmdPipelineBarrier(s->cb, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
-                               VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &to_host, 0, NULL, 0, NULL);
+    d->vk.vkCmdPipelineBarrier(
+        s->cb, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
+        VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &to_host, 0, NULL, 0, NULL);
     stamp(d, s, 1);
-    RT_TRY(rtvk_ok(d, d->vk.vkEndCommandBuffer(s->cb), "vkEndCommandBuffer"));
+    RT_TRY(RTVK(d, vkEndCommandBuffer, s->cb));
 done:
     return err;
 }
 
-// ---- Times -----------------------------------------------------------------------------------------
+// ---- Times -------------------------------------------------------------------------------------
 
 // Seconds that the device spent on a finished submission; 0 when unknown.
 static double device_seconds(struct rtvk_dev *d, struct rtvk_slot *s)
@@ -215,16 +244,20 @@ static double device_seconds(struct rtvk_dev *d, struct rtvk_slot *s)
     const uint32_t bits = d->phys.stamp_bits;
     const uint64_t mask = bits >= 64 ? UINT64_MAX : ((uint64_t) 1 << bits) - 1;
 
-    if (!s->stamps || d->vk.vkGetQueryPoolResults(d->handle, s->stamps, 0, 2, sizeof(t), t, sizeof(t[0]),
-                                                  VK_QUERY_RESULT_64_BIT) != VK_SUCCESS)
+    if (!s->stamps ||
+        d->vk.vkGetQueryPoolResults(d->handle, s->stamps, 0, 2, sizeof(t), t, sizeof(t[0]),
+                                    VK_QUERY_RESULT_64_BIT) != VK_SUCCESS)
         return 0.0;
     return (double) ((t[1] - t[0]) & mask) * d->phys.stamp_ns * 1e-9;
 }
 
-static double clamped(double x, double lo, double hi) { return x < lo ? lo : x > hi ? hi : x; }
+static double clamped(double x, double lo, double hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
+}
 
-// Correct the rates of the pipelines that ran. One alone is measured; of several, each takes half of the
-// error of the sum (on a log scale), which settles when a step repeats.
+// Correct the rates of the pipelines that ran. One alone is measured; of several, each takes half
+// of the error of the sum (on a log scale), which settles when a step repeats.
 static void learn(struct rtvk_slot *s, double seconds)
 {
     bool alone = s->n_pipes > 0;
@@ -241,7 +274,8 @@ static void learn(struct rtvk_slot *s, double seconds)
         if (p->mark == s->serial)
             continue;
         p->mark = s->serial;
-        p->rate = alone ? cost / seconds : now * (error > 1.0 ? 0.5 + 0.5 * error : 2.0 * error / (1.0 + error));
+        p->rate = alone ? cost / seconds
+                        : now * (error > 1.0 ? 0.5 + 0.5 * error : 2.0 * error / (1.0 + error));
         p->rate = p->rate > LEAST_RATE ? p->rate : LEAST_RATE;
     }
 }
@@ -257,11 +291,12 @@ static void retire(struct rtvk_dev *d, struct rtvk_slot *s, bool waited)
     d->done = s->serial;
 }
 
-// ---- Submitting and waiting ------------------------------------------------------------------------
+// ---- Submitting and waiting --------------------------------------------------------------------
 
 static enum rt_err fail_lost(struct rtvk_dev *d)
 {
-    return rt_fail(RT_E_DEVICE, "%s (%s): the device was lost earlier", d->head.id, d->phys.caps.name);
+    return rt_fail(RT_E_DEVICE, "%s (%s): the device was lost earlier", d->head.id,
+                   d->phys.caps.name);
 }
 
 static enum rt_err wait_slot(struct rtvk_dev *d, struct rtvk_slot *s)
@@ -274,8 +309,9 @@ static enum rt_err wait_slot(struct rtvk_dev *d, struct rtvk_slot *s)
     while (r == VK_NOT_READY || r == VK_TIMEOUT) {
         if (os_seconds() - start > HANG_SECONDS) {
             d->lost = d->hung = true;
-            RT_TRY(rt_fail(RT_E_DEVICE, "%s (%s) hangs: no answer for %.0f s; the last kernel was %s", d->head.id,
-                           d->phys.caps.name, HANG_SECONDS,
+            RT_TRY(rt_fail(RT_E_DEVICE,
+                           "%s (%s) hangs: no answer for %.0f s; the last kernel was %s",
+                           d->head.id, d->phys.caps.name, HANG_SECONDS,
                            s->n_pipes ? s->pipes[s->n_pipes - 1]->kernel->name : "a copy"));
         }
         r = d->vk.vkWaitForFences(d->handle, 1, &s->fence, VK_TRUE, 1000000000u);
@@ -289,7 +325,8 @@ done:
 enum rt_err rtvk_wait(struct rtvk_dev *d, uint64_t serial)
 {
     enum rt_err err = RT_OK;
-    const uint64_t last = u64_min(serial, d->submitted); // one that failed to be submitted never comes
+    const uint64_t last =
+        u64_min(serial, d->submitted); // one that failed to be submitted never comes
 
     if (d->lost && d->done < last)
         RT_TRY(fail_lost(d));
@@ -320,15 +357,15 @@ static enum rt_err submit(struct rtvk_dev *d)
     enum rt_err err = RT_OK;
     struct rtvk_slot *s;
     const uint64_t serial = d->submitted + 1;
+    VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1};
 
     RT_TRY(poll(d));
     RT_TRY(slot_take(d, &s));
     RT_TRY(record(d, s, serial));
     s->submitted = os_seconds();
     s->seconds = d->item_seconds;
-    RT_TRY(rtvk_ok(d, d->vk.vkQueueSubmit(d->queue, 1, &(VkSubmitInfo){
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &s->cb }, s->fence),
-        "vkQueueSubmit"));
+    info.pCommandBuffers = &s->cb;
+    RT_TRY(RTVK(d, vkQueueSubmit, d->queue, 1, &info, s->fence));
     s->serial = d->submitted = serial;
     if (d->open)
         d->open->serial = serial;
@@ -370,5 +407,6 @@ enum rt_err rtvk_complaints(struct rtvk_dev *d)
     if (!d->instance.validate || n == 0)
         return RT_OK;
     d->instance.messages = 0;
-    return rt_fail(RT_E_DEVICE, "%s (%s): %u messages of the validation layer, above", d->head.id, d->phys.caps.name, n);
+    return rt_fail(RT_E_DEVICE, "%s (%s): %u messages of the validation layer, above", d->head.id,
+                   d->phys.caps.name, n);
 }

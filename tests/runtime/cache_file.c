@@ -58,7 +58,7 @@ static char *path_in(const char *dir, uint64_t key)
 // What a load gives: BYTES (true) or nothing (false). Anything else fails.
 static bool loads(const char *dir, uint64_t key)
 {
-    struct str s = { 0 };
+    struct str s = {0};
     assert_int_equal(rt_cache_load(dir, "x", key, &s), RT_OK);
     const bool got = s.len > 0;
     if (got) {
@@ -97,7 +97,7 @@ static void needs_no_folder(void **state)
 static void ignores_damage(void **state)
 {
     const char *dir = *state, *path = path_in(dir, KEY);
-    struct str file = { 0 };
+    struct str file = {0};
 
     rt_cache_store(dir, "x", KEY, BYTES, sizeof(BYTES));
     assert_int_equal(file_read(path, &file), RT_OK);
@@ -126,7 +126,7 @@ static void ignores_damage(void **state)
 static void checks_the_key(void **state)
 {
     const char *dir = *state;
-    struct str file = { 0 };
+    struct str file = {0};
     rt_cache_store(dir, "x", KEY, BYTES, sizeof(BYTES));
     assert_int_equal(file_read(path_in(dir, KEY), &file), RT_OK);
     assert_int_equal(file_write(path_in(dir, KEY + 1), file.data, file.len), RT_OK);
