@@ -24,7 +24,8 @@ struct api_converted {
 // names are replaced; chat_template.jinja, special_tokens_map.json and added_tokens.json, which
 // would be read in place of what is written here, are removed; other files stay. Errors: those of
 // fmt_gguf_open, md_gguf_arch, md_gguf_weights and txt_gguf_tokenizer;
-//         RT_E_FORMAT more tokens than rows of the embedding; RT_E_IO the folder cannot be written.
+//         RT_E_FORMAT more tokens than rows of the embedding; RT_E_IO, RT_E_NOT_FOUND the folder
+//         cannot be made or written.
 RT_NODISCARD enum rt_err api_convert(const struct api_convert_args *args,
                                      struct api_converted *out);
 
