@@ -47,9 +47,10 @@ static enum rt_err read_token(struct txt_tokenizer *tok, const struct txt_node *
     if (!txt_table_get(&tok->vocab.ids, name, len, &t.id))
         t.id = *next;
     *next = t.id >= *next ? t.id + 1 : *next;
-    if (t.id != said)
-        log_warn("tokenizer.json: %s: \"%s\" has the id %u; the file says %u", item.path, name,
-                 t.id, said);
+    if (t.id != said && !a->renumbered++)
+        log_warn(
+            "tokenizer.json: %s: \"%s\" has the id %u, by the library's rule; the file says %u",
+            item.path, name, t.id, said);
     RT_TRY(txt_vocab_add(&a->names, name, len, t.id, tok->vocab.ids.n + n));
     a->tokens[a->n++] = t;
     if (a->by_id)
@@ -113,6 +114,8 @@ enum rt_err txt_added_read(struct txt_tokenizer *tok, const struct txt_node *at)
     RT_REQUIRE(a->tokens && a->by_id, RT_E_NOMEM);
     for (size_t i = 0; i < n; i++)
         RT_TRY(read_token(tok, at, i, n, &next));
+    if (a->renumbered > 1)
+        log_warn("tokenizer.json: added_tokens: so have %zu more", a->renumbered - 1);
     RT_TRY(fill_tries(tok));
     find_skipped(a);
 done:

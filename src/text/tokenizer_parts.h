@@ -99,6 +99,7 @@ struct txt_added_token {
 struct txt_added {
     struct txt_vocab names;         // of added tokens only
     struct txt_added_token *tokens; // (n)
+    size_t renumbered;              // those that have another id than the file says
     uint32_t *by_id;                // (names.rows) index in tokens plus 1; 0: not an added token
     size_t n;
     struct txt_trie raw, normal; // patterns for the raw text, and for the normalized one

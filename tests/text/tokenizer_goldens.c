@@ -273,6 +273,69 @@ static size_t check_root(const char *root, const struct str *long_text, size_t *
     return bad;
 }
 
+// components.json: one small tokenizer for each kind and option; what is left out is as without
+// special tokens.
+static json_t *case_of(const json_t *tokenizer, const json_t *texts, size_t i)
+{
+    static const char *const KEYS[][2] = {
+        {"ids_no_special", "ids_no_special"},
+        {"ids_with_special", "ids_no_special"},
+        {"decoded", "decoded"},
+        {"decoded_skip_special", "decoded"},
+    };
+    json_t *c = json_object();
+
+    assert_int_equal(json_object_set(c, "text", json_array_get(texts, i)), 0);
+    for (size_t k = 0; k < COUNT_OF(KEYS); k++) {
+        json_t *list = json_object_get(tokenizer, KEYS[k][0]);
+        list = list ? list : json_object_get(tokenizer, KEYS[k][1]);
+        assert_int_equal(json_object_set(c, KEYS[k][0], json_array_get(list, i)), 0);
+    }
+    return c;
+}
+
+static void components(void **state)
+{
+    struct str root = {0};
+    json_t *doc;
+    const json_t *all, *texts;
+    size_t bad = 0;
+
+    (void) state;
+    assert_int_equal(str_printf(&root, "%s/tests/golden/tokenizers", os_env("ANYDPO_SOURCE")),
+                     RT_OK);
+    doc = read_json(root.data, "components.json");
+    all = json_object_get(doc, "tokenizers");
+    texts = json_object_get(doc, "texts");
+    assert_true(json_array_size(all) > 50);
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        const json_t *one = json_array_get(all, i);
+        json_t *parts = json_object_get(one, "parts");
+        const size_t model = (size_t) json_integer_value(json_object_get(one, "model"));
+        const size_t before = bad;
+        struct txt_tokenizer *tok;
+        char *json;
+        assert_int_equal(
+            json_object_set(parts, "model", json_array_get(json_object_get(doc, "models"), model)),
+            0);
+        json = json_dumps(parts, 0);
+        assert_int_equal(txt_tokenizer_parse(json, strlen(json), "components.json", &tok), RT_OK);
+        free(json);
+        for (size_t k = 0; k < json_array_size(texts); k++) {
+            json_t *c = case_of(one, texts, k);
+            bad += check_case(tok, c, k);
+            json_decref(c);
+        }
+        if (bad > before)
+            print_message("%s: %zu differences\n", json_string_value(json_object_get(one, "name")),
+                          bad - before);
+        txt_tokenizer_close(&tok);
+    }
+    json_decref(doc);
+    str_free(&root);
+    assert_int_equal(bad, 0);
+}
+
 static void own(void **state)
 {
     struct str root = {0};
@@ -311,6 +374,8 @@ static void shared(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(own), cmocka_unit_test(shared)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(components), cmocka_unit_test(own),
+                                       cmocka_unit_test(shared)};
+    log_set_level(LOG_ERROR); // not that the library numbers added tokens itself
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
