@@ -100,10 +100,30 @@ done:
     return err;
 }
 
+// A key as it is in the file: with U+0000 where its stand-in is.
+static enum rt_err key_text(const struct txt_tokenizer *tok, const char *key, struct str *out)
+{
+    enum rt_err err = RT_OK;
+
+    str_clear(out);
+    while (*key) {
+        uint32_t c;
+        const size_t n = txt_utf8_get(key, &c);
+        if (c == tok->nul_key)
+            RT_TRY(str_putc(out, 0));
+        else
+            RT_TRY(str_append(out, key, n));
+        key += n;
+    }
+done:
+    return err;
+}
+
 static enum rt_err read_vocab(struct txt_tokenizer *tok, const struct txt_node *at)
 {
     enum rt_err err = RT_OK;
     struct txt_node map;
+    struct str text = {0};
     const char *name;
     json_t *v;
     size_t n;
@@ -120,9 +140,15 @@ static enum rt_err read_vocab(struct txt_tokenizer *tok, const struct txt_node *
         if (id < 0 || id >= TXT_ID_LIMIT)
             RT_TRY(txt_node_fail(&map, RT_E_FORMAT, "the token \"%.100s\" has no id below 2^28",
                                  name));
-        RT_TRY(txt_vocab_add(&tok->vocab, name, strlen(name), (uint32_t) id, n));
+        if (tok->nul_key) {
+            RT_TRY(key_text(tok, name, &text));
+            RT_TRY(txt_vocab_add(&tok->vocab, text.data, text.len, (uint32_t) id, n));
+        } else {
+            RT_TRY(txt_vocab_add(&tok->vocab, name, strlen(name), (uint32_t) id, n));
+        }
     }
 done:
+    str_free(&text);
     return err;
 }
 

@@ -166,12 +166,18 @@ enum rt_err txt_tokenizer_parse(const char *json, size_t len, const char *where,
 {
     enum rt_err err = RT_OK;
     struct txt_tokenizer *tok = NULL;
+    struct str changed = {0};
     json_t *doc = NULL;
 
     *out = NULL;
-    RT_TRY(fmt_jansson_parse(json, len, where, 1, &doc));
     tok = calloc(1, sizeof(*tok));
     RT_REQUIRE(tok, RT_E_NOMEM);
+    RT_TRY(txt_json_nul_keys(json, len, &changed, &tok->nul_key));
+    if (tok->nul_key) {
+        json = changed.data;
+        len = changed.len;
+    }
+    RT_TRY(fmt_jansson_parse(json, len, where, 1, &doc));
     RT_TRY(txt_chars_create(&tok->chars));
     RT_TRY(read_parts(tok, doc));
     RT_TRY(finish(tok));
@@ -179,6 +185,7 @@ enum rt_err txt_tokenizer_parse(const char *json, size_t len, const char *where,
     tok = NULL;
 done:
     json_decref(doc);
+    str_free(&changed);
     txt_tokenizer_close(&tok);
     return err;
 }

@@ -5,6 +5,116 @@
 
 #include "src/text/unicode.h"
 
+// ---- U+0000 in keys ----
+
+static const char NUL[] = "\\u0000";
+
+static bool has_escape(const char *json, size_t len)
+{
+    for (size_t i = 0; len - i >= 6; i++) {
+        const char *p = memchr(json + i, '\\', len - i - 5);
+        if (!p)
+            return false;
+        i = (size_t) (p - json);
+        if (memcmp(p, NUL, 6) == 0)
+            return true;
+    }
+    return false;
+}
+
+// End of the string whose first character is at json[at]: where its closing quote is, or len.
+// *has_nul: it has the escape.
+static size_t string_end(const char *json, size_t len, size_t at, bool *has_nul)
+{
+    *has_nul = false;
+    for (; at < len && json[at] != '"'; at++) {
+        if (json[at] != '\\')
+            continue;
+        *has_nul = *has_nul || (len - at >= 6 && memcmp(json + at, NUL, 6) == 0);
+        at++;
+    }
+    return at < len ? at : len;
+}
+
+static bool is_key(const char *json, size_t len, size_t quote)
+{
+    for (quote++; quote < len && strchr(" \t\r\n", json[quote]) && json[quote]; quote++)
+        ;
+    return quote < len && json[quote] == ':';
+}
+
+// Whether a noncharacter is in the text, as itself or escaped.
+static bool occurs(const char *json, size_t len, uint32_t c)
+{
+    char raw[TXT_UTF8_MAX], hex[5];
+    const size_t n = txt_utf8_put(raw, c);
+
+    snprintf(hex, sizeof(hex), "%04x", (unsigned) c);
+    for (size_t i = 0; i < len; i++) {
+        size_t k = 0;
+        if (json[i] == raw[0] && len - i >= n && memcmp(json + i, raw, n) == 0)
+            return true;
+        while (json[i] == '\\' && len - i >= 6 && k < 4 && (json[i + 2 + k] | 32) == (hex[k] | 32))
+            k++;
+        if (k == 4)
+            return true;
+    }
+    return false;
+}
+
+static enum rt_err replace_nuls(const char *json, size_t from, size_t end, uint32_t c,
+                                struct str *out)
+{
+    enum rt_err err = RT_OK;
+
+    for (size_t i = from; i < end;) {
+        const bool nul = json[i] == '\\' && end - i >= 6 && memcmp(json + i, NUL, 6) == 0;
+        const size_t n = nul ? 6 : json[i] == '\\' && end - i >= 2 ? 2 : 1;
+        if (nul)
+            RT_TRY(str_printf(out, "\\u%04x", (unsigned) c));
+        else
+            RT_TRY(str_append(out, json + i, n));
+        i += n;
+    }
+done:
+    return err;
+}
+
+enum rt_err txt_json_nul_keys(const char *json, size_t len, struct str *out, uint32_t *stand_in)
+{
+    enum { FIRST = 0xfdd0, LAST = 0xfdef }; // noncharacters
+    enum rt_err err = RT_OK;
+    size_t copied = 0;
+    bool has_nul;
+
+    *stand_in = 0;
+    if (!has_escape(json, len))
+        goto done;
+    for (size_t i = 0, end; i < len; i = end + 1) {
+        const char *quote = memchr(json + i, '"', len - i);
+        if (!quote)
+            break;
+        i = (size_t) (quote + 1 - json);
+        end = string_end(json, len, i, &has_nul);
+        if (!has_nul || !is_key(json, len, end))
+            continue;
+        for (uint32_t c = FIRST; *stand_in == 0 && c <= LAST; c++)
+            *stand_in = occurs(json, len, c) ? 0 : c;
+        if (*stand_in == 0)
+            RT_TRY(rt_fail(RT_E_UNSUPPORTED,
+                           "tokenizer.json: keys with U+0000 and all noncharacters"));
+        RT_TRY(str_append(out, json + copied, i - copied));
+        RT_TRY(replace_nuls(json, i, end, *stand_in, out));
+        copied = end;
+    }
+    if (*stand_in)
+        RT_TRY(str_append(out, json + copied, len - copied));
+done:
+    return err;
+}
+
+// ---- nodes ----
+
 enum rt_err txt_node_fail(const struct txt_node *at, enum rt_err code, const char *fmt, ...)
 {
     char text[400];

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "src/base/err.h"
+#include "src/base/str.h"
 
 // A value and where it is ("pre_tokenizer.pretokenizers[1]"). `v` is NULL for what is missing or
 // null. Borrowed from the document.
@@ -39,6 +40,13 @@ RT_NODISCARD enum rt_err txt_node_bool_or(const struct txt_node *of, const char 
 RT_NODISCARD enum rt_err txt_node_u32(const struct txt_node *of, const char *key, uint32_t *out);
 RT_NODISCARD enum rt_err txt_node_char(const struct txt_node *of, const char *key,
                                        uint32_t *out); // of one character
+
+// jansson refuses U+0000 in keys, which a vocabulary may have. If keys of json[0..len) have it,
+// *out becomes a copy in which they have *stand_in instead, a noncharacter that is nowhere else in
+// the text; else *out stays empty and *stand_in 0. Only the escape \u0000 counts: the bare byte is
+// no JSON. Errors: RT_E_NOMEM, RT_E_UNSUPPORTED every noncharacter is taken.
+RT_NODISCARD enum rt_err txt_json_nul_keys(const char *json, size_t len, struct str *out,
+                                           uint32_t *stand_in);
 
 // One row for each kind of component that is supported, and how to read it.
 struct txt_tokenizer;

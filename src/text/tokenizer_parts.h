@@ -287,7 +287,9 @@ bool txt_name_bytes(const char *name, size_t len, struct str *out, enum rt_err *
 
 // ---- tokenizer.c ----
 struct txt_tokenizer {
-    uint8_t *chars; // unicode.h
+    uint32_t nul_key; // while it is read: stands for U+0000 in the keys of the vocabulary; 0:
+                      // nothing does
+    uint8_t *chars;   // unicode.h
     struct txt_norms norms;
     struct txt_added added;
     struct txt_pres pres;

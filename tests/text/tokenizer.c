@@ -333,9 +333,9 @@ static void edges(void **state)
 static void streams(void **state)
 {
     static const uint32_t IDS[] = {2, 0xe4 + 3, 0xbd + 3, 0xa0 + 3, 0};
-    static const char *const AFTER[] = {"ab", "ab", "ab", "ab",
-                                        "ab\xe4\xbd\xa0"
-                                        "a"};
+    static const char WHOLE[] = "ab\xe4\xbd\xa0"
+                                "a";
+    static const size_t AFTER[] = {2, 2, 2, 2, sizeof(WHOLE) - 1};
     struct txt_tokenizer *tok;
     struct txt_stream s = {0};
     struct str text = {0};
@@ -343,7 +343,8 @@ static void streams(void **state)
     with_fallback(*state, &tok);
     for (size_t i = 0; i < COUNT_OF(IDS); i++) {
         assert_int_equal(txt_stream_push(tok, &s, IDS[i], &text), RT_OK);
-        assert_string_equal(text.data, AFTER[i]);
+        assert_int_equal(text.len, AFTER[i]);
+        assert_memory_equal(text.data, WHOLE, text.len);
     }
     assert_int_equal(txt_stream_push(tok, &s, 0xe4 + 3, &text), RT_OK);
     assert_int_equal(txt_stream_end(tok, &s, &text), RT_OK);
@@ -381,6 +382,40 @@ static void unknown(void **state)
     assert_int_equal(
         open_text(f, "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",-1.0]]}}", &tok), RT_OK);
     assert_string_equal(ids_of(tok, "aab", 3, false, buf), rt_err_name(RT_E_FORMAT));
+    txt_tokenizer_close(&tok);
+}
+
+// Keys may be any text, U+0000 and the empty one included; values that look like such keys stay.
+static void odd_keys(void **state)
+{
+    struct txt_tokenizer *tok;
+    char buf[256];
+
+    assert_int_equal(open_text(*state,
+                               "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"\\u0000\":0,\"a\" :1,"
+                               "\"a\\u0000\" :2,\"\\\\u0000\":3,\"\\uFDD0\":4,\"\\\\\":5,\"\":6},"
+                               "\"merges\":[\"a \\u0000\"]}}",
+                               &tok),
+                     RT_OK);
+    assert_string_equal(ids_of(tok, "aa\0\0\\", 5, false, buf), "1 2 0 5");
+    assert_string_equal(ids_of(tok, "\xef\xb7\x90\xef\xb7\x91", 6, false, buf), "4");
+    assert_string_equal(txt_token_name(tok, 3), "\\u0000");
+    assert_string_equal(txt_token_name(tok, 6), "");
+    txt_tokenizer_close(&tok);
+}
+
+// The penalty of the unknown token is 10 below the worst score: with 1, "a" and it would beat "aq".
+static void unigram(void **state)
+{
+    struct txt_tokenizer *tok;
+    char buf[256];
+
+    assert_int_equal(open_text(*state,
+                               "{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"?\",0],"
+                               "[\"a\",5.0],[\"aq\",-3]]}}",
+                               &tok),
+                     RT_OK);
+    assert_string_equal(ids_of(tok, "aqaqqq", 6, false, buf), "2 2 0");
     txt_tokenizer_close(&tok);
 }
 
@@ -489,6 +524,7 @@ int main(void)
         TEST(refuses),       TEST(refuses_depth_and_absence),
         TEST(broken_utf8),   TEST(edges),
         TEST(streams),       TEST(unknown),
+        TEST(odd_keys),      TEST(unigram),
         TEST(special_names), TEST(long_words),
         TEST(threads),
     };
