@@ -30,6 +30,8 @@ static void parse(struct jc *c, const char *text, size_t len, struct txt_jinja *
         jparse_template(&p, &t->root);
     if (c->err == RT_OK)
         jcheck_names(c, t->root, false);
+    if (c->err == RT_OK)
+        jscope_analyze(c, t->root);
     if (c->err != RT_OK)
         return;
     t->nsym = p.sym->n;

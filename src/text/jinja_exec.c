@@ -46,13 +46,15 @@ void jscope_set(struct jc *c, struct jscope *s, uint32_t sym, struct jv v)
 
 struct jv jscope_get(struct jc *c, struct jscope *s, const struct jn *name)
 {
-    for (; s; s = s->up)
-        for (unsigned i = 0; i < s->n; i++)
-            if (s->b[i].sym == name->sym)
-                return s->b[i].val;
-    if (jv_given(c->globals[name->sym]))
-        return c->globals[name->sym];
-    return jv_undef(c, NULL, name->val);
+    struct jv v = c->globals[name->sym];
+
+    for (bool found = false; s && !found; s = s->up) {
+        for (unsigned i = 0; i < s->n && !found; i++) {
+            found = s->b[i].sym == name->sym;
+            v = found ? s->b[i].val : v;
+        }
+    }
+    return jv_given(v) ? v : jv_undef(c, NULL, name->val);
 }
 
 // ---- assignment ---------------------------------------------------------------------------------
@@ -142,12 +144,16 @@ static struct jv filter_items(struct jc *c, struct jscope *up, const struct jn *
     return jv_seq(JK_LIST, kept);
 }
 
-static void iterate(struct jc *c, struct jscope *up, struct jloop *l, struct jcursor *k)
+// False: no iteration ran to its end, be it for want of items, continue or break; then jinja2 runs
+// the else body.
+static bool iterate(struct jc *c, struct jscope *up, struct jloop *l, struct jcursor *k)
 {
     struct jscope *s = jscope_new(c, up);
     enum jflow flow = FLOW_NEXT;
+    bool ran = false;
 
-    l->next = jcursor_next(c, k);
+    if (k->n > 0)
+        l->next = jcursor_next(c, k);
     for (l->index0 = 0; l->index0 < l->n && s && flow != FLOW_BREAK && jc_step(c, 1); l->index0++) {
         l->prev = l->cur;
         l->cur = l->next;
@@ -155,14 +161,17 @@ static void iterate(struct jc *c, struct jscope *up, struct jloop *l, struct jcu
         jscope_set(c, s, JSYM_LOOP, (struct jv){ .kind = JK_LOOP, .u.loop = l });
         assign(c, s, l->node->a, l->cur);
         flow = jexec(c, s, l->node->list[0]);
+        ran = ran || flow == FLOW_NEXT;
         if (s->captured)
             s = jscope_new(c, up);
         else
             s->n = 0;
     }
+    return ran;
 }
 
-static void run_loop(struct jc *c, struct jscope *s, const struct jn *n, struct jv v, unsigned depth0)
+static enum jflow run_loop(struct jc *c, struct jscope *s, const struct jn *n, struct jv v,
+                           unsigned depth0)
 {
     struct jloop *l = jc_alloc(c, sizeof(*l));
     struct jcursor k;
@@ -170,12 +179,11 @@ static void run_loop(struct jc *c, struct jscope *s, const struct jn *n, struct 
     if (n->c)
         v = filter_items(c, s, n, v);
     if (!l || !jcursor_open(c, v, &k))
-        return;
+        return FLOW_NEXT;
     *l = (struct jloop){ .node = n, .scope = s, .n = (int64_t) k.n, .depth0 = depth0 };
-    if (k.n > 0)
-        iterate(c, s, l, &k);
-    else if (n->n > 1 && (s = jscope_new(c, s)))
-        jexec(c, s, n->list[1]);
+    if (!iterate(c, s, l, &k) && n->n > 1 && (s = jscope_new(c, s)))
+        return jexec(c, s, n->list[1]); // may break out of a loop around this one
+    return FLOW_NEXT;
 }
 
 // loop(items) in a recursive loop.
@@ -337,6 +345,9 @@ static enum jflow exec_with(struct jc *c, struct jscope *up, const struct jn *n)
 static enum jflow exec_body(struct jc *c, struct jscope *s, const struct jn *n)
 {
     enum jflow flow = FLOW_NEXT;
+
+    for (size_t i = 0; i < n->nunset; i++)
+        jscope_set(c, s, n->unset[i], jv_missing());
     for (size_t i = 0; i < n->n && flow == FLOW_NEXT && c->err == RT_OK; i++)
         flow = jexec(c, s, n->list[i]);
     return flow;
@@ -360,8 +371,7 @@ static enum jflow exec_node(struct jc *c, struct jscope *s, const struct jn *n)
     case N_IF:
         return exec_if(c, s, n);
     case N_FOR:
-        run_loop(c, s, n, jeval(c, s, n->b), 0);
-        return FLOW_NEXT;
+        return run_loop(c, s, n, jeval(c, s, n->b), 0);
     case N_SET:
         v = jeval(c, s, n->b);
         assign(c, s, n->a, v);
@@ -377,8 +387,10 @@ static enum jflow exec_node(struct jc *c, struct jscope *s, const struct jn *n)
         exec_call_block(c, s, n);
         return FLOW_NEXT;
     case N_FILTERBLOCK:
-        v = jv_str(run_captured(c, s, n->b));
-        jv_print(c, &c->out, filter_text(c, s, n->a, v));
+        v = filter_text(c, s, n->a, jv_str(run_captured(c, s, n->b)));
+        if (v.kind != JK_STR)
+            jc_fail(c, RT_E_FORMAT, "a filter block gave no text but: %s", jv_type(v));
+        jv_print(c, &c->out, v);
         return FLOW_NEXT;
     case N_WITH:
         return exec_with(c, s, n);

@@ -267,7 +267,7 @@ FILTER(f_round)
 {
     const int64_t digits = jarg_int(c, arg[0], 0, "precision");
     const struct jstr *method = jarg_str(c, arg[1], "common", "method");
-    double scale;
+    double scale, scaled;
 
     (void) raw;
     if (!jv_number(self))
@@ -278,28 +278,30 @@ FILTER(f_round)
     if (!jstr_is(method, "ceil") && !jstr_is(method, "floor"))
         jc_fail(c, RT_E_FORMAT, "method must be common, ceil or floor");
     scale = pow(10.0, (double) digits);
-    return jv_float((method->p[0] == 'c' ? ceil(jv_as_float(self) * scale)
-                                         : floor(jv_as_float(self) * scale)) / scale);
+    scaled = method->p[0] == 'c' ? ceil(jv_as_float(self) * scale) : floor(jv_as_float(self) * scale);
+    return jv_float((scaled + 0.0) / scale); // + 0.0: no negative zero
 }
 
 FILTER(f_filesizeformat)
 {
     static const char PREFIX[] = "kMGTPEZY";
-    const struct jv v = f_float(c, self, &(struct jv){ .kind = JK_MISSING }, raw);
+    const struct jv v = f_float(c, self, &(struct jv){ .kind = JK_NONE }, raw);
     const bool binary = jarg_bool(arg[0], false);
-    const double base = binary ? 1024.0 : 1000.0, bytes = v.u.f;
+    const double base = binary ? 1024.0 : 1000.0, bytes = v.kind == JK_FLOAT ? v.u.f : 0.0;
     double unit = base;
     char buf[64];
     size_t i = 0;
 
-    while (i + 1 < strlen(PREFIX) && bytes >= unit * base) {
+    while (i + 1 < strlen(PREFIX) && !(bytes < unit * base)) {
         unit *= base;
         i++;
     }
+    if (v.kind != JK_FLOAT)
+        jc_fail(c, RT_E_FORMAT, "filesizeformat: not a number");
     if (bytes == 1.0)
         snprintf(buf, sizeof(buf), "1 Byte");
     else if (bytes < base)
-        snprintf(buf, sizeof(buf), "%.0f Bytes", trunc(bytes));
+        snprintf(buf, sizeof(buf), "%.0f Bytes", trunc(bytes) + 0.0);
     else
         snprintf(buf, sizeof(buf), binary ? "%.1f %ciB" : "%.1f %cB", bytes / unit,
                  binary && i == 0 ? 'K' : PREFIX[i]);

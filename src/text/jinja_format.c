@@ -311,7 +311,7 @@ struct jv jformat_percent(struct jc *c, const struct jstr *fmt, struct jv args)
             percent_one(&f, &out);
     }
     if (f.next < (args.kind == JK_TUPLE ? args.u.seq->n : 1) && args.kind != JK_DICT &&
-        args.kind != JK_LIST)
+        args.kind != JK_LIST && args.kind != JK_RANGE && args.kind != JK_UNDEF) // what has subscripts may go unused
         jc_fail(c, RT_E_FORMAT, "not all arguments converted during string formatting");
     return jv_str(jstr_take(c, &out));
 }

@@ -237,6 +237,8 @@ struct jn {
     const struct jnative *native;
     const struct jcall *args;
     const struct jparams *params;
+    uint32_t *unset; // N_BODY: symbols that are undefined at its start
+    size_t nunset;
 };
 
 // ---- tokens -------------------------------------------------------------------------------------
@@ -425,6 +427,7 @@ struct jn *jparse_primary(struct jparser *p, bool nsref);
 struct jn *jparse_filters(struct jparser *p, struct jn *value, bool inline_first);
 void jparse_template(struct jparser *p, struct jn **root);
 void jcheck_names(struct jc *c, const struct jn *n, bool soft); // jinja_check.c: unknown filters
+void jscope_analyze(struct jc *c, struct jn *root);              // jinja_scope.c
 uint32_t jtok_line(const struct jparser *p);
 bool jtok_is(const struct jparser *p, enum jtok type);
 bool jtok_name(const struct jparser *p, const char *name); // is the current token this name?

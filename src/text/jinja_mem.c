@@ -25,7 +25,8 @@ void jc_fail(struct jc *c, enum rt_err err, const char *fmt, ...)
     while (n > 0 && !jcp_valid(text, n)) // a character may have been cut in two
         n--;
     c->err = err;
-    if (str_printf(c->reason, "line %u: %.*s", (unsigned) c->line, (int) n, text) != RT_OK)
+    if ((c->line && str_printf(c->reason, "line %u: ", (unsigned) c->line) != RT_OK) ||
+        str_append(c->reason, text, n) != RT_OK)
         c->err = RT_E_NOMEM;
 }
 

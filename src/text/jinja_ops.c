@@ -175,7 +175,7 @@ static struct jv floor_divide(struct jc *c, struct jv a, struct jv b)
 
 static struct jv modulo(struct jc *c, struct jv a, struct jv b)
 {
-    if (a.kind == JK_STR && b.kind != JK_UNDEF)
+    if (a.kind == JK_STR)
         return jformat_percent(c, a.u.s, b);
     if (!jv_number(a) || !jv_number(b))
         return bad_operands(c, "%", a, b);
@@ -402,10 +402,9 @@ static int64_t bound(struct jc *c, struct jv v, int64_t n, int64_t step, int64_t
 }
 
 static struct jv slice_range(struct jc *c, const struct jrange *src, int64_t from, int64_t step,
-                             int64_t n)
+                             int64_t to, int64_t n)
 {
     struct jrange *r = jc_alloc(c, sizeof(*r));
-    int64_t end;
 
     if (!r)
         return jv_none();
@@ -413,8 +412,8 @@ static struct jv slice_range(struct jc *c, const struct jrange *src, int64_t fro
     if (__builtin_mul_overflow(src->step, step, &r->step) ||
         __builtin_mul_overflow(from, src->step, &r->start) ||
         __builtin_add_overflow(r->start, src->start, &r->start) ||
-        __builtin_mul_overflow(n, r->step, &end) ||
-        __builtin_add_overflow(r->start, end, &r->stop))
+        __builtin_mul_overflow(to, src->step, &r->stop) ||
+        __builtin_add_overflow(r->stop, src->start, &r->stop))
         return overflow(c);
     return (struct jv){ .kind = JK_RANGE, .u.range = r };
 }
@@ -461,7 +460,7 @@ struct jv jop_slice(struct jc *c, struct jv obj, struct jv start, struct jv stop
     if (obj.kind == JK_STR)
         return slice_steps(c, obj.u.s, from, by, count);
     if (obj.kind == JK_RANGE)
-        return slice_range(c, obj.u.range, from, by, count);
+        return slice_range(c, obj.u.range, from, by, to, count);
     s = jseq_new(c, (size_t) count);
     for (int64_t i = 0; i < count && jc_step(c, i % 8 == 0); i++)
         jseq_push(c, s, obj.u.seq->v[from + i * by]);

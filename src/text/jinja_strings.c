@@ -125,13 +125,9 @@ static struct jseq *split_space(struct jc *c, const struct jstr *s, int64_t max)
     size_t i = skip_class(s, 0, true);
 
     for (int64_t k = 0; i < s->len && jc_step(c, 1); k++) {
-        size_t end = skip_class(s, i, false);
-        if (k == max) { // the rest, without the space at its end
-            const struct jstr rest = { .p = s->p + i, .len = s->len - i, .cps = 1 };
-            end = i + jstr_strip(c, &rest, NULL, false, true)->len;
-        }
+        const size_t end = k == max ? s->len : skip_class(s, i, false);
         push_part(c, out, s, i, end);
-        i = k == max ? s->len : skip_class(s, end, true);
+        i = skip_class(s, end, true);
     }
     return out;
 }
@@ -186,7 +182,7 @@ static struct jseq *rsplit_space(struct jc *c, const struct jstr *s, int64_t max
     size_t end = back_to(s, s->len, false);
 
     for (int64_t k = 0; end > 0 && jc_step(c, 1); k++) {
-        const size_t from = k == max ? skip_class(s, 0, true) : back_to(s, end, true);
+        const size_t from = k == max ? 0 : back_to(s, end, true);
         push_part(c, out, s, from, end);
         end = k == max ? 0 : back_to(s, from, false);
     }

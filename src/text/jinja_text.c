@@ -99,13 +99,15 @@ FILTER(f_truncate)
 {
     const int64_t length = jarg_int(c, arg[0], 255, "length");
     const int64_t leeway = arg[3].kind == JK_NONE ? 5 : jarg_int(c, arg[3], 5, "leeway");
-    const struct jstr *s = jarg_str(c, self, "", "what truncate gets");
-    const struct jstr *end = jarg_str(c, arg[2], "...", "end"), *cut;
+    const struct jstr *end = jarg_str(c, arg[2], "...", "end"), *s, *cut;
 
     (void) raw;
     if (length < (int64_t) end->cps || leeway < 0)
         jc_fail(c, RT_E_FORMAT, "truncate: expected length >= %zu and leeway >= 0", end->cps);
-    if (c->err != RT_OK || (int64_t) s->cps <= length + leeway)
+    if (c->err != RT_OK || (jv_len(self) >= 0 && jv_len(self) <= length + leeway))
+        return self;
+    s = jarg_str(c, self, "", "what truncate gets");
+    if (c->err != RT_OK)
         return self;
     cut = jstr_slice(c, s, 0, (size_t) length - end->cps);
     if (!jarg_bool(arg[1], false))

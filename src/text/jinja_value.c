@@ -198,7 +198,7 @@ static int cmp_strings(const struct jstr *a, const struct jstr *b)
 {
     const size_t n = a->len < b->len ? a->len : b->len;
     const int r = n ? memcmp(a->p, b->p, n) : 0; // UTF-8 sorts as its code points do
-    return r ? r : (a->len > b->len) - (a->len < b->len);
+    return r ? (r > 0) - (r < 0) : (a->len > b->len) - (a->len < b->len);
 }
 
 static bool eq_seqs(struct jc *c, const struct jseq *a, const struct jseq *b)
@@ -346,8 +346,7 @@ struct jv jcursor_next(struct jc *c, struct jcursor *k)
     case JK_STR:
         jcp_at(k->src.u.s->p + k->byte, &len);
         k->byte += len;
-        return jv_str(jstr_safe(c, jstr_share(c, k->src.u.s->p + k->byte - len, len),
-                                k->src.u.s->safe));
+        return jv_str(jstr_share(c, k->src.u.s->p + k->byte - len, len));
     default:
         return jv_none();
     }
