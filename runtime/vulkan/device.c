@@ -121,6 +121,7 @@ static enum rt_err open(uint32_t index, const struct rt_dev_desc *desc, struct r
     *out = NULL;
     RT_REQUIRE(d, RT_E_NOMEM);
     d->stretch = 1;
+    d->hang_seconds = 600.0;
     snprintf(id, sizeof(id), "vulkan:%u", index);
     RT_TRY(rtvk_instance_open(desc->validate, &d->instance));
     RT_TRY(choose(d, index));

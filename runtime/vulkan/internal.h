@@ -148,7 +148,8 @@ struct rtvk_dev {
     VkDevice handle;
     struct VolkDeviceTable vk;
     VkQueue queue;
-    bool lost, hung; // nothing can run any more; hung: nothing may be destroyed either
+    bool lost, hung;     // nothing can run any more; hung: nothing may be destroyed either
+    double hang_seconds; // a submission that runs longer is given up
     bool push_descriptors;
 
     // buf.c

@@ -8,8 +8,6 @@
 #include "src/base/arith.h"
 #include "src/base/file.h"
 
-static const double HANG_SECONDS = 600.0;
-
 // Rates are in FLOP/s. The first guess is low, so that the first pieces of a kernel are short on
 // any device; the floor keeps kernels that are all overhead from being cut to dust when they grow.
 static const double FIRST_RATE = 1e10, LEAST_RATE = 1e9, OVERHEAD_SECONDS = 2e-6;
@@ -288,6 +286,8 @@ static void retire(struct rtvk_dev *d, struct rtvk_slot *s, bool waited)
         seconds = os_seconds() - s->submitted;
     if (seconds > 0.0)
         learn(s, seconds);
+    log_debug("%s: submission %llu: %u kernels, %.2f ms, %.2f expected", d->head.id,
+              (unsigned long long) s->serial, s->n_pipes, seconds * 1e3, s->seconds * 1e3);
     d->done = s->serial;
 }
 
@@ -307,11 +307,11 @@ static enum rt_err wait_slot(struct rtvk_dev *d, struct rtvk_slot *s)
     const bool waited = r == VK_NOT_READY;
 
     while (r == VK_NOT_READY || r == VK_TIMEOUT) {
-        if (os_seconds() - start > HANG_SECONDS) {
+        if (os_seconds() - start > d->hang_seconds) {
             d->lost = d->hung = true;
             RT_TRY(rt_fail(RT_E_DEVICE,
                            "%s (%s) hangs: no answer for %.0f s; the last kernel was %s",
-                           d->head.id, d->phys.caps.name, HANG_SECONDS,
+                           d->head.id, d->phys.caps.name, d->hang_seconds,
                            s->n_pipes ? s->pipes[s->n_pipes - 1]->kernel->name : "a copy"));
         }
         r = d->vk.vkWaitForFences(d->handle, 1, &s->fence, VK_TRUE, 1000000000u);
