@@ -2,7 +2,8 @@
 // vectors of VW floats. B's columns are packed into local memory, `block` of k at a time, as panels of NR
 // columns, A's rows by TT tiles of MR, all as floats. Within a block every element is one chain of fused
 // multiply-adds, k from 0 up; blocks are added in order: in C if that is f32, else in local memory.
-// Oracle: op_matmul_ref().
+// With DOT the operands are bf16 and stay so: a step is two of k, a packed float is the bits of a pair, and
+// vdpbf16ps (AVX512-BF16) adds both products. Oracle: op_matmul_ref().
 #ifndef FORM
 #define FORM 0
 #endif
@@ -14,16 +15,20 @@
 #define KC 768 // most of k in a block
 #define CHUNK 256 // most rows of a group, if sums wait in local memory
 #endif
+#ifndef DOT
+#define DOT 0
+#endif
 #ifndef GROUP
 #define GROUP 1
 #endif
 #define NR (2 * VW)   // columns of a panel: two vectors
 #define NC (NP * NR)  // most columns of a group
-#define LDA (KC + 16) // stride of A's tile, no power of two
+#define STEPS(k) (DOT ? ((k) + 1) / 2 : (k))
+#define LDA (STEPS(KC) + 16) // stride of A's tile, no power of two
 #include "matmul.h"
 #define BUFFERS MATMUL_BUFFERS
 #define PARAMS MATMUL_WIDE_PARAMS
-#define LOCALS SHARED(float, bp, KC *NC) SHARED(float, ap, (TT * MR + 2) * LDA) SHARED(float, part, PART)
+#define LOCALS SHARED(float, bp, STEPS(KC) * NC) SHARED(float, ap, (TT * MR + 2) * LDA) SHARED(float, part, PART)
 #include "kernel.h"
 
 #define IS_F32(buf) BY_TYPE(IS_F32_, TYPE_##buf)
@@ -121,8 +126,28 @@ CONVERSIONS(16)
 
 // ---- Packing ----------------------------------------------------------------------------------
 
-// Element l, j of panel q: bp[(q * kc + l) * NR + j]. Columns beyond n hold anything.
-// Memory is asked for ahead of its use: the next tiles of A while these are multiplied (16 of k a turn, spread
+// What a step of one row or column is packed as. ALONG: W steps of a row that runs along k, from element i;
+// ACROSS: one step of W neighbours in rows `ld` apart that lie across k. ALONG1 and ACROSS1 take one word, whose
+// second half is of k only if `both`.
+#if DOT
+#define ALONG(W, buf, i) CAT(as_float, W)(CAT(vload, W)(0, (__global const uint *)(buf + (i))))
+#define ALONG1(buf, i, both) as_float(buf[i] | (both ? (uint)buf[(i) + 1] << 16 : 0u))
+#define ACROSS(W, buf, i, ld, both)                                                                \
+    CAT(as_float, W)(CAT(convert_uint, W)(CAT(vload, W)(0, buf + (i))) |                           \
+                     (both ? CAT(convert_uint, W)(CAT(vload, W)(0, buf + (i) + ld)) << 16          \
+                           : (CAT(uint, W))0u))
+#define ACROSS1(buf, i, ld, both) as_float(buf[i] | (both ? (uint)buf[(i) + ld] << 16 : 0u))
+#define K_OF(s) (2 * (s))
+#else
+#define ALONG(W, buf, i) LDW(W, buf, i)
+#define ALONG1(buf, i, both) LD(buf, i)
+#define ACROSS(W, buf, i, ld, both) LDW(W, buf, i)
+#define ACROSS1(buf, i, ld, both) LD(buf, i)
+#define K_OF(s) (s)
+#endif
+#define BOTH(s) (K_OF(s) + 1 < kc)
+
+// Memory is asked for ahead of its use: the next tiles of A while these are multiplied (16 steps a turn, spread
 // over the panels), rows of B while others are packed.
 #ifdef __clang__
 #define FETCH(buf, i) __builtin_prefetch((const void *)(ulong)(buf + (i)))
@@ -130,95 +155,111 @@ CONVERSIONS(16)
 #define FETCH(buf, i)
 #endif
 #define LINE (IS_F32(b) ? 16u : 32u) // elements of a cache line
+
+// Step s of column j of panel q: bp[(q * steps + s) * NR + j]. Columns beyond n hold anything.
 #if FORM == 0 // rows of B run along k: transposed block by block
+#define ROW_B(j) ((ulong)min(j0 + (j), n - 1u) * ldb + b_first + l0)
 #define PACK_B                                                                                     \
-    for (uint j = 0; j < columns; j += VW) {                                                         \
-        __local float *to = bp + (j / NR * kc) * NR + j % NR;                                      \
-        uint l = 0;                                                                                \
-        for (; l + VW <= kc; l += VW) {                                                            \
+    for (uint j = 0; j < columns; j += VW) {                                                       \
+        __local float *to = bp + (j / NR * steps) * NR + j % NR;                                   \
+        uint s = 0;                                                                                \
+        for (; K_OF(s + VW) <= kc; s += VW) {                                                      \
             FV v[VW];                                                                              \
             _Pragma("unroll") for (int i = 0; i < VW; i++)                                         \
             {                                                                                      \
-                v[i] = LDW(VW, b, ROW_B(j + i) + l);                                               \
-                FETCH(b, ROW_B(j + i) + l + 8 * VW);                                               \
+                v[i] = ALONG(VW, b, ROW_B(j + i) + K_OF(s));                                       \
+                FETCH(b, ROW_B(j + i) + K_OF(s) + 8 * VW);                                         \
             }                                                                                      \
             TRANSPOSE                                                                              \
-            _Pragma("unroll") for (int i = 0; i < VW; i++) STF(to, (l + i) * NR, v[i]);            \
+            _Pragma("unroll") for (int i = 0; i < VW; i++) STF(to, (s + i) * NR, v[i]);            \
         }                                                                                          \
-        for (; l < kc; l++)                                                                        \
+        for (; s < steps; s++)                                                                     \
             for (uint i = 0; i < VW; i++)                                                          \
-                to[l * NR + i] = LD(b, ROW_B(j + i) + l);                                          \
+                to[s * NR + i] = ALONG1(b, ROW_B(j + i) + K_OF(s), BOTH(s));                       \
     }
-#define ROW_B(j) ((ulong)min(j0 + (j), n - 1u) * ldb + b_first + l0)
 #else // rows of B run along n
 #define PACK_B                                                                                     \
-    for (uint l = 0; l < kc; l++) {                                                                \
-        const ulong row = (ulong)(l0 + l) * ldb + b_first + j0;                                    \
+    for (uint s = 0; s < steps; s++) {                                                             \
+        const ulong row = (ulong)(l0 + K_OF(s)) * ldb + b_first + j0;                              \
         uint j = 0;                                                                                \
-        for (; j < columns; j += LINE)                                                             \
-            FETCH(b, row + 8 * (ulong)ldb + j);                                                    \
+        for (; j < columns; j += LINE) {                                                           \
+            FETCH(b, row + K_OF(8) * (ulong)ldb + j);                                              \
+            if (DOT)                                                                               \
+                FETCH(b, row + (K_OF(8) + 1) * (ulong)ldb + j);                                    \
+        }                                                                                          \
         for (j = 0; j + VW <= columns; j += VW)                                                    \
-            STF(bp, (j / NR * kc + l) * NR + j % NR, LDW(VW, b, row + j));                         \
+            STF(bp, (j / NR * steps + s) * NR + j % NR, ACROSS(VW, b, row + j, ldb, BOTH(s)));     \
         for (; j < columns; j++)                                                                   \
-            bp[(j / NR * kc + l) * NR + j % NR] = LD(b, row + j);                                  \
+            bp[(j / NR * steps + s) * NR + j % NR] = ACROSS1(b, row + j, ldb, BOTH(s));            \
     }
 #endif
 
-#if FORM == 2 // element r, l of A's tile
-#define AP(r, l) at_a[(l) * MR + (r)]
-#define FETCH_A(l)                                                                                 \
+#if FORM == 2 // element r of step s of A's tile
+#define AP(r, s) at_a[(s) * MR + (r)]
+#define FETCH_A(s)                                                                                 \
     {                                                                                              \
-        const ulong from = next + ((q * TT + t) * kc + (l)) / tiles * (ulong)lda;                  \
+        const ulong from = next + K_OF((q * TT + t) * steps + (s)) / tiles * (ulong)lda;           \
         FETCH(a, from);                                                                            \
         FETCH(a, from + lda);                                                                      \
+        if (DOT)                                                                                   \
+            FETCH(a, from + 2 * (ulong)lda);                                                       \
         FETCH(a, from + LINE);                                                                     \
         FETCH(a, from + lda + LINE);                                                               \
     }
 #define PACK_A                                                                                     \
-    for (uint l = 0; l < kc; l++) {                                                                \
-        const ulong row = (ulong)(l0 + l) * lda + a_first + i0;                                    \
+    for (uint s = 0; s < steps; s++) {                                                             \
+        const ulong row = (ulong)(l0 + K_OF(s)) * lda + a_first + i0;                              \
         _Pragma("unroll") for (uint t = 0; t < TT; t++)                                            \
         {                                                                                          \
+            __local float *to = ap + t * (MR * LDA) + s * MR;                                      \
             if (i0 + t * MR + 8u <= ((m + 7u) & ~7u))                                              \
-                vstore8(LDW(8, a, row + t * MR), 0, ap + t * (MR * LDA) + l * MR);                 \
+                vstore8(ACROSS(8, a, row + t * MR, lda, BOTH(s)), 0, to);                          \
             else                                                                                   \
                 for (uint r = t * MR; r < rows; r++)                                               \
-                    ap[t * (MR * LDA) + l * MR + r - t * MR] = LD(a, row + r);                     \
+                    to[r - t * MR] = ACROSS1(a, row + r, lda, BOTH(s));                            \
         }                                                                                          \
     }
 #else
-#define AP(r, l) at_a[(r) * LDA + (l)]
-#define FETCH_A(l)                                                                                 \
-    FETCH(a, next + (q * 2u) * (ulong)lda + (l));                                                  \
-    FETCH(a, next + (q * 2u + 1u) * (ulong)lda + (l));
+#define AP(r, s) at_a[(r) * LDA + (s)]
+#define FETCH_A(s)                                                                                 \
+    FETCH(a, next + (q * 2u) * (ulong)lda + K_OF(s));                                              \
+    FETCH(a, next + (q * 2u + 1u) * (ulong)lda + K_OF(s));
 #define PACK_A                                                                                     \
     for (uint r = 0; r < rows; r++) {                                                              \
         const ulong row = (ulong)(i0 + r) * lda + a_first + l0;                                    \
-        uint l = 0;                                                                                \
-        for (; l + VW <= kc; l += VW)                                                              \
-            STF(ap, r * LDA + l, LDW(VW, a, row + l));                                             \
-        for (; l < kc; l++)                                                                        \
-            ap[r * LDA + l] = LD(a, row + l);                                                      \
+        uint s = 0;                                                                                \
+        for (; K_OF(s + VW) <= kc; s += VW)                                                        \
+            STF(ap, r * LDA + s, ALONG(VW, a, row + K_OF(s)));                                     \
+        for (; s < steps; s++)                                                                     \
+            ap[r * LDA + s] = ALONG1(a, row + K_OF(s), BOTH(s));                                   \
     }
 #endif
 
 // ---- Tiles ------------------------------------------------------------------------------------
+
+#if DOT
+#define AS_BITS CAT(as_int, VW)
+#define MULTIPLY_ADD(acc, x, y)                                                                    \
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(AS_BITS(x)), "v"(AS_BITS(y)))
+#else
+#define MULTIPLY_ADD(acc, x, y) acc = fma(x, y, acc)
+#endif
 
 // R rows from r0 of A's tile, those beyond the last idle, times panel q. Rows and columns of C: i + r0, ..., j0 + q NR, ...
 #define TILE(R, r0)                                                                                \
     {                                                                                              \
         FV acc[R][2];                                                                              \
         _Pragma("unroll") for (int r = 0; r < R; r++) acc[r][0] = acc[r][1] = 0.0f;                \
-        for (uint l = 0; l < kc;) {                                                                \
-            const uint l_end = min(l + 16u, kc);                                                   \
-            FETCH_A(l)                                                                             \
-            for (; l < l_end; l++) {                                                               \
-                const FV b0 = LDF(bq, l * NR), b1 = LDF(bq, l * NR + VW);                          \
+        for (uint s = 0; s < steps;) {                                                             \
+            const uint s_end = min(s + 16u, steps);                                                \
+            FETCH_A(s)                                                                             \
+            for (; s < s_end; s++) {                                                               \
+                const FV y0 = LDF(bq, s * NR), y1 = LDF(bq, s * NR + VW);                          \
                 _Pragma("unroll") for (int r = 0; r < R; r++)                                      \
                 {                                                                                  \
-                    const FV x = (FV)AP(r0 + r, l);                                                \
-                    acc[r][0] = fma(x, b0, acc[r][0]);                                             \
-                    acc[r][1] = fma(x, b1, acc[r][1]);                                             \
+                    const FV x = (FV)AP(r0 + r, s);                                                \
+                    MULTIPLY_ADD(acc[r][0], x, y0);                                                \
+                    MULTIPLY_ADD(acc[r][1], x, y1);                                                \
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
@@ -311,7 +352,7 @@ KERNEL_BEGIN(matmul_wide)
     const uint i_begin = GROUP_Y * chunk, i_end = min(m, i_begin + chunk);
 
     for (uint l0 = 0; l0 < k; l0 += block) {
-        const uint kc = min(block, k - l0);
+        const uint kc = min(block, k - l0), steps = STEPS(kc);
         PACK_B
         for (uint i0 = i_begin; i0 < i_end; i0 += TT * MR) {
             const uint rows = min((uint)(TT * MR), i_end - i0);
@@ -323,7 +364,7 @@ KERNEL_BEGIN(matmul_wide)
 #endif
             PACK_A
             for (uint q = 0; q * NR < columns; q++) {
-                __local const float *bq = bp + q * kc * NR;
+                __local const float *bq = bp + q * steps * NR;
                 const uint j = j0 + q * NR;
                 for (uint t = 0; t < TT && t * MR < rows; t++) {
                     __local const float *at_a = ap + t * (MR * LDA);

@@ -19,8 +19,8 @@ const char *op_matmul_variant_name(enum op_matmul_variant variant)
 bool op_matmul_has(const struct rt_dev *dev, enum op_matmul_variant variant, enum rt_type type)
 {
     const struct rt_plan *plan = rt_dev_plan(dev);
+    const bool wide = strcmp(plan->caps.api, "opencl") == 0 && plan->rungs & RT_RUNG_WIDE;
 
-    (void) type;
     switch (variant) {
     case OP_MATMUL_AUTO:
     case OP_MATMUL_TILE:
@@ -28,7 +28,9 @@ bool op_matmul_has(const struct rt_dev *dev, enum op_matmul_variant variant, enu
     case OP_MATMUL_REGISTER:
         return strcmp(plan->caps.api, "vulkan") == 0;
     case OP_MATMUL_WIDE:
-        return strcmp(plan->caps.api, "opencl") == 0 && plan->rungs & RT_RUNG_WIDE;
+        return wide;
+    case OP_MATMUL_BF16_DOT:
+        return wide && plan->rungs & RT_RUNG_BF16_DOT && type == RT_BF16;
     default:
         return false;
     }

@@ -130,7 +130,7 @@ static void share_out(struct matmul_wide_params *p, const struct wide *w, uint32
         p->chunk = u32_min(p->chunk, w->chunk);
 }
 
-static enum rt_err run_wide(struct rt_cmd *cmd, const struct matmul_job *job)
+static enum rt_err run_wide(struct rt_cmd *cmd, const struct matmul_job *job, bool dot)
 {
     const struct matmul_params *q = &job->p;
     const struct wide *w = wide_of(job->dev);
@@ -154,7 +154,8 @@ static enum rt_err run_wide(struct rt_cmd *cmd, const struct matmul_job *job)
                           {"TT", p.form == OP_TN ? (int32_t) w->tt : 1},
                           {"NP", (int32_t) w->np},
                           {"KC", (int32_t) w->kc},
-                          {"CHUNK", (int32_t) w->chunk}},
+                          {"CHUNK", (int32_t) w->chunk},
+                          {"DOT", dot}},
                  .flops = flops_of(q)});
 }
 
@@ -163,7 +164,8 @@ enum rt_err matmul_run(struct rt_cmd *cmd, enum op_matmul_variant variant,
 {
     switch (variant) {
     case OP_MATMUL_WIDE:
-        return run_wide(cmd, job);
+    case OP_MATMUL_BF16_DOT:
+        return run_wide(cmd, job, variant == OP_MATMUL_BF16_DOT);
     case OP_MATMUL_REGISTER:
         return run_register(cmd, job);
     default:
