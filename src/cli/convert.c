@@ -64,7 +64,10 @@ const struct cmd cmd_convert = {
     "tokenizer.json and tokenizer_config.json. In an OUT_DIR that exists, files of these names "
     "are\n"
     "replaced one by one, chat_template.jinja, special_tokens_map.json and added_tokens.json are\n"
-    "removed, and others stay.\n",
+    "removed, and others stay. The pre-tokenizer smollm is taken for gpt-2, as in the reference "
+    "runs\n"
+    "of SmolLM2 that this program is checked against; llama.cpp takes it for starcoder (digits "
+    "apart).\n",
     OPTS,
     run,
 };

@@ -244,6 +244,10 @@ static void tiny(void **state)
     assert_int_equal(txt_special(tok, TXT_PAD).id, 4);
     assert_null(txt_special(tok, TXT_UNK).text);
     txt_tokenizer_close(&tok);
+    tiny_build(&(struct tiny){.u32_key = "tokenizer.ggml.eot_token_id", .u32 = 1}, &bytes);
+    tok = open_result(&bytes, NULL, dir);
+    assert_true(txt_is_special(tok, 1)); // named by a key, though its type is normal
+    txt_tokenizer_close(&tok);
     U_OK(txt_chat_open(dir, &chat));
     json_t *messages = json_pack("[{s:s,s:s}]", "role", "user", "content", "ab");
     U_OK(txt_chat_render(chat, &(struct txt_chat_args){.messages = messages}, &out, NULL));
