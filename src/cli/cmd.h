@@ -33,6 +33,6 @@ struct cmd {
     enum rt_err (*run)(const union cmd_val *opt, int n_words, char **words);
 };
 
-extern const struct cmd cmd_train, cmd_generate, cmd_eval, cmd_devices, cmd_convert;
+extern const struct cmd cmd_train, cmd_generate, cmd_eval, cmd_devices, cmd_conform, cmd_convert;
 
 #endif // CLI_CMD_H
