@@ -32,14 +32,14 @@ done:
     return err;
 }
 
-static enum rt_err write_json(const char *dir, const char *name, const cJSON *node)
+static enum rt_err write_json(const char *dir, const char *name, const json_t *node)
 {
     enum rt_err err = RT_OK;
     struct str s = { 0 };
     struct fmt_jw w = { .out = &s, .indent = 2 };
     char *path = NULL;
 
-    fmt_jw_cjson(&w, node);
+    fmt_jw_jansson(&w, node);
     RT_TRY(fmt_jw_done(&w));
     RT_TRY(str_putc(&s, '\n'));
     RT_TRY(path_join(dir, name, &path));
@@ -50,26 +50,24 @@ done:
     return err;
 }
 
-// config.json with the saved type, in the spelling that it had.
+// config.json with the saved type, in the spelling that it had. Read with jansson, which keeps 1 and 1.0 apart.
 static enum rt_err write_config(const char *source, const char *dir, enum rt_type dtype)
 {
     static const char *const NAME[] = { [RT_F32] = "float32", [RT_F16] = "float16", [RT_BF16] = "bfloat16" };
     enum rt_err err = RT_OK;
+    struct str text = { 0 };
     char *path = NULL;
-    cJSON *root = NULL, *old;
+    json_t *root = NULL;
 
     RT_TRY(path_join(source, "config.json", &path));
-    RT_TRY(fmt_json_read(path, &root));
-    old = cJSON_CreateString(NAME[dtype]);
-    RT_REQUIRE(old, RT_E_NOMEM);
-    const char *key = cJSON_GetObjectItemCaseSensitive(root, "torch_dtype") ? "torch_dtype" : "dtype";
-    if (cJSON_GetObjectItemCaseSensitive(root, key))
-        cJSON_ReplaceItemInObjectCaseSensitive(root, key, old);
-    else
-        cJSON_AddItemToObject(root, key, old);
+    RT_TRY(file_read(path, &text));
+    RT_TRY(fmt_jansson_parse(text.data, text.len, path, 1, &root));
+    const char *key = json_object_get(root, "torch_dtype") ? "torch_dtype" : "dtype";
+    RT_REQUIRE(json_object_set_new(root, key, json_string(NAME[dtype])) == 0, RT_E_NOMEM);
     RT_TRY(write_json(dir, "config.json", root));
 done:
-    cJSON_Delete(root);
+    json_decref(root);
+    str_free(&text);
     free(path);
     return err;
 }
@@ -79,26 +77,25 @@ static enum rt_err write_generation_config(const struct md_arch *a, const char *
 {
     enum rt_err err = RT_OK;
     char *path = NULL;
-    cJSON *root = NULL, *eos;
+    json_t *root = NULL, *eos = json_array();
 
     RT_TRY(path_join(dir, "generation_config.json", &path));
     if (file_exists(path))
         goto done;
-    root = cJSON_CreateObject();
-    RT_REQUIRE(root, RT_E_NOMEM);
-    cJSON_AddBoolToObject(root, "_from_model_config", 1);
+    root = json_pack("{s:b}", "_from_model_config", 1);
+    RT_REQUIRE(root && eos, RT_E_NOMEM);
     if (a->bos >= 0)
-        cJSON_AddNumberToObject(root, "bos_token_id", a->bos);
-    if (a->n_eos == 1)
-        cJSON_AddNumberToObject(root, "eos_token_id", a->eos[0]);
-    eos = a->n_eos > 1 ? cJSON_AddArrayToObject(root, "eos_token_id") : NULL;
-    for (uint32_t i = 0; eos && i < a->n_eos; i++)
-        cJSON_AddItemToArray(eos, cJSON_CreateNumber(a->eos[i]));
+        json_object_set_new(root, "bos_token_id", json_integer(a->bos));
+    for (uint32_t i = 0; i < a->n_eos; i++)
+        json_array_append_new(eos, json_integer(a->eos[i]));
+    if (a->n_eos)
+        json_object_set(root, "eos_token_id", a->n_eos == 1 ? json_array_get(eos, 0) : eos);
     if (a->pad >= 0)
-        cJSON_AddNumberToObject(root, "pad_token_id", a->pad);
+        json_object_set_new(root, "pad_token_id", json_integer(a->pad));
     RT_TRY(write_json(dir, "generation_config.json", root));
 done:
-    cJSON_Delete(root);
+    json_decref(eos);
+    json_decref(root);
     free(path);
     return err;
 }
