@@ -248,6 +248,73 @@ static enum tr_scheduler scheduler_of(const char *name)
     return s;
 }
 
+// ---- The loss ---------------------------------------------------------------------------------
+
+// Item i of a list option; a bare value is a list of one. NULL: there is none.
+static const cJSON *item(const cJSON *v, int i)
+{
+    if (cJSON_IsArray(v))
+        return cJSON_GetArrayItem(v, i);
+    return i == 0 ? v : NULL;
+}
+
+static enum rt_err loss_of(const char *name, enum op_loss_type *out)
+{
+    struct str known = { 0 };
+    enum rt_err err;
+
+    for (*out = 0; *out < OP_LOSS_TYPES; (*out)++)
+        if (strcmp(op_loss_name(*out), name) == 0)
+            return RT_OK;
+    err = str_puts(&known, op_loss_name(0));
+    for (enum op_loss_type t = 1; t < OP_LOSS_TYPES && err == RT_OK; t++)
+        err = str_printf(&known, ", %s", op_loss_name(t));
+    if (err == RT_OK)
+        err = rt_fail(RT_E_USAGE, "loss_type: expected of %s, found %.60s", known.data, name);
+    str_free(&known);
+    return err;
+}
+
+// loss_type and loss_weights.
+static enum rt_err resolve_terms(const struct options *o, struct op_loss_spec *s)
+{
+    enum rt_err err = RT_OK;
+    const cJSON *types = given(o, "loss_type"), *weights = given(o, "loss_weights"), *v;
+
+    for (s->n_terms = 0; (v = item(types, (int) s->n_terms)) != NULL; s->n_terms++) {
+        struct op_loss_term *t = &s->terms[s->n_terms < OP_LOSS_TERMS ? s->n_terms : 0];
+        if (!cJSON_IsString(v) || s->n_terms == OP_LOSS_TERMS)
+            RT_TRY(rt_fail(RT_E_USAGE, "loss_type: expected up to %d names, found %s as item %u", OP_LOSS_TERMS,
+                           fmt_json_kind(v), s->n_terms));
+        RT_TRY(loss_of(v->valuestring, &t->type));
+        t->weight = 1.0;
+    }
+    if (types && s->n_terms == 0)
+        RT_TRY(rt_fail(RT_E_USAGE, "loss_type: expected at least one name, found an empty list"));
+    if (!types)
+        s->terms[s->n_terms++] = (struct op_loss_term){ OP_LOSS_SIGMOID, 1.0 };
+    uint32_t n = 0;
+    for (; (v = item(weights, (int) n)) != NULL; n++)
+        if (n < s->n_terms && (!fmt_json_to_num(v, &s->terms[n].weight) || !isfinite(s->terms[n].weight)))
+            RT_TRY(rt_fail(RT_E_USAGE, "loss_weights: expected numbers, found %s as item %u", fmt_json_kind(v), n));
+    if (weights && n != s->n_terms)
+        RT_TRY(rt_fail(RT_E_USAGE, "loss_weights: expected %u numbers, one for each loss_type, found %u", s->n_terms, n));
+done:
+    return err;
+}
+
+static enum rt_err resolve_loss(const struct options *o, struct op_loss_spec *s)
+{
+    enum rt_err err = RT_OK;
+
+    RT_TRY(resolve_terms(o, s));
+    for (uint32_t i = 0; i < s->n_terms; i++)
+        if (s->terms[i].type != OP_LOSS_SIGMOID && s->terms[i].type != OP_LOSS_SFT)
+            RT_TRY(rt_fail(RT_E_USAGE, "loss_type: %s is not supported yet", op_loss_name(s->terms[i].type)));
+done:
+    return err;
+}
+
 static enum rt_err list_without_effect(const struct options *o)
 {
     enum rt_err err = RT_OK;
@@ -325,6 +392,7 @@ enum rt_err options_resolve(const struct options *o, bool train, struct tr_confi
     RT_TRY(resolve_storage(o, &c.storage));
     resolve_words(o, &c);
     resolve_numbers(o, &c);
+    RT_TRY(resolve_loss(o, &c.loss));
     if (given(o, "warmup_steps") && given(o, "warmup_ratio") && num_of(o, "warmup_steps") > 0.0)
         RT_TRY(rt_fail(RT_E_USAGE, "warmup_steps and warmup_ratio are both given: expected one of them"));
     every = num_of(o, "logging_steps");

@@ -21,8 +21,8 @@ const struct opt_row OPT_ROWS[] = {
     WORD("dtype", "float32", "float32|float16|bfloat16|auto", "what the weights are rounded to once when loaded; auto: float32"),
     WORD("save_dtype", NULL, "float32|float16|bfloat16", "type of the saved model; default: dtype"),
     // The loss
-    { "loss_type", OPT_LIST, OPT_DEFAULT, "sigmoid", 0, 0, NULL, "only [\"sigmoid\"] is supported yet" },
-    DEFAULT("loss_weights", OPT_LIST, NULL, "needs several losses, which are not supported yet"),
+    USED("loss_type", OPT_LIST, "sigmoid", 0, 0, "the loss, or a list of them: sigmoid, sft"),
+    USED("loss_weights", OPT_LIST, NULL, 0, 0, "a weight for each loss_type; default: 1 each"),
     USED("beta", OPT_NUM, "0.1", 1e-6, 1e6, "strength of the pull to the reference"),
     NOTHING("label_smoothing", OPT_NUM, "0.0", "the sigmoid loss ignores it, as in TRL"),
     DEFAULT("f_divergence_type", OPT_STR, "reverse_kl", "other divergences are not supported yet"),

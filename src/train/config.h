@@ -9,6 +9,7 @@
 
 #include "runtime/rt.h"
 #include "src/data/pairs.h"
+#include "src/op/loss.h"
 
 enum tr_scheduler { TR_LINEAR, TR_COSINE, TR_CONSTANT, TR_CONSTANT_WITH_WARMUP };
 
@@ -35,6 +36,7 @@ struct tr_config {
     double num_train_epochs;
     int64_t max_steps; // <= 0: by epochs
     double beta;
+    struct op_loss_spec loss; // loss_type, loss_weights, label_smoothing, f_divergence_*, discopop_tau; { 0 } = sigmoid
     double learning_rate;
     enum tr_scheduler lr_scheduler_type;
     double warmup_steps; // steps, or a share of all steps when below 1

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "src/base/arith.h"
-#include "src/op/dpo.h"
+#include "src/op/loss.h"
 
 struct tr_objective {
     const struct tr_config *c;
@@ -12,9 +12,10 @@ struct tr_objective {
     const struct ds_set *set;
     struct ds_pack pack;
     struct op_segment *segs; // of the pass
-    struct rt_buf *ref_logp, *loss, *dlogp; // (2P), (P), (2P) f32, P = pairs of the largest pass
+    struct rt_buf *ref_logp, *len, *loss, *dlogp; // (2P) f32, P = pairs of the largest pass
+    struct rt_buf *partner;  // (2P) u32
     float *scored;           // (rows of the largest pass, columns)
-    float *logps;            // (2P) read back
+    float *logps;            // (2P) on their way to or from the device
     // Of the micro-batch, P' = its pairs
     double *values;          // (5 P'): chosen, rejected, ref chosen, ref rejected, loss
     float *token_logps;
@@ -73,6 +74,8 @@ enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *mode
     o->logps = malloc(seqs * sizeof(*o->logps));
     RT_REQUIRE(o->segs && o->scored && o->logps, RT_E_NOMEM);
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "reference log-probs", &o->ref_logp));
+    RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "completion lengths", &o->len));
+    RT_TRY(rt_buf_create(model->dev, RT_U32, seqs, "pairs of one rank", &o->partner));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "losses", &o->loss));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "log-prob gradients", &o->dlogp));
     *out = o;
@@ -88,6 +91,8 @@ void tr_objective_destroy(struct tr_objective **objective)
     if (!o)
         return;
     rt_buf_destroy(&o->ref_logp);
+    rt_buf_destroy(&o->len);
+    rt_buf_destroy(&o->partner);
     rt_buf_destroy(&o->loss);
     rt_buf_destroy(&o->dlogp);
     ds_pack_free(&o->pack);
@@ -136,15 +141,18 @@ static enum rt_err load_pass(struct tr_objective *o, const uint32_t *pairs, uint
         o->segs[i] = (struct op_segment){ .q_begin = s->begin, .q_end = s->end, .k_begin = s->begin,
                                           .row_begin = s->row_begin, .prompt_end = s->prompt_end, .seg_begin = s->begin };
     }
-    err = md_pass_load(o->model, &(struct md_batch){
+    RT_TRY(md_pass_load(o->model, &(struct md_batch){
         .n_tokens = p->n_tokens, .n_segments = p->n_segments, .n_rows = p->n_rows, .n_seqs = 2 * n, .ids = p->ids,
-        .pos = p->pos, .segs = o->segs, .rows = p->rows, .targets = p->targets, .seq_starts = p->seq_starts });
+        .pos = p->pos, .segs = o->segs, .rows = p->rows, .targets = p->targets, .seq_starts = p->seq_starts }));
+    for (uint32_t i = 0; i < 2 * n; i++)
+        o->logps[i] = (float) u32_max(p->lengths[i], 1);
+    RT_TRY(rt_buf_write(o->len, 0, 2 * (uint64_t) n, RT_F32, o->logps));
 done:
     return err;
 }
 
 // Record and run: reference, policy, loss, backward.
-static enum rt_err run_pass(struct tr_objective *o, uint32_t n, struct md_flat *grads, double grad_scale)
+static enum rt_err run_pass(struct tr_objective *o, uint32_t n, struct md_flat *grads, double grad_scale, double sft_scale)
 {
     enum rt_err err = RT_OK;
     struct md_model *m = o->model;
@@ -156,9 +164,10 @@ static enum rt_err run_pass(struct tr_objective *o, uint32_t n, struct md_flat *
     RT_TRY(rt_cmd_copy(cmd, m->seq_logp, 0, o->ref_logp, 0, 2 * (uint64_t) n));
     RT_TRY(md_forward(m, cmd, &m->work, NULL));
     RT_TRY(md_score(m, cmd, &m->work));
-    RT_TRY(op_dpo(cmd, &(struct op_dpo_args){
-        .logp = m->seq_logp, .ref_logp = o->ref_logp, .loss = o->loss, .dlogp = o->dlogp, .n_pairs = n,
-        .beta = (float) o->c->beta, .grad_scale = (float) grad_scale }));
+    RT_TRY(op_loss(cmd, &(struct op_loss_args){
+        .spec = &o->c->loss, .logp = m->seq_logp, .ref_logp = o->ref_logp, .len = o->len, .partner = o->partner,
+        .loss = o->loss, .dlogp = o->dlogp, .n_pairs = n, .beta = o->c->beta, .grad_scale = grad_scale,
+        .sft_scale = sft_scale }));
     if (grads)
         RT_TRY(md_backward(m, cmd, &m->work, o->dlogp, grads));
     RT_TRY(rt_cmd_wait(&cmd));
@@ -230,7 +239,7 @@ enum rt_err tr_objective_run(struct tr_objective *o, const uint32_t *pairs, uint
     for (uint32_t i = 0, k; i < n; i += k) {
         k = pass_pairs(o->c, o->set, pairs + i, n - i);
         RT_TRY(load_pass(o, pairs + i, k));
-        RT_TRY(run_pass(o, k, grads, grad_scale));
+        RT_TRY(run_pass(o, k, grads, grad_scale, (double) n / u32_max(o->token_starts[n], 1)));
         RT_TRY(collect(o, i, k, n, &s));
         num_tokens += o->pack.num_tokens;
     }

@@ -11,7 +11,7 @@
 struct tr_result {
     uint32_t n; // pairs
     const double *chosen_logps, *rejected_logps, *ref_chosen_logps, *ref_rejected_logps; // (n) nats
-    const double *losses;      // (n) nats
+    const double *losses;      // (n) nats; of sft a pair's share, so that their mean is TRL's
     double loss;               // their mean
     uint64_t num_tokens;       // trl.md section 2
     double entropy, mean_token_accuracy, logits_chosen, logits_rejected; // means as TRL takes them

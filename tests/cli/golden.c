@@ -18,7 +18,7 @@ static const char *const CASES[] = {
     "loss_sigmoid", "loss_sigmoid_beta", "batch1x4", "drop_last", "seed_other", "data_seed", "sched_constant",
     "sched_constant_warmup", "sched_cosine", "sched_no_warmup", "sched_warmup_ratio", "clip_off", "clip_tiny", "adam_other",
     "lr_big", "logging2", "std_implicit_bos", "conv_explicit", "trunc_keep_start", "trunc_keep_end", "pad_multiple",
-    "gradient_checkpointing",
+    "gradient_checkpointing", "loss_sft", "multi_rpo",
 };
 
 // tolerances.json is 20 x the noise of f32 rounding (2^-24). The same roundings at 2^-11 (f16) or 2^-8 (bf16) make 2^13 or
