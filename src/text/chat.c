@@ -73,7 +73,7 @@ static enum rt_err check_args(struct render *r)
 
 static const json_t *reasoning_of(const json_t *message)
 {
-    static const char *const NAMES[] = { "reasoning_content", "thinking", "reasoning" };
+    static const char *const NAMES[] = {"reasoning_content", "thinking", "reasoning"};
     for (size_t i = 0; i < COUNT_OF(NAMES); i++) {
         const json_t *v = json_object_get(message, NAMES[i]);
         if (v && !json_is_null(v))
@@ -98,8 +98,8 @@ static struct jdict *message_dict(struct jc *c, const json_t *m)
     for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it)) {
         const json_t *v = json_object_iter_value(it);
         if (!json_is_null(v))
-            jdict_set(c, d, jv_str(jstr_share(c, json_object_iter_key(it),
-                                              json_object_iter_key_len(it))),
+            jdict_set(c, d,
+                      jv_str(jstr_share(c, json_object_iter_key(it), json_object_iter_key_len(it))),
                       jv_from_json(c, v));
     }
     if (reasoning)
@@ -125,8 +125,8 @@ static void tag_blocks(struct jc *c, struct render *r, struct jseq *blocks)
 {
     for (size_t i = blocks->n; i-- > 0;) {
         struct jv *block = &blocks->v[i];
-        const struct jv *text = block->kind == JK_DICT
-                                    ? jdict_get_text(c, block->u.dict, "text") : NULL;
+        const struct jv *text =
+            block->kind == JK_DICT ? jdict_get_text(c, block->u.dict, "text") : NULL;
         if (text) {
             set_member(c, block->u.dict, "text", tagged(c, r, *text));
             return;
@@ -209,8 +209,9 @@ static enum rt_err cut_at_tag(struct render *r, struct str *text)
     const size_t at = text->len ? find_last(text, TAG, TAG_LEN - 1) : SIZE_MAX;
 
     if (at == SIZE_MAX || !contains(text, &r->final))
-        return refuse(r, RT_E_FORMAT, "continue_final_message is set but the final message does not "
-                                      "appear in the chat after applying the chat template");
+        return refuse(r, RT_E_FORMAT,
+                      "continue_final_message is set but the final message does not "
+                      "appear in the chat after applying the chat template");
     if (at + TAG_LEN <= text->len && text->data[at + TAG_LEN - 1] == ' ') {
         text->len = at;
         return RT_OK;
@@ -235,7 +236,7 @@ static enum rt_err render(struct render *r, struct str *text)
     RT_TRY(choose_template(r));
     RT_TRY(check_args(r));
     RT_TRY(txt_jinja_render(r->t->parsed,
-                            &(struct txt_jinja_args){ .fill = fill, .user = r, .now = r->args->now },
+                            &(struct txt_jinja_args){.fill = fill, .user = r, .now = r->args->now},
                             text, &r->reason));
     if (r->args->continue_final_message)
         RT_TRY(cut_at_tag(r, text));
@@ -247,8 +248,8 @@ enum rt_err txt_chat_render(const struct txt_chat *chat, const struct txt_chat_a
                             struct str *out, struct str *error)
 {
     enum rt_err err = RT_OK;
-    struct render r = { .chat = chat, .args = args };
-    struct str text = { 0 };
+    struct render r = {.chat = chat, .args = args};
+    struct str text = {0};
 
     RT_REQUIRE(chat && args && out, RT_E_ARG);
     err = render(&r, &text);

@@ -25,10 +25,10 @@ RT_NODISCARD enum rt_err txt_chat_open_text(const char *text, size_t len, const 
 // The chat of a Hugging Face model folder.
 // Templates: chat_template.jinja ("default") and additional_chat_templates/NAME.jinja; without any
 // of these files `chat_template` of tokenizer_config.json, a string or a list of {name, template}.
-// Special tokens: tokenizer_config.json, overridden by special_tokens_map.json unless the config has
-// added_tokens_decoder; a token is a string or an object with "content". A folder without template,
-// or with a template that does not parse, opens: only rendering fails.
-// Errors: RT_E_NOT_FOUND  no such folder
+// Special tokens: tokenizer_config.json, overridden by special_tokens_map.json unless the config
+// has added_tokens_decoder; a token is a string or an object with "content". A folder without
+// template, or with a template that does not parse, opens: only rendering fails. Errors:
+// RT_E_NOT_FOUND  no such folder
 //         RT_E_FORMAT     a JSON file is damaged
 //         RT_E_IO, RT_E_NOMEM
 // Source: transformers 5.23, tokenization_utils_base.py (from_pretrained, get_chat_template).
@@ -52,8 +52,8 @@ struct txt_chat_args {
                                  // special tokens of the same name. NULL: none
     bool add_generation_prompt;  // end with the header of an assistant's turn
     bool continue_final_message; // end right behind the last message's content; not with the above
-    int64_t now;                 // what strftime_now shows: seconds since 1970-01-01 00:00:00 on the
-                                 // wall clock to be shown (the caller adds its zone's offset)
+    int64_t now; // what strftime_now shows: seconds since 1970-01-01 00:00:00 on the
+                 // wall clock to be shown (the caller adds its zone's offset)
 };
 
 // Render; the text is appended to *out, and on an error *out is as it was.
@@ -62,10 +62,11 @@ struct txt_chat_args {
 // missing. With tools, a template named "tool_use" is taken if there is one.
 // Errors: RT_E_NOT_FOUND  the folder has no template, or several but no default
 //         RT_E_FORMAT     the template does not parse, or failed, or called raise_exception;
-//                         messages, tools or documents are not what is said above; the final message
-//                         cannot be continued
+//                         messages, tools or documents are not what is said above; the final
+//                         message cannot be continued
 //         RT_E_ARG        continue_final_message together with add_generation_prompt
-//         RT_E_UNSUPPORTED  the template went over a limit (steps, depth, memory), or uses a part of
+//         RT_E_UNSUPPORTED  the template went over a limit (steps, depth, memory), or uses a part
+//         of
 //                         the language that is not implemented
 //         RT_E_NOMEM
 // The message is logged as "chat template: MESSAGE"; MESSAGE alone is also appended to *error if

@@ -9,7 +9,8 @@
 #include "src/text/chat_internal.h"
 
 // Add a template, replacing one of the same name. A syntax error is kept for the rendering.
-static enum rt_err add_template(struct txt_chat *chat, const char *name, const char *text, size_t len)
+static enum rt_err add_template(struct txt_chat *chat, const char *name, const char *text,
+                                size_t len)
 {
     enum rt_err err = RT_OK;
     struct chat_template *t = NULL, *grown;
@@ -21,7 +22,7 @@ static enum rt_err add_template(struct txt_chat *chat, const char *name, const c
         RT_REQUIRE(grown, RT_E_NOMEM);
         chat->t = grown;
         t = &grown[chat->n];
-        *t = (struct chat_template){ 0 };
+        *t = (struct chat_template){0};
         RT_TRY(str_dup(name, &t->name));
         chat->n++;
     }
@@ -34,7 +35,8 @@ done:
     return err;
 }
 
-enum rt_err txt_chat_open_text(const char *text, size_t len, const char *where, struct txt_chat **out)
+enum rt_err txt_chat_open_text(const char *text, size_t len, const char *where,
+                               struct txt_chat **out)
 {
     enum rt_err err = RT_OK;
     struct txt_chat *chat = NULL;
@@ -80,7 +82,7 @@ static enum rt_err from_file(struct txt_chat *chat, const char *folder, const ch
                              const char *name)
 {
     enum rt_err err = RT_OK;
-    struct str text = { 0 };
+    struct str text = {0};
     char *path = NULL;
 
     RT_TRY(path_join(folder, file, &path));
@@ -123,8 +125,8 @@ done:
 }
 
 // Files win over the config. Of the additional ones only the two names that are ever chosen count.
-static enum rt_err load_templates(struct txt_chat *chat, const char *folder, const char *config_path,
-                                  const cJSON *config)
+static enum rt_err load_templates(struct txt_chat *chat, const char *folder,
+                                  const char *config_path, const cJSON *config)
 {
     enum rt_err err = RT_OK;
 
@@ -236,7 +238,10 @@ done:
     return err;
 }
 
-bool txt_chat_has_template(const struct txt_chat *chat) { return chat->n > 0; }
+bool txt_chat_has_template(const struct txt_chat *chat)
+{
+    return chat->n > 0;
+}
 
 const char *txt_chat_token(const struct txt_chat *chat, const char *name, size_t *len)
 {

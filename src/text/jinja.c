@@ -10,14 +10,14 @@ static const uint64_t STEPS_MAX = 10u * 1000 * 1000;
 // The fixed symbols first, in the order of their numbers.
 static void fixed_symbols(struct jparser *p)
 {
-    static const char *const NAMES[JSYM_FIXED] = { "loop", "caller", "varargs", "kwargs" };
+    static const char *const NAMES[JSYM_FIXED] = {"loop", "caller", "varargs", "kwargs"};
     for (size_t i = 0; i < JSYM_FIXED; i++)
         jparse_sym(p, jstr_share(p->c, NAMES[i], strlen(NAMES[i])));
 }
 
 static void parse(struct jc *c, const char *text, size_t len, struct txt_jinja *t)
 {
-    struct jparser p = { .c = c, .sym = jdict_new(c, 64) };
+    struct jparser p = {.c = c, .sym = jdict_new(c, 64)};
 
     if (len > TEXT_MAX)
         jc_fail(c, RT_E_UNSUPPORTED, "a template of more than %zu bytes", TEXT_MAX);
@@ -44,7 +44,7 @@ enum rt_err txt_jinja_parse(const char *text, size_t len, struct txt_jinja **out
                             struct str *reason)
 {
     enum rt_err err = RT_OK;
-    struct jc c = { .reason = reason, .mem_limit = MEMORY_MAX * 4, .step_limit = STEPS_MAX };
+    struct jc c = {.reason = reason, .mem_limit = MEMORY_MAX * 4, .step_limit = STEPS_MAX};
     struct txt_jinja *t = NULL;
 
     *out = NULL;
@@ -84,7 +84,7 @@ static void load_globals(struct jc *c)
         if (v)
             c->globals[i] = *v;
         else if (f)
-            c->globals[i] = (struct jv){ .kind = JK_FUNC, .u.native = f };
+            c->globals[i] = (struct jv){.kind = JK_FUNC, .u.native = f};
     }
 }
 
@@ -92,7 +92,7 @@ enum rt_err txt_jinja_render(const struct txt_jinja *t, const struct txt_jinja_a
                              struct str *out, struct str *reason)
 {
     enum rt_err err = RT_OK;
-    struct jc c = { .t = t, .reason = reason, .mem_limit = MEMORY_MAX, .step_limit = STEPS_MAX };
+    struct jc c = {.t = t, .reason = reason, .mem_limit = MEMORY_MAX, .step_limit = STEPS_MAX};
 
     RT_REQUIRE(t && args && out && reason, RT_E_ARG);
     c.now = args->now;

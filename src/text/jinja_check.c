@@ -29,9 +29,9 @@ void jcheck_names(struct jc *c, const struct jn *n, bool soft)
         return;
     }
     jcheck_names(c, n->a, soft && n->kind != N_FILTERBLOCK);
-    jcheck_names(c, n->b, soft && n->kind != N_MACRO && n->kind != N_CALLBLOCK &&
-                              n->kind != N_FILTERBLOCK && n->kind != N_WITH &&
-                              n->kind != N_SCOPE && n->kind != N_SETBLOCK);
+    jcheck_names(c, n->b,
+                 soft && n->kind != N_MACRO && n->kind != N_CALLBLOCK && n->kind != N_FILTERBLOCK &&
+                     n->kind != N_WITH && n->kind != N_SCOPE && n->kind != N_SETBLOCK);
     jcheck_names(c, n->c, soft && n->kind != N_SETBLOCK);
     jcheck_names(c, n->d, soft);
     check_all(c, n->list, n->n, soft);

@@ -72,8 +72,9 @@ struct jv jeval_filter(struct jc *c, struct jscope *s, const struct jn *n, struc
 
     if (!n->native) {
         c->line = n->line;
-        jc_fail(c, RT_E_FORMAT, "No %s named '%.*s' found.", n->kind == N_FILTER ? "filter" : "test",
-                (int) u64_min(n->val.u.s->len, 100), n->val.u.s->p);
+        jc_fail(c, RT_E_FORMAT, "No %s named '%.*s' found.",
+                n->kind == N_FILTER ? "filter" : "test", (int) u64_min(n->val.u.s->len, 100),
+                n->val.u.s->p);
         return jv_none();
     }
     jeval_args(c, s, n->args, &args);
@@ -183,7 +184,7 @@ static void add_starstar(struct jc *c, struct jkw *kw, size_t *n, struct jv v)
             jc_fail(c, RT_E_FORMAT, "keywords must be strings");
             return;
         }
-        kw[(*n)++] = (struct jkw){ v.u.dict->e[i].key.u.s, v.u.dict->e[i].val };
+        kw[(*n)++] = (struct jkw){v.u.dict->e[i].key.u.s, v.u.dict->e[i].val};
     }
 }
 
@@ -194,7 +195,7 @@ void jeval_args(struct jc *c, struct jscope *s, const struct jcall *call, struct
     struct jv more = jv_missing();
     size_t n = 0;
 
-    *out = (struct jargs){ 0 };
+    *out = (struct jargs){0};
     if (!call)
         return;
     pos = jseq_new(c, call->npos);
@@ -207,10 +208,11 @@ void jeval_args(struct jc *c, struct jscope *s, const struct jcall *call, struct
     if (jv_given(more) && more.kind != JK_DICT)
         jc_fail(c, RT_E_FORMAT, "argument after ** must be a mapping, not %s", jv_type(more));
     if (call->nkw || jv_given(more)) {
-        kw = jc_alloc_array(c, call->nkw + (c->err == RT_OK && jv_given(more) ? more.u.dict->n : 0) + 1,
-                            sizeof(*kw));
+        kw = jc_alloc_array(
+            c, call->nkw + (c->err == RT_OK && jv_given(more) ? more.u.dict->n : 0) + 1,
+            sizeof(*kw));
         for (; kw && n < call->nkw && c->err == RT_OK; n++)
-            kw[n] = (struct jkw){ call->kwname[n], jeval(c, s, call->kwval[n]) };
+            kw[n] = (struct jkw){call->kwname[n], jeval(c, s, call->kwval[n])};
         if (kw && jv_given(more) && c->err == RT_OK)
             add_starstar(c, kw, &n, more);
         out->kw = kw;
@@ -245,15 +247,17 @@ static bool bind(struct jc *c, const struct jnative *def, const struct jargs *a,
         sig += len + (sig[len] == ',');
     }
     if (a->npos > n)
-        jc_fail(c, RT_E_FORMAT, "%s() takes at most %zu arguments (%zu given)", def->name, n, a->npos);
+        jc_fail(c, RT_E_FORMAT, "%s() takes at most %zu arguments (%zu given)", def->name, n,
+                a->npos);
     if (used < a->nkw)
         jc_fail(c, RT_E_FORMAT, "%s() got an unexpected keyword argument", def->name);
     return c->err == RT_OK;
 }
 
-struct jv jcall_native(struct jc *c, const struct jnative *def, struct jv self, const struct jargs *a)
+struct jv jcall_native(struct jc *c, const struct jnative *def, struct jv self,
+                       const struct jargs *a)
 {
-    struct jv arg[JARG_MAX] = { 0 }, v = jv_none();
+    struct jv arg[JARG_MAX] = {0}, v = jv_none();
 
     if (!jc_enter(c))
         return v;

@@ -41,7 +41,7 @@ void jscope_set(struct jc *c, struct jscope *s, uint32_t sym, struct jv v)
         s->b = grown;
         s->cap *= 2;
     }
-    s->b[s->n++] = (struct jbind){ sym, v };
+    s->b[s->n++] = (struct jbind){sym, v};
 }
 
 struct jv jscope_get(struct jc *c, struct jscope *s, const struct jn *name)
@@ -158,7 +158,7 @@ static bool iterate(struct jc *c, struct jscope *up, struct jloop *l, struct jcu
         l->prev = l->cur;
         l->cur = l->next;
         l->next = k->n > 0 ? jcursor_next(c, k) : jv_missing();
-        jscope_set(c, s, JSYM_LOOP, (struct jv){ .kind = JK_LOOP, .u.loop = l });
+        jscope_set(c, s, JSYM_LOOP, (struct jv){.kind = JK_LOOP, .u.loop = l});
         assign(c, s, l->node->a, l->cur);
         flow = jexec(c, s, l->node->list[0]);
         ran = ran || flow == FLOW_NEXT;
@@ -180,7 +180,7 @@ static enum jflow run_loop(struct jc *c, struct jscope *s, const struct jn *n, s
         v = filter_items(c, s, n, v);
     if (!l || !jcursor_open(c, v, &k))
         return FLOW_NEXT;
-    *l = (struct jloop){ .node = n, .scope = s, .n = (int64_t) k.n, .depth0 = depth0 };
+    *l = (struct jloop){.node = n, .scope = s, .n = (int64_t) k.n, .depth0 = depth0};
     if (!iterate(c, s, l, &k) && n->n > 1 && (s = jscope_new(c, s)))
         return jexec(c, s, n->list[1]); // may break out of a loop around this one
     return FLOW_NEXT;
@@ -192,7 +192,8 @@ struct jv jcall_loop(struct jc *c, const struct jloop *l, const struct jargs *a)
     const size_t mark = c->out.len;
 
     if (!l->node->flag)
-        jc_fail(c, RT_E_FORMAT, "The loop must have the 'recursive' marker to be called recursively.");
+        jc_fail(c, RT_E_FORMAT,
+                "The loop must have the 'recursive' marker to be called recursively.");
     if (a->npos != 1 || a->nkw)
         jc_fail(c, RT_E_FORMAT, "loop() takes one argument");
     if (c->macro_depth >= MACRO_DEPTH_MAX)
@@ -212,15 +213,15 @@ static struct jv new_macro(struct jc *c, struct jscope *s, const struct jn *n)
     struct jmacro *m = jc_alloc(c, sizeof(*m));
     if (!m)
         return jv_none();
-    *m = (struct jmacro){ .node = n, .closure = s };
+    *m = (struct jmacro){.node = n, .closure = s};
     for (; s && !s->captured; s = s->up)
         s->captured = true;
-    return (struct jv){ .kind = JK_MACRO, .u.macro = m };
+    return (struct jv){.kind = JK_MACRO, .u.macro = m};
 }
 
 // Keywords that are no parameter: caller, and what goes to kwargs.
-static void bind_rest(struct jc *c, struct jscope *s, const struct jparams *p, const struct jargs *a,
-                      const bool *used)
+static void bind_rest(struct jc *c, struct jscope *s, const struct jparams *p,
+                      const struct jargs *a, const bool *used)
 {
     struct jdict *kwargs = jdict_new(c, 0);
     struct jseq *varargs = jseq_new(c, 0);
@@ -251,7 +252,7 @@ static void bind_rest(struct jc *c, struct jscope *s, const struct jparams *p, c
 
 static struct jv param_missing(struct jc *c, const struct jstr *name)
 {
-    struct str s = { 0 };
+    struct str s = {0};
     const struct jstr *text;
 
     jsb(c, &s, "parameter '", 11);
@@ -261,7 +262,8 @@ static struct jv param_missing(struct jc *c, const struct jstr *name)
     return jv_undef_hint(c, text->p);
 }
 
-static void bind_params(struct jc *c, struct jscope *s, const struct jparams *p, const struct jargs *a)
+static void bind_params(struct jc *c, struct jscope *s, const struct jparams *p,
+                        const struct jargs *a)
 {
     bool *used = jc_alloc(c, a->nkw + 1);
     struct jv *given = jc_alloc_array(c, p->n + 1, sizeof(*given));
@@ -282,7 +284,8 @@ static void bind_params(struct jc *c, struct jscope *s, const struct jparams *p,
     for (size_t i = 0; i < p->n && c->err == RT_OK; i++) {
         const size_t d = i + p->ndefaults;
         if (!jv_given(given[i]))
-            given[i] = d >= p->n ? jeval(c, s, p->defaults[d - p->n]) : param_missing(c, p->name[i]);
+            given[i] =
+                d >= p->n ? jeval(c, s, p->defaults[d - p->n]) : param_missing(c, p->name[i]);
         jscope_set(c, s, p->sym[i], given[i]);
     }
 }
@@ -317,7 +320,7 @@ static void exec_call_block(struct jc *c, struct jscope *s, const struct jn *n)
         return;
     if (args.nkw)
         memcpy(kw, args.kw, args.nkw * sizeof(*kw));
-    kw[args.nkw++] = (struct jkw){ jstr_share(c, "caller", 6), new_macro(c, s, n) };
+    kw[args.nkw++] = (struct jkw){jstr_share(c, "caller", 6), new_macro(c, s, n)};
     args.kw = kw;
     c->line = n->line;
     jv_print(c, &c->out, jcall_value(c, f, &args));

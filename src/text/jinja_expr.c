@@ -42,7 +42,8 @@ struct level {
 static struct jn *concat(struct jparser *p);
 
 // Left to right: next (op next)*
-static struct jn *binary(struct jparser *p, const struct level *l, struct jn *(*next)(struct jparser *) )
+static struct jn *binary(struct jparser *p, const struct level *l,
+                         struct jn *(*next)(struct jparser *) )
 {
     struct jn *left = next(p);
     for (size_t i = 0; i < l->n && p->c->err == RT_OK;) {
@@ -58,32 +59,34 @@ static struct jn *binary(struct jparser *p, const struct level *l, struct jn *(*
     return left;
 }
 
-static struct jn *operand(struct jparser *p) { return unary(p, true); }
+static struct jn *operand(struct jparser *p)
+{
+    return unary(p, true);
+}
 
 static struct jn *power(struct jparser *p)
 {
-    static const struct level L = { { T_POW }, { OP_POW }, 1 };
+    static const struct level L = {{T_POW}, {OP_POW}, 1};
     return binary(p, &L, operand);
 }
 
 static struct jn *product(struct jparser *p)
 {
-    static const struct level L = { { T_MUL, T_DIV, T_FLOORDIV, T_MOD },
-                                    { OP_MUL, OP_DIV, OP_FLOORDIV, OP_MOD },
-                                    4 };
+    static const struct level L = {
+        {T_MUL, T_DIV, T_FLOORDIV, T_MOD}, {OP_MUL, OP_DIV, OP_FLOORDIV, OP_MOD}, 4};
     return binary(p, &L, power);
 }
 
 static struct jn *sum(struct jparser *p)
 {
-    static const struct level L = { { T_ADD, T_SUB }, { OP_ADD, OP_SUB }, 2 };
+    static const struct level L = {{T_ADD, T_SUB}, {OP_ADD, OP_SUB}, 2};
     return binary(p, &L, concat);
 }
 
 static struct jn *concat(struct jparser *p)
 {
     const uint32_t line = jtok_line(p);
-    struct jlist l = { 0 };
+    struct jlist l = {0};
     struct jn *first = product(p);
 
     if (!jtok_is(p, T_TILDE))
@@ -97,8 +100,8 @@ static struct jn *concat(struct jparser *p)
 static bool compare_op(struct jparser *p, enum jop *op)
 {
     static const struct level L[] = {
-        { { T_EQ, T_NE, T_LT, T_LE }, { OP_EQ, OP_NE, OP_LT, OP_LE }, 4 },
-        { { T_GT, T_GE }, { OP_GT, OP_GE }, 2 },
+        {{T_EQ, T_NE, T_LT, T_LE}, {OP_EQ, OP_NE, OP_LT, OP_LE}, 4},
+        {{T_GT, T_GE}, {OP_GT, OP_GE}, 2},
     };
     for (size_t k = 0; k < 2; k++) {
         for (size_t i = 0; i < L[k].n; i++) {
@@ -122,7 +125,7 @@ static bool compare_op(struct jparser *p, enum jop *op)
 static struct jn *compare(struct jparser *p)
 {
     const uint32_t line = jtok_line(p);
-    struct jlist l = { 0 };
+    struct jlist l = {0};
     struct jn *first = sum(p), *n;
     struct jseq *ops = NULL;
     enum jop op;
@@ -206,7 +209,7 @@ static bool tuple_ends(const struct jparser *p, const char *end)
 struct jn *jparse_tuple(struct jparser *p, bool cond, bool parens, const char *end)
 {
     const uint32_t line = jtok_line(p);
-    struct jlist l = { 0 };
+    struct jlist l = {0};
     bool tuple = false;
     char buf[64];
 
@@ -229,7 +232,7 @@ struct jn *jparse_tuple(struct jparser *p, bool cond, bool parens, const char *e
 struct jn *jparse_flat_tuple(struct jparser *p, const char *end)
 {
     const uint32_t line = jtok_line(p);
-    struct jlist l = { 0 };
+    struct jlist l = {0};
     bool tuple = false;
 
     if (!jparse_enter(p))

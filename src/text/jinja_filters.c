@@ -32,7 +32,10 @@ int64_t jarg_int(struct jc *c, struct jv v, int64_t def, const char *what)
     return i > limit ? limit : i < -limit ? -limit : i;
 }
 
-bool jarg_bool(struct jv v, bool def) { return jv_given(v) ? jv_truth(v) : def; }
+bool jarg_bool(struct jv v, bool def)
+{
+    return jv_given(v) ? jv_truth(v) : def;
+}
 
 const struct jstr *jarg_str(struct jc *c, struct jv v, const char *def, const char *what)
 {
@@ -66,8 +69,8 @@ struct jv jload_attr_path(struct jc *c, struct jv v, struct jv path)
         const char *p = path.u.s->p + i;
         const char *dot = memchr(p, '.', path.u.s->len - i);
         const size_t n = dot ? (size_t) (dot - p) : path.u.s->len - i;
-        const struct jv key = all_digits(p, n) ? jv_int(strtol(p, NULL, 10))
-                                               : jv_str(jstr_share(c, p, n));
+        const struct jv key =
+            all_digits(p, n) ? jv_int(strtol(p, NULL, 10)) : jv_str(jstr_share(c, p, n));
         v = jop_item(c, v, key);
         i += n + 1;
     }
@@ -77,9 +80,9 @@ struct jv jload_attr_path(struct jc *c, struct jv v, struct jv path)
 const struct jstr *jescape(struct jc *c, struct jv v)
 {
     static const char FROM[] = "&<>'\"";
-    static const char *const TO[] = { "&amp;", "&lt;", "&gt;", "&#39;", "&#34;" };
+    static const char *const TO[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
     const struct jstr *s = jv_to_str(c, v);
-    struct str out = { 0 };
+    struct str out = {0};
     size_t plain = 0;
 
     if (s->safe)
@@ -141,7 +144,7 @@ static bool parse_int(const struct jstr *s, int64_t base, int64_t *out)
 // Python's float(text); false: not a number.
 static bool parse_float(const struct jstr *s, double *out)
 {
-    static const char *const NAMES[] = { "inf", "infinity", "nan" };
+    static const char *const NAMES[] = {"inf", "infinity", "nan"};
     char buf[512];
     size_t n = 0, sign;
     char *end;
@@ -278,14 +281,15 @@ FILTER(f_round)
     if (!jstr_is(method, "ceil") && !jstr_is(method, "floor"))
         jc_fail(c, RT_E_FORMAT, "method must be common, ceil or floor");
     scale = pow(10.0, (double) digits);
-    scaled = method->p[0] == 'c' ? ceil(jv_as_float(self) * scale) : floor(jv_as_float(self) * scale);
+    scaled =
+        method->p[0] == 'c' ? ceil(jv_as_float(self) * scale) : floor(jv_as_float(self) * scale);
     return jv_float((scaled + 0.0) / scale); // + 0.0: no negative zero
 }
 
 FILTER(f_filesizeformat)
 {
     static const char PREFIX[] = "kMGTPEZY";
-    const struct jv v = f_float(c, self, &(struct jv){ .kind = JK_NONE }, raw);
+    const struct jv v = f_float(c, self, &(struct jv){.kind = JK_NONE}, raw);
     const bool binary = jarg_bool(arg[0], false);
     const double base = binary ? 1024.0 : 1000.0, bytes = v.kind == JK_FLOAT ? v.u.f : 0.0;
     double unit = base;
@@ -365,8 +369,9 @@ FILTER(f_attr)
 FILTER(f_unsupported)
 {
     (void) self, (void) arg, (void) raw;
-    jc_fail(c, RT_E_UNSUPPORTED, "this filter (pprint, random, striptags, urlize or xmlattr) is not "
-                                 "implemented");
+    jc_fail(c, RT_E_UNSUPPORTED,
+            "this filter (pprint, random, striptags, urlize or xmlattr) is not "
+            "implemented");
     return jv_none();
 }
 
@@ -381,27 +386,27 @@ static const struct jnative *find(const struct jnative *table, size_t n, const s
 const struct jnative *jfilter_find(const struct jstr *name)
 {
     static const struct jnative FILTERS[] = {
-        { "tojson", jf_tojson, "ensure_ascii,indent,separators,sort_keys", 0 },
-        { "default", f_default, "default_value,boolean", 0 },
-        { "d", f_default, "default_value,boolean", 0 },
-        { "length", f_length, "/", 0 },
-        { "count", f_length, "/", 0 },
-        { "string", f_string, "/", 0 },
-        { "safe", f_safe, "/", 0 },
-        { "e", f_escape, "/", 0 },
-        { "escape", f_escape, "/", 0 },
-        { "forceescape", f_forceescape, "/", 0 },
-        { "int", f_int, "default,base", 0 },
-        { "float", f_float, "default", 0 },
-        { "abs", f_abs, "/", 0 },
-        { "round", f_round, "precision,method", 0 },
-        { "filesizeformat", f_filesizeformat, "binary", 0 },
-        { "attr", f_attr, "name", 1 },
-        { "pprint", f_unsupported, NULL, 0 },
-        { "random", f_unsupported, NULL, 0 },
-        { "striptags", f_unsupported, NULL, 0 },
-        { "urlize", f_unsupported, NULL, 0 },
-        { "xmlattr", f_unsupported, NULL, 0 },
+        {"tojson", jf_tojson, "ensure_ascii,indent,separators,sort_keys", 0},
+        {"default", f_default, "default_value,boolean", 0},
+        {"d", f_default, "default_value,boolean", 0},
+        {"length", f_length, "/", 0},
+        {"count", f_length, "/", 0},
+        {"string", f_string, "/", 0},
+        {"safe", f_safe, "/", 0},
+        {"e", f_escape, "/", 0},
+        {"escape", f_escape, "/", 0},
+        {"forceescape", f_forceescape, "/", 0},
+        {"int", f_int, "default,base", 0},
+        {"float", f_float, "default", 0},
+        {"abs", f_abs, "/", 0},
+        {"round", f_round, "precision,method", 0},
+        {"filesizeformat", f_filesizeformat, "binary", 0},
+        {"attr", f_attr, "name", 1},
+        {"pprint", f_unsupported, NULL, 0},
+        {"random", f_unsupported, NULL, 0},
+        {"striptags", f_unsupported, NULL, 0},
+        {"urlize", f_unsupported, NULL, 0},
+        {"xmlattr", f_unsupported, NULL, 0},
     };
     const struct jnative *def = find(FILTERS, COUNT_OF(FILTERS), name);
     if (!def)

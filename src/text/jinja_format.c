@@ -17,8 +17,8 @@ struct spec {
     char type;
 };
 
-static const struct jstr SPACE = { .p = " ", .len = 1, .cps = 1 };
-static const struct jstr ZERO = { .p = "0", .len = 1, .cps = 1 };
+static const struct jstr SPACE = {.p = " ", .len = 1, .cps = 1};
+static const struct jstr ZERO = {.p = "0", .len = 1, .cps = 1};
 
 static bool only_digits(const char *p, size_t n)
 {
@@ -79,9 +79,9 @@ static void put_int(struct jc *c, struct str *out, const struct spec *s, int64_t
 {
     const uint64_t u = v < 0 ? 0 - (uint64_t) v : (uint64_t) v;
     const unsigned base = s->type == 'x' || s->type == 'X' ? 16
-                          : s->type == 'o'                ? 8
-                          : s->type == 'b'                ? 2
-                                                          : 10;
+                          : s->type == 'o'                 ? 8
+                          : s->type == 'b'                 ? 2
+                                                           : 10;
     const char *prefix = base == 10 || !s->alt ? ""
                          : base == 8           ? "0o"
                          : base == 2           ? "0b"
@@ -150,7 +150,7 @@ static void put_char(struct jc *c, struct str *out, const struct spec *s, struct
 
 static const struct jstr *repr_of(struct jc *c, struct jv v, bool ascii)
 {
-    struct str s = { 0 };
+    struct str s = {0};
     jv_repr(c, &s, v);
     if (ascii && c->err == RT_OK && s.len && jstr_share(c, s.data, s.len)->cps != s.len)
         jc_fail(c, RT_E_UNSUPPORTED, "the conversion ascii() of text that is not ASCII");
@@ -202,8 +202,8 @@ static struct jv keyed_arg(struct percent *f)
             break;
     }
     if (f->p == f->end || f->args.kind != JK_DICT) {
-        jc_fail(f->c, RT_E_FORMAT, f->p == f->end ? "incomplete format key"
-                                                  : "format requires a mapping");
+        jc_fail(f->c, RT_E_FORMAT,
+                f->p == f->end ? "incomplete format key" : "format requires a mapping");
         return jv_none();
     }
     v = jv_str(jstr_share(f->c, start, (size_t) (f->p++ - start)));
@@ -262,7 +262,7 @@ static void percent_number(struct percent *f, struct str *out, struct spec *s, s
 
 static void percent_one(struct percent *f, struct str *out)
 {
-    struct spec s = { .fill = &SPACE, .precision = -1 };
+    struct spec s = {.fill = &SPACE, .precision = -1};
     struct jv v = jv_missing();
 
     if (f->p < f->end && *f->p == '(')
@@ -297,8 +297,8 @@ static void percent_one(struct percent *f, struct str *out)
 
 struct jv jformat_percent(struct jc *c, const struct jstr *fmt, struct jv args)
 {
-    struct percent f = { .c = c, .args = args, .p = fmt->p, .end = fmt->p + fmt->len };
-    struct str out = { 0 };
+    struct percent f = {.c = c, .args = args, .p = fmt->p, .end = fmt->p + fmt->len};
+    struct str out = {0};
 
     if (fmt->safe)
         jc_fail(c, RT_E_UNSUPPORTED, "formatting a safe string");
@@ -311,7 +311,8 @@ struct jv jformat_percent(struct jc *c, const struct jstr *fmt, struct jv args)
             percent_one(&f, &out);
     }
     if (f.next < (args.kind == JK_TUPLE ? args.u.seq->n : 1) && args.kind != JK_DICT &&
-        args.kind != JK_LIST && args.kind != JK_RANGE && args.kind != JK_UNDEF) // what has subscripts may go unused
+        args.kind != JK_LIST && args.kind != JK_RANGE &&
+        args.kind != JK_UNDEF) // what has subscripts may go unused
         jc_fail(c, RT_E_FORMAT, "not all arguments converted during string formatting");
     return jv_str(jstr_take(c, &out));
 }
@@ -328,14 +329,17 @@ struct braces {
 
 static void expand(struct braces *f, struct str *out, const char *p, const char *end);
 
-static bool is_align(char ch) { return ch && strchr("<>=^", ch) != NULL; }
+static bool is_align(char ch)
+{
+    return ch && strchr("<>=^", ch) != NULL;
+}
 
 static void parse_spec(struct braces *f, const char *p, const char *end, struct spec *s)
 {
     size_t len = 0;
     int64_t *number = &s->width;
 
-    *s = (struct spec){ .fill = &SPACE, .precision = -1 };
+    *s = (struct spec){.fill = &SPACE, .precision = -1};
     if (p < end)
         jcp_at(p, &len);
     if (p < end && p + len < end && is_align(p[len])) {
@@ -455,7 +459,7 @@ static struct jv field_value(struct braces *f, const char *p, const char *end)
 static void field(struct braces *f, struct str *out, const char *p, const char *end)
 {
     const char *q = p;
-    struct str spec = { 0 };
+    struct str spec = {0};
     struct jv v;
 
     while (q < end && *q != '!' && *q != ':')
@@ -515,8 +519,8 @@ static void expand(struct braces *f, struct str *out, const char *p, const char 
 
 struct jv jformat_braces(struct jc *c, const struct jstr *fmt, const struct jargs *a)
 {
-    struct braces f = { .c = c, .a = a };
-    struct str out = { 0 };
+    struct braces f = {.c = c, .a = a};
+    struct str out = {0};
 
     if (fmt->safe)
         jc_fail(c, RT_E_UNSUPPORTED, "formatting a safe string");

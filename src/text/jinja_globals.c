@@ -40,9 +40,10 @@ GLOBAL(g_range)
     else if (r->step < 0 && r->start > r->stop)
         span = ((uint64_t) r->start - (uint64_t) r->stop - 1) / (0 - (uint64_t) r->step) + 1;
     if (span > RANGE_MAX)
-        jc_fail(c, RT_E_FORMAT, "Range too big. The sandbox blocks ranges larger than %d.", RANGE_MAX);
+        jc_fail(c, RT_E_FORMAT, "Range too big. The sandbox blocks ranges larger than %d.",
+                RANGE_MAX);
     r->n = (int64_t) span;
-    return (struct jv){ .kind = JK_RANGE, .u.range = r };
+    return (struct jv){.kind = JK_RANGE, .u.range = r};
 }
 
 // dict(mapping or pairs, key=value, ...)
@@ -85,7 +86,7 @@ GLOBAL(g_namespace)
     for (size_t i = 0; i < d->n && c->err == RT_OK; i++)
         if (d->e[i].key.kind == JK_STR && d->e[i].key.u.s->len && d->e[i].key.u.s->p[0] == '_')
             jc_fail(c, RT_E_FORMAT, "cannot store underscore-prefixed attributes on a namespace");
-    return (struct jv){ .kind = JK_NS, .u.dict = d };
+    return (struct jv){.kind = JK_NS, .u.dict = d};
 }
 
 GLOBAL(g_joiner)
@@ -94,7 +95,7 @@ GLOBAL(g_joiner)
     (void) self, (void) raw;
     if (j)
         j->sep = jv_given(arg[0]) ? arg[0] : jv_str(jstr_share(c, ", ", 2));
-    return j ? (struct jv){ .kind = JK_JOINER, .u.cycle = j } : jv_none();
+    return j ? (struct jv){.kind = JK_JOINER, .u.cycle = j} : jv_none();
 }
 
 GLOBAL(g_cycler)
@@ -108,7 +109,7 @@ GLOBAL(g_cycler)
     y->items = jseq_new(c, raw->npos);
     for (size_t i = 0; i < raw->npos; i++)
         jseq_push(c, y->items, raw->pos[i]);
-    return (struct jv){ .kind = JK_CYCLER, .u.cycle = y };
+    return (struct jv){.kind = JK_CYCLER, .u.cycle = y};
 }
 
 GLOBAL(g_raise_exception)
@@ -130,13 +131,13 @@ struct date {
 // Howard Hinnant's days-from-civil, backwards: eras of 400 years from March 1 on.
 static struct date date_of(int64_t now)
 {
-    static const int BEFORE[] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334 };
+    static const int BEFORE[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
     const int64_t limit = 253402300799, t = now < 0 ? 0 : now > limit ? limit : now; // to 9999
     const int64_t z = t / 86400 + 719468, era = z / 146097;
     const int64_t doe = z % 146097;
     const int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     const int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    struct date d = { .hour = (int) (t % 86400 / 3600) };
+    struct date d = {.hour = (int) (t % 86400 / 3600)};
     bool leap;
 
     d.minute = (int) (t % 3600 / 60);
@@ -150,11 +151,11 @@ static struct date date_of(int64_t now)
     return d;
 }
 
-static const char *const DAYS[] = { "Sunday",   "Monday", "Tuesday", "Wednesday",
-                                    "Thursday", "Friday", "Saturday" };
-static const char *const MONTHS[] = { "January", "February", "March",     "April",
-                                      "May",     "June",     "July",      "August",
-                                      "September", "October", "November", "December" };
+static const char *const DAYS[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                   "Thursday", "Friday", "Saturday"};
+static const char *const MONTHS[] = {"January",   "February", "March",    "April",
+                                     "May",       "June",     "July",     "August",
+                                     "September", "October",  "November", "December"};
 
 // ISO 8601 week and the year that it belongs to.
 static int iso_week(const struct date *d, int64_t *year)
@@ -193,14 +194,16 @@ static void word(struct jc *c, struct str *out, const char *text, size_t n, char
     for (size_t i = 0; i < n && text[i]; i++) {
         const char ch = text[i];
         const bool up = flag == '^' && ch >= 'a' && ch <= 'z';
-        jsb(c, out, &(char){ (char) (up ? ch - 32 : ch) }, 1);
+        jsb(c, out, &(char){(char) (up ? ch - 32 : ch)}, 1);
     }
 }
 
-static void format_date(struct jc *c, struct str *out, const struct date *d, const char *fmt, size_t n);
+static void format_date(struct jc *c, struct str *out, const struct date *d, const char *fmt,
+                        size_t n);
 
 // Directives that are numbers; false: not one of them.
-static bool numeric_directive(struct jc *c, struct str *out, const struct date *d, char ch, char flag)
+static bool numeric_directive(struct jc *c, struct str *out, const struct date *d, char ch,
+                              char flag)
 {
     int64_t iso_year;
     const int week = iso_week(d, &iso_year), hour12 = d->hour % 12 ? d->hour % 12 : 12;
@@ -209,19 +212,28 @@ static bool numeric_directive(struct jc *c, struct str *out, const struct date *
         int width;
         int64_t v;
     } NUM[] = {
-        { 'd', '0', 2, d->day },      { 'e', ' ', 2, d->day },
-        { 'H', '0', 2, d->hour },     { 'k', ' ', 2, d->hour },
-        { 'I', '0', 2, hour12 },      { 'l', ' ', 2, hour12 },
-        { 'm', '0', 2, d->month },    { 'M', '0', 2, d->minute },
-        { 'S', '0', 2, d->second },   { 'j', '0', 3, d->yday + 1 },
-        { 'Y', '0', 1, d->year },     { 'y', '0', 2, d->year % 100 },
-        { 'C', '0', 2, d->year / 100 }, { 'w', '0', 1, d->wday },
-        { 'u', '0', 1, d->wday ? d->wday : 7 },
-        { 'U', '0', 2, (d->yday + 7 - d->wday) / 7 },
-        { 'W', '0', 2, (d->yday + 7 - (d->wday + 6) % 7) / 7 },
-        { 'V', '0', 2, week },        { 'G', '0', 1, iso_year },
-        { 'g', '0', 2, iso_year % 100 }, { 'f', '0', 6, 0 },
-        { 's', '0', 1, c->now },
+        {'d', '0', 2, d->day},
+        {'e', ' ', 2, d->day},
+        {'H', '0', 2, d->hour},
+        {'k', ' ', 2, d->hour},
+        {'I', '0', 2, hour12},
+        {'l', ' ', 2, hour12},
+        {'m', '0', 2, d->month},
+        {'M', '0', 2, d->minute},
+        {'S', '0', 2, d->second},
+        {'j', '0', 3, d->yday + 1},
+        {'Y', '0', 1, d->year},
+        {'y', '0', 2, d->year % 100},
+        {'C', '0', 2, d->year / 100},
+        {'w', '0', 1, d->wday},
+        {'u', '0', 1, d->wday ? d->wday : 7},
+        {'U', '0', 2, (d->yday + 7 - d->wday) / 7},
+        {'W', '0', 2, (d->yday + 7 - (d->wday + 6) % 7) / 7},
+        {'V', '0', 2, week},
+        {'G', '0', 1, iso_year},
+        {'g', '0', 2, iso_year % 100},
+        {'f', '0', 6, 0},
+        {'s', '0', 1, c->now},
     };
     for (size_t i = 0; i < COUNT_OF(NUM); i++) {
         if (NUM[i].ch == ch) {
@@ -238,9 +250,14 @@ static bool directive(struct jc *c, struct str *out, const struct date *d, char 
         char ch;
         const char *fmt;
     } LONG[] = {
-        { 'c', "%a %b %e %H:%M:%S %Y" }, { 'D', "%m/%d/%y" }, { 'x', "%m/%d/%y" },
-        { 'F', "%Y-%m-%d" },             { 'R', "%H:%M" },    { 'T', "%H:%M:%S" },
-        { 'X', "%H:%M:%S" },             { 'r', "%I:%M:%S %p" },
+        {'c', "%a %b %e %H:%M:%S %Y"},
+        {'D', "%m/%d/%y"},
+        {'x', "%m/%d/%y"},
+        {'F', "%Y-%m-%d"},
+        {'R', "%H:%M"},
+        {'T', "%H:%M:%S"},
+        {'X', "%H:%M:%S"},
+        {'r', "%I:%M:%S %p"},
     };
     if (numeric_directive(c, out, d, ch, flag))
         return true;
@@ -255,7 +272,11 @@ static bool directive(struct jc *c, struct str *out, const struct date *d, char 
     else if (ch == 'B' || ch == 'b' || ch == 'h')
         word(c, out, MONTHS[d->month - 1], ch == 'B' ? 9 : 3, flag);
     else if (ch == 'p' || ch == 'P')
-        word(c, out, ch == 'p' ? (d->hour < 12 ? "AM" : "PM") : d->hour < 12 ? "am" : "pm", 2, flag);
+        word(c, out,
+             ch == 'p'      ? (d->hour < 12 ? "AM" : "PM")
+             : d->hour < 12 ? "am"
+                            : "pm",
+             2, flag);
     else if (ch == 'n' || ch == 't' || ch == '%')
         jsb(c, out, ch == 'n' ? "\n" : ch == 't' ? "\t" : "%", 1);
     else // %z and %Z are empty: the clock has no zone
@@ -263,7 +284,8 @@ static bool directive(struct jc *c, struct str *out, const struct date *d, char 
     return true;
 }
 
-static void format_date(struct jc *c, struct str *out, const struct date *d, const char *fmt, size_t n)
+static void format_date(struct jc *c, struct str *out, const struct date *d, const char *fmt,
+                        size_t n)
 {
     for (size_t i = 0; i < n && c->err == RT_OK; i++) {
         size_t k = i + 1;
@@ -285,7 +307,7 @@ GLOBAL(g_strftime_now)
 {
     const struct jstr *fmt = jarg_str(c, arg[0], "", "format");
     const struct date d = date_of(c->now);
-    struct str out = { 0 };
+    struct str out = {0};
 
     (void) self, (void) raw;
     format_date(c, &out, &d, fmt->p, fmt->len);
@@ -302,14 +324,14 @@ GLOBAL(g_unsupported)
 const struct jnative *jglobal_find(const struct jstr *name)
 {
     static const struct jnative GLOBALS[] = {
-        { "range", g_range, "/start,stop,step", 1 },
-        { "dict", g_dict, NULL, 0 },
-        { "namespace", g_namespace, NULL, 0 },
-        { "joiner", g_joiner, "sep", 0 },
-        { "cycler", g_cycler, NULL, 0 },
-        { "raise_exception", g_raise_exception, "message", 1 },
-        { "strftime_now", g_strftime_now, "format", 1 },
-        { "lipsum", g_unsupported, NULL, 0 },
+        {"range", g_range, "/start,stop,step", 1},
+        {"dict", g_dict, NULL, 0},
+        {"namespace", g_namespace, NULL, 0},
+        {"joiner", g_joiner, "sep", 0},
+        {"cycler", g_cycler, NULL, 0},
+        {"raise_exception", g_raise_exception, "message", 1},
+        {"strftime_now", g_strftime_now, "format", 1},
+        {"lipsum", g_unsupported, NULL, 0},
     };
     for (size_t i = 0; i < COUNT_OF(GLOBALS); i++)
         if (jstr_is(name, GLOBALS[i].name))

@@ -48,9 +48,9 @@ enum jkind {
 // Immutable. The bytes are UTF-8, may hold U+0000, and may be shared with other strings.
 struct jstr {
     const char *p;
-    size_t len;  // bytes
-    size_t cps;  // code points; equal to len: all ASCII
-    bool safe;   // a Markup: what is added to it gets escaped
+    size_t len; // bytes
+    size_t cps; // code points; equal to len: all ASCII
+    bool safe;  // a Markup: what is added to it gets escaped
 };
 
 struct jv {
@@ -200,8 +200,21 @@ enum jnode {
 };
 
 enum jop {
-    OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_FLOORDIV, OP_MOD, OP_POW,
-    OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE, OP_IN, OP_NOTIN,
+    OP_ADD,
+    OP_SUB,
+    OP_MUL,
+    OP_DIV,
+    OP_FLOORDIV,
+    OP_MOD,
+    OP_POW,
+    OP_EQ,
+    OP_NE,
+    OP_LT,
+    OP_LE,
+    OP_GT,
+    OP_GE,
+    OP_IN,
+    OP_NOTIN,
 };
 
 // Arguments of a call in the tree.
@@ -244,11 +257,42 @@ struct jn {
 // ---- tokens -------------------------------------------------------------------------------------
 
 enum jtok {
-    T_EOF, T_DATA, T_BLOCK_BEGIN, T_BLOCK_END, T_VAR_BEGIN, T_VAR_END,
-    T_NAME, T_STRING, T_INT, T_FLOAT,
-    T_ADD, T_SUB, T_DIV, T_FLOORDIV, T_MUL, T_MOD, T_POW, T_TILDE,
-    T_LBRACKET, T_RBRACKET, T_LPAREN, T_RPAREN, T_LBRACE, T_RBRACE,
-    T_EQ, T_NE, T_GT, T_GE, T_LT, T_LE, T_ASSIGN, T_DOT, T_COLON, T_PIPE, T_COMMA, T_SEMICOLON,
+    T_EOF,
+    T_DATA,
+    T_BLOCK_BEGIN,
+    T_BLOCK_END,
+    T_VAR_BEGIN,
+    T_VAR_END,
+    T_NAME,
+    T_STRING,
+    T_INT,
+    T_FLOAT,
+    T_ADD,
+    T_SUB,
+    T_DIV,
+    T_FLOORDIV,
+    T_MUL,
+    T_MOD,
+    T_POW,
+    T_TILDE,
+    T_LBRACKET,
+    T_RBRACKET,
+    T_LPAREN,
+    T_RPAREN,
+    T_LBRACE,
+    T_RBRACE,
+    T_EQ,
+    T_NE,
+    T_GT,
+    T_GE,
+    T_LT,
+    T_LE,
+    T_ASSIGN,
+    T_DOT,
+    T_COLON,
+    T_PIPE,
+    T_COMMA,
+    T_SEMICOLON,
 };
 
 struct jtoken {
@@ -278,7 +322,7 @@ struct jscope {
 };
 
 struct jc {
-    const struct txt_jinja *t; // NULL while parsing
+    const struct txt_jinja *t;     // NULL while parsing
     struct jchunk *values, *bytes; // two arenas: strings grow in place at the top of the second
     size_t mem, mem_limit;
     uint64_t steps, step_limit;
@@ -287,11 +331,11 @@ struct jc {
     enum rt_err err;
     bool raised; // by raise_exception
     struct str *reason;
-    struct str out; // what was rendered; captures are cut off its end
+    struct str out;     // what was rendered; captures are cut off its end
     struct jv *globals; // by symbol; JK_MISSING: undefined
     struct jdict *vars;
     int64_t now;
-    struct jseq dead_seq;   // what constructors return after an error
+    struct jseq dead_seq; // what constructors return after an error
     struct jdict dead_dict;
 };
 
@@ -307,8 +351,8 @@ struct txt_jinja {
 // jinja_mem.c: the context, its arena, strings, sequences, dicts
 void jc_fail(struct jc *c, enum rt_err err, const char *fmt, ...) RT_PRINTF(3, 4);
 void jc_fail_str(struct jc *c, const struct jstr *text); // raise_exception
-bool jc_step(struct jc *c, size_t n); // false: over the limit
-bool jc_enter(struct jc *c);          // false: too deep; then no leave
+bool jc_step(struct jc *c, size_t n);                    // false: over the limit
+bool jc_enter(struct jc *c);                             // false: too deep; then no leave
 void jc_leave(struct jc *c);
 void *jc_alloc(struct jc *c, size_t n); // zeroed; NULL after an error
 void *jc_alloc_array(struct jc *c, size_t n, size_t size);
@@ -354,20 +398,62 @@ bool jcursor_open(struct jc *c, struct jv v, struct jcursor *out); // false: fai
 struct jv jcursor_next(struct jc *c, struct jcursor *k);           // n must be > 0
 struct jseq *jv_to_seq(struct jc *c, struct jv v);                 // a fresh copy of its items
 
-static inline struct jv jv_none(void) { return (struct jv){ .kind = JK_NONE }; }
-static inline struct jv jv_bool(bool b) { return (struct jv){ .kind = JK_BOOL, .u.b = b }; }
-static inline struct jv jv_int(int64_t i) { return (struct jv){ .kind = JK_INT, .u.i = i }; }
-static inline struct jv jv_float(double f) { return (struct jv){ .kind = JK_FLOAT, .u.f = f }; }
-static inline struct jv jv_str(const struct jstr *s) { return (struct jv){ .kind = JK_STR, .u.s = s }; }
-static inline struct jv jv_seq(enum jkind k, struct jseq *s) { return (struct jv){ .kind = k, .u.seq = s }; }
-static inline struct jv jv_dict(struct jdict *d) { return (struct jv){ .kind = JK_DICT, .u.dict = d }; }
-static inline struct jv jv_missing(void) { return (struct jv){ .kind = JK_MISSING }; }
-static inline bool jv_given(struct jv v) { return v.kind != JK_MISSING; }
-static inline bool jv_intlike(struct jv v) { return v.kind == JK_INT || v.kind == JK_BOOL; }
-static inline int64_t jv_as_int(struct jv v) { return v.kind == JK_BOOL ? v.u.b : v.u.i; }
-static inline bool jv_number(struct jv v) { return jv_intlike(v) || v.kind == JK_FLOAT; }
-static inline double jv_as_float(struct jv v) { return v.kind == JK_FLOAT ? v.u.f : (double) jv_as_int(v); }
-static inline bool jv_has_items(struct jv v) { return v.kind >= JK_LIST && v.kind <= JK_ITER; }
+static inline struct jv jv_none(void)
+{
+    return (struct jv){.kind = JK_NONE};
+}
+static inline struct jv jv_bool(bool b)
+{
+    return (struct jv){.kind = JK_BOOL, .u.b = b};
+}
+static inline struct jv jv_int(int64_t i)
+{
+    return (struct jv){.kind = JK_INT, .u.i = i};
+}
+static inline struct jv jv_float(double f)
+{
+    return (struct jv){.kind = JK_FLOAT, .u.f = f};
+}
+static inline struct jv jv_str(const struct jstr *s)
+{
+    return (struct jv){.kind = JK_STR, .u.s = s};
+}
+static inline struct jv jv_seq(enum jkind k, struct jseq *s)
+{
+    return (struct jv){.kind = k, .u.seq = s};
+}
+static inline struct jv jv_dict(struct jdict *d)
+{
+    return (struct jv){.kind = JK_DICT, .u.dict = d};
+}
+static inline struct jv jv_missing(void)
+{
+    return (struct jv){.kind = JK_MISSING};
+}
+static inline bool jv_given(struct jv v)
+{
+    return v.kind != JK_MISSING;
+}
+static inline bool jv_intlike(struct jv v)
+{
+    return v.kind == JK_INT || v.kind == JK_BOOL;
+}
+static inline int64_t jv_as_int(struct jv v)
+{
+    return v.kind == JK_BOOL ? v.u.b : v.u.i;
+}
+static inline bool jv_number(struct jv v)
+{
+    return jv_intlike(v) || v.kind == JK_FLOAT;
+}
+static inline double jv_as_float(struct jv v)
+{
+    return v.kind == JK_FLOAT ? v.u.f : (double) jv_as_int(v);
+}
+static inline bool jv_has_items(struct jv v)
+{
+    return v.kind >= JK_LIST && v.kind <= JK_ITER;
+}
 
 // jinja_print.c
 void jv_print(struct jc *c, struct str *s, struct jv v); // str(v), appended
@@ -383,7 +469,7 @@ bool jcp_valid(const char *p, size_t n); // is this UTF-8?
 bool jcp_space(uint32_t cp);
 bool jcp_printable(uint32_t cp);
 bool jcp_alpha(uint32_t cp);
-bool jcp_digit(uint32_t cp);   // isdigit
+bool jcp_digit(uint32_t cp); // isdigit
 bool jcp_decimal(uint32_t cp);
 bool jcp_numeric(uint32_t cp);
 bool jcp_lower(uint32_t cp);
@@ -402,7 +488,7 @@ struct jparser {
     struct jmacro_use {
         struct jmacro_use *up;
         bool varargs, kwargs, caller;
-    } *macros; // the macros being parsed
+    } * macros;        // the macros being parsed
     struct jdict *sym; // name -> number of the symbol
     struct jn dead;    // what parsing returns after an error
 };
@@ -414,7 +500,8 @@ void jlex(struct jparser *p, const char *text, size_t len);
 uint32_t jparse_sym(struct jparser *p, const struct jstr *name);
 struct jn *jparse_node(struct jparser *p, enum jnode kind, uint32_t line);
 struct jn *jparse_link(struct jparser *p, struct jn *n); // set the height; bounds it
-struct jn *jparse_pair(struct jparser *p, enum jnode kind, uint32_t line, struct jn *a, struct jn *b);
+struct jn *jparse_pair(struct jparser *p, enum jnode kind, uint32_t line, struct jn *a,
+                       struct jn *b);
 struct jn *jparse_listed(struct jparser *p, enum jnode kind, uint32_t line, const struct jlist *l);
 struct jn *jparse_call(struct jparser *p, struct jn *f);
 struct jn *jparse_test(struct jparser *p, struct jn *value);
@@ -427,7 +514,7 @@ struct jn *jparse_primary(struct jparser *p, bool nsref);
 struct jn *jparse_filters(struct jparser *p, struct jn *value, bool inline_first);
 void jparse_template(struct jparser *p, struct jn **root);
 void jcheck_names(struct jc *c, const struct jn *n, bool soft); // jinja_check.c: unknown filters
-void jscope_analyze(struct jc *c, struct jn *root);              // jinja_scope.c
+void jscope_analyze(struct jc *c, struct jn *root);             // jinja_scope.c
 uint32_t jtok_line(const struct jparser *p);
 bool jtok_is(const struct jparser *p, enum jtok type);
 bool jtok_name(const struct jparser *p, const char *name); // is the current token this name?
@@ -445,7 +532,8 @@ bool jop_compare(struct jc *c, enum jop op, struct jv a, struct jv b);
 struct jv jop_item(struct jc *c, struct jv obj, struct jv key);
 struct jv jop_attr(struct jc *c, struct jv obj, const struct jstr *name);
 struct jv jop_slice(struct jc *c, struct jv obj, struct jv start, struct jv stop, struct jv step);
-const struct jstr *jstr_slice(struct jc *c, const struct jstr *s, size_t from, size_t to); // code points
+const struct jstr *jstr_slice(struct jc *c, const struct jstr *s, size_t from,
+                              size_t to); // code points
 const struct jstr *jstr_repeat(struct jc *c, const struct jstr *s, int64_t n);
 
 // jinja_eval.c, jinja_exec.c
@@ -453,7 +541,8 @@ enum jflow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE };
 struct jv jeval(struct jc *c, struct jscope *s, const struct jn *n);
 void jeval_args(struct jc *c, struct jscope *s, const struct jcall *call, struct jargs *out);
 struct jv jcall_value(struct jc *c, struct jv f, const struct jargs *a);
-struct jv jcall_native(struct jc *c, const struct jnative *def, struct jv self, const struct jargs *a);
+struct jv jcall_native(struct jc *c, const struct jnative *def, struct jv self,
+                       const struct jargs *a);
 struct jv jcall_macro(struct jc *c, const struct jmacro *m, const struct jargs *a);
 struct jv jcall_loop(struct jc *c, const struct jloop *l, const struct jargs *a);
 struct jv jeval_filter(struct jc *c, struct jscope *s, const struct jn *n, struct jv value);
@@ -466,12 +555,14 @@ struct jscope *jscope_new(struct jc *c, struct jscope *up);
 struct jv jobject_attr(struct jc *c, struct jv obj, const struct jstr *name); // JK_MISSING: none
 const struct jnative *jmethod_find(struct jv self, const struct jstr *name);
 bool jmethod_unsafe(struct jv self, const struct jstr *name); // it would change the object
-extern const struct jnative JSTR_METHODS[], JCASE_METHODS[]; // jinja_strings.c, jinja_strcase.c
+extern const struct jnative JSTR_METHODS[], JCASE_METHODS[];  // jinja_strings.c, jinja_strcase.c
 extern const size_t JSTR_NMETHODS, JCASE_NMETHODS;
-size_t jstr_find(struct jc *c, const char *hay, size_t n, const struct jstr *needle); // SIZE_MAX: no
+size_t jstr_find(struct jc *c, const char *hay, size_t n,
+                 const struct jstr *needle); // SIZE_MAX: no
 const struct jstr *jstr_replace(struct jc *c, const struct jstr *s, const struct jstr *from,
                                 const struct jstr *to, int64_t count);
-const struct jstr *jstr_strip(struct jc *c, const struct jstr *s, const struct jstr *chars, bool left,
+const struct jstr *jstr_strip(struct jc *c, const struct jstr *s, const struct jstr *chars,
+                              bool left,
                               bool right); // chars NULL: whitespace
 struct jseq *jstr_lines(struct jc *c, const struct jstr *s, bool keep_ends);
 struct jseq *jstr_split(struct jc *c, const struct jstr *s, const struct jstr *sep, int64_t max);

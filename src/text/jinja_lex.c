@@ -11,7 +11,7 @@ struct lexer {
     const char *s;
     size_t n, i;
     uint32_t line;
-    bool line_start; // the last match ended in a newline
+    bool line_start;    // the last match ended in a newline
     char brackets[256]; // closing brackets that are expected
     size_t nbrackets;
 };
@@ -35,10 +35,13 @@ static void add(struct lexer *x, enum jtok type, struct jv val)
         p->tok = grown;
         p->cap = cap;
     }
-    p->tok[p->n++] = (struct jtoken){ .type = type, .line = x->line, .val = val };
+    p->tok[p->n++] = (struct jtoken){.type = type, .line = x->line, .val = val};
 }
 
-static char peek(const struct lexer *x, size_t k) { return k < x->n - x->i ? x->s[x->i + k] : 0; }
+static char peek(const struct lexer *x, size_t k)
+{
+    return k < x->n - x->i ? x->s[x->i + k] : 0;
+}
 static bool at(const struct lexer *x, size_t i, const char *text)
 {
     const size_t k = strlen(text);
@@ -111,7 +114,10 @@ static size_t tag_end(const struct lexer *x, size_t i, const char *close)
 
 // ---- numbers, names, strings --------------------------------------------------------------------
 
-static bool is_digit(char ch) { return ch >= '0' && ch <= '9'; }
+static bool is_digit(char ch)
+{
+    return ch >= '0' && ch <= '9';
+}
 
 // End of digits with single underscores between them, from i on; i if there is none.
 static size_t digits(const struct lexer *x, size_t i)
@@ -148,8 +154,9 @@ static size_t float_end(const struct lexer *x)
 static bool is_radix_digit(char ch, unsigned base)
 {
     const unsigned v = is_digit(ch) ? (unsigned) (ch - '0')
-                       : (ch | 0x20) >= 'a' && (ch | 0x20) <= 'f' ? (unsigned) (ch | 0x20) - 'a' + 10
-                                                                  : 99;
+                       : (ch | 0x20) >= 'a' && (ch | 0x20) <= 'f'
+                           ? (unsigned) (ch | 0x20) - 'a' + 10
+                           : 99;
     return v < base;
 }
 
@@ -209,7 +216,7 @@ static void number(struct lexer *x)
     if (!real && errno == ERANGE) {
         if (base != 10)
             fail(x, "integer beyond 64 bits");
-        v = (struct jv){ .kind = JK_BIG, .u.s = jstr_copy(x->p->c, buf, n) };
+        v = (struct jv){.kind = JK_BIG, .u.s = jstr_copy(x->p->c, buf, n)};
     }
     add(x, real ? T_FLOAT : T_INT, v);
     advance(x, end);
@@ -298,7 +305,7 @@ static void string(struct lexer *x)
     const size_t start = x->i + 1;
     size_t end = start, i;
     bool plain = true;
-    struct str out = { 0 };
+    struct str out = {0};
 
     while (end < x->n && x->s[end] != quote) {
         plain = plain && x->s[end] != '\\';
@@ -349,14 +356,14 @@ static bool operator_token(struct lexer *x)
     static const struct {
         char text[3];
         enum jtok type;
-    } OPS[] = { // the longer ones first
-        { "//", T_FLOORDIV }, { "**", T_POW },    { "==", T_EQ },      { "!=", T_NE },
-        { ">=", T_GE },       { "<=", T_LE },     { "+", T_ADD },      { "-", T_SUB },
-        { "/", T_DIV },       { "*", T_MUL },     { "%", T_MOD },      { "~", T_TILDE },
-        { "[", T_LBRACKET },  { "]", T_RBRACKET }, { "(", T_LPAREN },  { ")", T_RPAREN },
-        { "{", T_LBRACE },    { "}", T_RBRACE },  { ">", T_GT },       { "<", T_LT },
-        { "=", T_ASSIGN },    { ".", T_DOT },     { ":", T_COLON },    { "|", T_PIPE },
-        { ",", T_COMMA },     { ";", T_SEMICOLON },
+    } OPS[] = {
+        // the longer ones first
+        {"//", T_FLOORDIV}, {"**", T_POW},   {"==", T_EQ},      {"!=", T_NE},      {">=", T_GE},
+        {"<=", T_LE},       {"+", T_ADD},    {"-", T_SUB},      {"/", T_DIV},      {"*", T_MUL},
+        {"%", T_MOD},       {"~", T_TILDE},  {"[", T_LBRACKET}, {"]", T_RBRACKET}, {"(", T_LPAREN},
+        {")", T_RPAREN},    {"{", T_LBRACE}, {"}", T_RBRACE},   {">", T_GT},       {"<", T_LT},
+        {"=", T_ASSIGN},    {".", T_DOT},    {":", T_COLON},    {"|", T_PIPE},     {",", T_COMMA},
+        {";", T_SEMICOLON},
     };
     for (size_t i = 0; i < COUNT_OF(OPS); i++) {
         if (!at(x, x->i, OPS[i].text))
@@ -406,7 +413,8 @@ static void comment(struct lexer *x)
     fail(x, "Missing end of comment tag");
 }
 
-// If the tag at i is {% WORD %}: where its text goes on, else 0. The sign of its start goes to *sign.
+// If the tag at i is {% WORD %}: where its text goes on, else 0. The sign of its start goes to
+// *sign.
 static size_t word_tag(const struct lexer *x, size_t i, const char *word, bool trim, char *sign)
 {
     size_t end;
@@ -480,7 +488,7 @@ static void root(struct lexer *x)
 // Newlines become "\n"; the last one is dropped.
 static const struct jstr *normalize(struct jc *c, const char *text, size_t len)
 {
-    struct str out = { 0 };
+    struct str out = {0};
     for (size_t i = 0; i < len && c->err == RT_OK;) {
         const char *cr = memchr(text + i, '\r', len - i);
         const size_t n = cr ? (size_t) (cr - text) - i : len - i;
@@ -499,7 +507,7 @@ static const struct jstr *normalize(struct jc *c, const char *text, size_t len)
 void jlex(struct jparser *p, const char *text, size_t len)
 {
     const struct jstr *s = normalize(p->c, text, len);
-    struct lexer x = { .p = p, .s = s->p, .n = s->len, .line = 1, .line_start = true };
+    struct lexer x = {.p = p, .s = s->p, .n = s->len, .line = 1, .line_start = true};
 
     while (x.i < x.n && jc_step(p->c, 1))
         root(&x);

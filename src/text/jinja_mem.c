@@ -8,7 +8,7 @@
 
 enum { CHUNK_MIN = 16 << 10, CHUNK_MAX = 1 << 20, DEPTH_MAX = 1500, INDEX_ABOVE = 8 };
 
-const struct jstr JSTR_EMPTY = { .p = "" };
+const struct jstr JSTR_EMPTY = {.p = ""};
 
 void jc_fail(struct jc *c, enum rt_err err, const char *fmt, ...)
 {
@@ -60,7 +60,10 @@ bool jc_enter(struct jc *c)
     return true;
 }
 
-void jc_leave(struct jc *c) { c->depth--; }
+void jc_leave(struct jc *c)
+{
+    c->depth--;
+}
 
 static bool count_memory(struct jc *c, size_t n)
 {
@@ -157,7 +160,7 @@ static const struct jstr *new_str(struct jc *c, const char *p, size_t len, size_
     struct jstr *s = jc_alloc(c, sizeof(*s));
     if (!s)
         return &JSTR_EMPTY;
-    *s = (struct jstr){ .p = p, .len = len, .cps = cps };
+    *s = (struct jstr){.p = p, .len = len, .cps = cps};
     return s;
 }
 
@@ -352,7 +355,7 @@ void jdict_set(struct jc *c, struct jdict *d, struct jv key, struct jv val)
     }
     if (!dict_grow(c, d))
         return;
-    d->e[d->n] = (struct jentry){ .key = key, .val = val, .hash = hash };
+    d->e[d->n] = (struct jentry){.key = key, .val = val, .hash = hash};
     if (d->index)
         index_put(d, d->n);
     d->n++;
@@ -367,6 +370,6 @@ const struct jv *jdict_get(struct jc *c, const struct jdict *d, struct jv key)
 
 const struct jv *jdict_get_text(struct jc *c, const struct jdict *d, const char *key)
 {
-    const struct jstr s = { .p = key, .len = strlen(key), .cps = count_points(key, strlen(key)) };
+    const struct jstr s = {.p = key, .len = strlen(key), .cps = count_points(key, strlen(key))};
     return jdict_get(c, d, jv_str(&s));
 }

@@ -142,15 +142,15 @@ static struct jv loop_attr(struct jc *c, const struct jloop *l, const struct jst
         const char *name;
         struct jv val;
     } ATTRS[] = {
-        { "index", jv_int(l->index0 + 1) },
-        { "index0", jv_int(l->index0) },
-        { "first", jv_bool(l->index0 == 0) },
-        { "last", jv_bool(l->index0 == l->n - 1) },
-        { "length", jv_int(l->n) },
-        { "revindex", jv_int(l->n - l->index0) },
-        { "revindex0", jv_int(l->n - l->index0 - 1) },
-        { "depth", jv_int((int64_t) l->depth0 + 1) },
-        { "depth0", jv_int((int64_t) l->depth0) },
+        {"index", jv_int(l->index0 + 1)},
+        {"index0", jv_int(l->index0)},
+        {"first", jv_bool(l->index0 == 0)},
+        {"last", jv_bool(l->index0 == l->n - 1)},
+        {"length", jv_int(l->n)},
+        {"revindex", jv_int(l->n - l->index0)},
+        {"revindex0", jv_int(l->n - l->index0 - 1)},
+        {"depth", jv_int((int64_t) l->depth0 + 1)},
+        {"depth0", jv_int((int64_t) l->depth0)},
     };
     for (size_t i = 0; i < COUNT_OF(ATTRS); i++)
         if (jstr_is(name, ATTRS[i].name))
@@ -224,21 +224,26 @@ struct jv jobject_attr(struct jc *c, struct jv obj, const struct jstr *name)
 // ---- tables -------------------------------------------------------------------------------------
 
 static const struct jnative DICT_METHODS[] = {
-    { "get", d_get, "/key,default", 1 },  { "items", d_items, "/", 0 }, { "keys", d_keys, "/", 0 },
-    { "values", d_values, "/", 0 },       { "copy", copy, "/", 0 },
+    {"get", d_get, "/key,default", 1}, {"items", d_items, "/", 0}, {"keys", d_keys, "/", 0},
+    {"values", d_values, "/", 0},      {"copy", copy, "/", 0},
 };
 static const struct jnative LIST_METHODS[] = {
-    { "count", l_count, "/value", 1 }, { "index", l_index, "/value", 1 }, { "copy", copy, "/", 0 },
+    {"count", l_count, "/value", 1},
+    {"index", l_index, "/value", 1},
+    {"copy", copy, "/", 0},
 };
 static const struct jnative TUPLE_METHODS[] = {
-    { "count", l_count, "/value", 1 }, { "index", l_index, "/value", 1 },
+    {"count", l_count, "/value", 1},
+    {"index", l_index, "/value", 1},
 };
-static const struct jnative FLOAT_METHODS[] = { { "is_integer", f_is_integer, "/", 0 } };
+static const struct jnative FLOAT_METHODS[] = {{"is_integer", f_is_integer, "/", 0}};
 static const struct jnative LOOP_METHODS[] = {
-    { "cycle", loop_cycle, NULL, 0 }, { "changed", loop_changed, NULL, 0 },
+    {"cycle", loop_cycle, NULL, 0},
+    {"changed", loop_changed, NULL, 0},
 };
 static const struct jnative CYCLER_METHODS[] = {
-    { "next", cycler_next, "/", 0 }, { "reset", cycler_reset, "/", 0 },
+    {"next", cycler_next, "/", 0},
+    {"reset", cycler_reset, "/", 0},
 };
 
 static const struct jnative *find(const struct jnative *table, size_t n, const struct jstr *name)
@@ -277,9 +282,9 @@ const struct jnative *jmethod_find(struct jv self, const struct jstr *name)
 
 bool jmethod_unsafe(struct jv self, const struct jstr *name)
 {
-    static const char *const DICT[] = { "clear", "pop", "popitem", "setdefault", "update" };
-    static const char *const LIST[] = { "append", "clear", "pop",    "reverse",
-                                        "insert", "sort",  "extend", "remove" };
+    static const char *const DICT[] = {"clear", "pop", "popitem", "setdefault", "update"};
+    static const char *const LIST[] = {"append", "clear", "pop",    "reverse",
+                                       "insert", "sort",  "extend", "remove"};
     for (size_t i = 0; self.kind == JK_DICT && i < COUNT_OF(DICT); i++)
         if (jstr_is(name, DICT[i]))
             return true;

@@ -108,7 +108,10 @@ static struct jv repeat(struct jc *c, struct jv v, int64_t n)
     return jv_seq(v.kind, s);
 }
 
-static bool repeats(struct jv v) { return v.kind == JK_STR || v.kind == JK_LIST || v.kind == JK_TUPLE; }
+static bool repeats(struct jv v)
+{
+    return v.kind == JK_STR || v.kind == JK_LIST || v.kind == JK_TUPLE;
+}
 
 static struct jv multiply(struct jc *c, struct jv a, struct jv b)
 {
@@ -337,8 +340,8 @@ static struct jv attribute(struct jc *c, struct jv obj, const struct jstr *name)
     m = jc_alloc(c, sizeof(*m));
     if (!m)
         return jv_none();
-    *m = (struct jmethod){ .self = obj, .def = def };
-    return (struct jv){ .kind = JK_METHOD, .u.method = m };
+    *m = (struct jmethod){.self = obj, .def = def};
+    return (struct jv){.kind = JK_METHOD, .u.method = m};
 }
 
 struct jv jop_item(struct jc *c, struct jv obj, struct jv key)
@@ -408,21 +411,22 @@ static struct jv slice_range(struct jc *c, const struct jrange *src, int64_t fro
 
     if (!r)
         return jv_none();
-    *r = (struct jrange){ .n = n };
+    *r = (struct jrange){.n = n};
     if (__builtin_mul_overflow(src->step, step, &r->step) ||
         __builtin_mul_overflow(from, src->step, &r->start) ||
         __builtin_add_overflow(r->start, src->start, &r->start) ||
         __builtin_mul_overflow(to, src->step, &r->stop) ||
         __builtin_add_overflow(r->stop, src->start, &r->stop))
         return overflow(c);
-    return (struct jv){ .kind = JK_RANGE, .u.range = r };
+    return (struct jv){.kind = JK_RANGE, .u.range = r};
 }
 
 // Every step-th character, in either direction.
-static struct jv slice_steps(struct jc *c, const struct jstr *s, int64_t from, int64_t step, int64_t n)
+static struct jv slice_steps(struct jc *c, const struct jstr *s, int64_t from, int64_t step,
+                             int64_t n)
 {
     struct jcursor k;
-    struct str out = { 0 };
+    struct str out = {0};
     struct jseq *all = &c->dead_seq;
 
     if (s->cps != s->len && jcursor_open(c, jv_str(s), &k))

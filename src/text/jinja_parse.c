@@ -1,5 +1,5 @@
-// The parser's tools, and the tight parts of expressions: literals, subscripts, calls, filters, tests.
-// Source: jinja2 3.1.6, parser.py.
+// The parser's tools, and the tight parts of expressions: literals, subscripts, calls, filters,
+// tests. Source: jinja2 3.1.6, parser.py.
 #include "src/text/jinja_internal.h"
 
 #include <stdio.h>
@@ -57,11 +57,31 @@ static const char *type_name(enum jtok type)
         [T_STRING] = "string",
         [T_INT] = "integer",
         [T_FLOAT] = "float",
-        [T_ADD] = "+", [T_SUB] = "-", [T_DIV] = "/", [T_FLOORDIV] = "//", [T_MUL] = "*",
-        [T_MOD] = "%", [T_POW] = "**", [T_TILDE] = "~", [T_LBRACKET] = "[", [T_RBRACKET] = "]",
-        [T_LPAREN] = "(", [T_RPAREN] = ")", [T_LBRACE] = "{", [T_RBRACE] = "}", [T_EQ] = "==",
-        [T_NE] = "!=", [T_GT] = ">", [T_GE] = ">=", [T_LT] = "<", [T_LE] = "<=",
-        [T_ASSIGN] = "=", [T_DOT] = ".", [T_COLON] = ":", [T_PIPE] = "|", [T_COMMA] = ",",
+        [T_ADD] = "+",
+        [T_SUB] = "-",
+        [T_DIV] = "/",
+        [T_FLOORDIV] = "//",
+        [T_MUL] = "*",
+        [T_MOD] = "%",
+        [T_POW] = "**",
+        [T_TILDE] = "~",
+        [T_LBRACKET] = "[",
+        [T_RBRACKET] = "]",
+        [T_LPAREN] = "(",
+        [T_RPAREN] = ")",
+        [T_LBRACE] = "{",
+        [T_RBRACE] = "}",
+        [T_EQ] = "==",
+        [T_NE] = "!=",
+        [T_GT] = ">",
+        [T_GE] = ">=",
+        [T_LT] = "<",
+        [T_LE] = "<=",
+        [T_ASSIGN] = "=",
+        [T_DOT] = ".",
+        [T_COLON] = ":",
+        [T_PIPE] = "|",
+        [T_COMMA] = ",",
         [T_SEMICOLON] = ";",
     };
     return NAMES[type];
@@ -105,7 +125,10 @@ struct jn *jparse_node(struct jparser *p, enum jnode kind, uint32_t line)
     return n;
 }
 
-static uint32_t max_height(const struct jn *n, uint32_t h) { return n && n->height > h ? n->height : h; }
+static uint32_t max_height(const struct jn *n, uint32_t h)
+{
+    return n && n->height > h ? n->height : h;
+}
 
 struct jn *jparse_link(struct jparser *p, struct jn *n)
 {
@@ -154,7 +177,7 @@ uint32_t jparse_sym(struct jparser *p, const struct jstr *name)
 }
 
 struct jn *jparse_pair(struct jparser *p, enum jnode kind, uint32_t line, struct jn *a,
-                                struct jn *b)
+                       struct jn *b)
 {
     struct jn *n = jparse_node(p, kind, line);
     n->a = a;
@@ -170,7 +193,10 @@ struct jn *jparse_listed(struct jparser *p, enum jnode kind, uint32_t line, cons
     return jparse_link(p, n);
 }
 
-uint32_t jtok_line(const struct jparser *p) { return p->tok[p->pos].line; }
+uint32_t jtok_line(const struct jparser *p)
+{
+    return p->tok[p->pos].line;
+}
 
 // ---- primaries ----------------------------------------------------------------------------------
 
@@ -190,9 +216,9 @@ static struct jn *name(struct jparser *p, bool nsref)
         const char *name;
         struct jv val;
     } WORDS[] = {
-        { "true", { JK_BOOL, { .b = true } } },   { "True", { JK_BOOL, { .b = true } } },
-        { "false", { JK_BOOL, { .b = false } } }, { "False", { JK_BOOL, { .b = false } } },
-        { "none", { JK_NONE, { .b = false } } },  { "None", { JK_NONE, { .b = false } } },
+        {"true", {JK_BOOL, {.b = true}}},   {"True", {JK_BOOL, {.b = true}}},
+        {"false", {JK_BOOL, {.b = false}}}, {"False", {JK_BOOL, {.b = false}}},
+        {"none", {JK_NONE, {.b = false}}},  {"None", {JK_NONE, {.b = false}}},
     };
     const struct jtoken *t = jtok_next(p);
     struct jn *n = jparse_node(p, N_NAME, t->line);
@@ -231,7 +257,7 @@ static struct jn *strings(struct jparser *p)
 static struct jn *list_literal(struct jparser *p)
 {
     const uint32_t line = jtok_next(p)->line;
-    struct jlist l = { 0 };
+    struct jlist l = {0};
     while (p->c->err == RT_OK && !jtok_is(p, T_RBRACKET)) {
         jlist_push(p->c, &l, jparse_expr(p));
         if (!jtok_skip(p, T_COMMA))
@@ -244,7 +270,7 @@ static struct jn *list_literal(struct jparser *p)
 static struct jn *dict_literal(struct jparser *p)
 {
     const uint32_t line = jtok_next(p)->line;
-    struct jlist l = { 0 };
+    struct jlist l = {0};
     while (p->c->err == RT_OK && !jtok_is(p, T_RBRACE)) {
         jlist_push(p->c, &l, jparse_expr(p));
         jtok_expect(p, T_COLON);
@@ -292,7 +318,7 @@ struct jn *jparse_primary(struct jparser *p, bool nsref)
 
 static struct jn *slice_or_expr(struct jparser *p, struct jn *obj)
 {
-    struct jn *part[3] = { NULL, NULL, NULL }, *n;
+    struct jn *part[3] = {NULL, NULL, NULL}, *n;
     const uint32_t line = jtok_line(p);
     bool slice = false;
 
@@ -317,7 +343,7 @@ static struct jn *subscript(struct jparser *p, struct jn *obj)
 {
     const struct jtoken *t = jtok_next(p);
     const uint32_t line = t->line;
-    struct jlist l = { 0 };
+    struct jlist l = {0};
     struct jn *n;
 
     if (t->type == T_DOT) {
@@ -340,7 +366,8 @@ static struct jn *subscript(struct jparser *p, struct jn *obj)
     for (size_t i = 0; i < l.n; i++)
         if (l.v[i]->kind == N_SLICE && l.v[i]->a == obj)
             jc_fail(p->c, RT_E_UNSUPPORTED, "a slice among several subscripts");
-    return jparse_pair(p, N_ITEM, line, obj, l.n == 1 ? l.v[0] : jparse_listed(p, N_TUPLE, line, &l));
+    return jparse_pair(p, N_ITEM, line, obj,
+                       l.n == 1 ? l.v[0] : jparse_listed(p, N_TUPLE, line, &l));
 }
 
 static bool one_arg(struct jparser *p, struct jcall *call, struct jlist *pos, struct jlist *kw,
@@ -373,7 +400,7 @@ static const struct jcall *call_args(struct jparser *p)
 {
     struct jcall *call = jc_alloc(p->c, sizeof(*call));
     struct jseq *names = jseq_new(p->c, 0);
-    struct jlist pos = { 0 }, kw = { 0 };
+    struct jlist pos = {0}, kw = {0};
 
     jtok_expect(p, T_LPAREN);
     while (call && p->c->err == RT_OK && !jtok_is(p, T_RPAREN)) {
@@ -422,7 +449,7 @@ struct jn *jparse_postfix(struct jparser *p, struct jn *n)
 static struct jv dotted_name(struct jparser *p)
 {
     const struct jstr *s = jtok_expect(p, T_NAME)->val.u.s;
-    const struct jstr dot = { .p = ".", .len = 1, .cps = 1 };
+    const struct jstr dot = {.p = ".", .len = 1, .cps = 1};
 
     while (jtok_skip(p, T_DOT)) {
         const struct jtoken *t = jtok_expect(p, T_NAME);
@@ -483,7 +510,7 @@ struct jn *jparse_test(struct jparser *p, struct jn *value)
         n->args = call_args(p);
     } else if (p->c->err == RT_OK && starts_test_arg(p)) {
         struct jcall *one = jc_alloc(p->c, sizeof(*one));
-        struct jlist l = { 0 };
+        struct jlist l = {0};
         if (jtok_name(p, "is"))
             jc_fail(p->c, RT_E_FORMAT, "You cannot chain multiple tests with is");
         jlist_push(p->c, &l, jparse_postfix(p, jparse_primary(p, false)));

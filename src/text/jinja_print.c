@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void put(struct jc *c, struct str *s, const char *text) { jsb(c, s, text, strlen(text)); }
+static void put(struct jc *c, struct str *s, const char *text)
+{
+    jsb(c, s, text, strlen(text));
+}
 
 // The shortest digits that read back as f, laid out as Python does.
 void jfloat_repr(char buf[40], double f)
@@ -46,7 +49,10 @@ static void put_escape(struct jc *c, struct str *s, uint32_t cp)
     if (cp == '\n' || cp == '\r' || cp == '\t')
         snprintf(buf, sizeof(buf), "\\%c", cp == '\n' ? 'n' : cp == '\r' ? 'r' : 't');
     else
-        snprintf(buf, sizeof(buf), cp < 0x100 ? "\\x%02x" : cp < 0x10000 ? "\\u%04x" : "\\U%08x",
+        snprintf(buf, sizeof(buf),
+                 cp < 0x100     ? "\\x%02x"
+                 : cp < 0x10000 ? "\\u%04x"
+                                : "\\U%08x",
                  (unsigned) cp);
     put(c, s, buf);
 }
@@ -201,7 +207,7 @@ void jv_print(struct jc *c, struct str *s, struct jv v)
 
 const struct jstr *jv_to_str(struct jc *c, struct jv v)
 {
-    struct str s = { 0 };
+    struct str s = {0};
     if (v.kind == JK_STR)
         return v.u.s;
     jv_print(c, &s, v);
@@ -380,10 +386,10 @@ static void dump_separators(struct dump *d, struct jv v)
 // tojson(ensure_ascii, indent, separators, sort_keys), as transformers defines it: json.dumps.
 struct jv jf_tojson(struct jc *c, struct jv self, const struct jv *arg, const struct jargs *raw)
 {
-    static const struct jstr COMMA_SPACE = { .p = ", ", .len = 2, .cps = 2 };
-    static const struct jstr COLON_SPACE = { .p = ": ", .len = 2, .cps = 2 };
-    static const struct jstr SPACE = { .p = " ", .len = 1, .cps = 1 };
-    struct dump d = { .c = c, .item = &COMMA_SPACE, .key = &COLON_SPACE };
+    static const struct jstr COMMA_SPACE = {.p = ", ", .len = 2, .cps = 2};
+    static const struct jstr COLON_SPACE = {.p = ": ", .len = 2, .cps = 2};
+    static const struct jstr SPACE = {.p = " ", .len = 1, .cps = 1};
+    struct dump d = {.c = c, .item = &COMMA_SPACE, .key = &COLON_SPACE};
 
     (void) raw;
     d.ascii = jarg_bool(arg[0], false);

@@ -17,7 +17,10 @@ struct frame {
 
 static void walk(struct frame *f, struct jn *n, bool conditional);
 
-static void mark(struct frame *f, uint32_t sym) { jdict_set(f->c, f->seen, jv_int(sym), jv_none()); }
+static void mark(struct frame *f, uint32_t sym)
+{
+    jdict_set(f->c, f->seen, jv_int(sym), jv_none());
+}
 
 static bool mentioned(const struct frame *f, uint32_t sym)
 {
@@ -122,7 +125,7 @@ static void walk(struct frame *f, struct jn *n, bool conditional)
 // The frame of `body`. Its parameters: those of `owner`, a loop's target, or with's.
 static void analyze(struct jc *c, const struct frame *up, struct jn *body, const struct jn *owner)
 {
-    struct frame f = { .c = c, .up = up, .seen = jdict_new(c, 0), .undef = jseq_new(c, 0) };
+    struct frame f = {.c = c, .up = up, .seen = jdict_new(c, 0), .undef = jseq_new(c, 0)};
 
     if (!body || !jc_enter(c))
         return;
@@ -153,4 +156,7 @@ static void analyze(struct jc *c, const struct frame *up, struct jn *body, const
     jc_leave(c);
 }
 
-void jscope_analyze(struct jc *c, struct jn *root) { analyze(c, NULL, root, NULL); }
+void jscope_analyze(struct jc *c, struct jn *root)
+{
+    analyze(c, NULL, root, NULL);
+}

@@ -9,7 +9,10 @@
     static struct jv name(struct jc *c, struct jv self, const struct jv *arg,                      \
                           const struct jargs *raw)
 
-static struct jv iter(struct jseq *s) { return jv_seq(JK_ITER, s); }
+static struct jv iter(struct jseq *s)
+{
+    return jv_seq(JK_ITER, s);
+}
 
 // ---- map, select --------------------------------------------------------------------------------
 
@@ -51,7 +54,7 @@ FILTER(f_map)
     const struct jkw *path = keyword(raw, "attribute"), *def = keyword(raw, "default");
     const struct jnative *f = NULL;
     struct jseq *out = jseq_new(c, 0);
-    struct jargs rest = { 0 };
+    struct jargs rest = {0};
     struct jcursor k;
 
     (void) arg;
@@ -69,18 +72,20 @@ FILTER(f_map)
         return jv_none();
     while (k.n > 0 && jc_step(c, 1)) {
         const struct jv item = jcursor_next(c, &k);
-        jseq_push(c, out, f ? jcall_native(c, f, item, &rest)
-                            : attr_or(c, item, path->val, def ? def->val : jv_missing()));
+        jseq_push(c, out,
+                  f ? jcall_native(c, f, item, &rest)
+                    : attr_or(c, item, path->val, def ? def->val : jv_missing()));
     }
     return iter(out);
 }
 
-static struct jv select_if(struct jc *c, struct jv self, const struct jargs *a, bool want, bool attr)
+static struct jv select_if(struct jc *c, struct jv self, const struct jargs *a, bool want,
+                           bool attr)
 {
     const size_t skip = attr ? 1 : 0;
     const struct jnative *test = NULL;
     struct jseq *out = jseq_new(c, 0);
-    struct jargs rest = { 0 };
+    struct jargs rest = {0};
     struct jcursor k;
 
     if (!jv_truth(self))
@@ -102,10 +107,26 @@ static struct jv select_if(struct jc *c, struct jv self, const struct jargs *a, 
     return iter(out);
 }
 
-FILTER(f_select) { (void) arg; return select_if(c, self, raw, true, false); }
-FILTER(f_reject) { (void) arg; return select_if(c, self, raw, false, false); }
-FILTER(f_selectattr) { (void) arg; return select_if(c, self, raw, true, true); }
-FILTER(f_rejectattr) { (void) arg; return select_if(c, self, raw, false, true); }
+FILTER(f_select)
+{
+    (void) arg;
+    return select_if(c, self, raw, true, false);
+}
+FILTER(f_reject)
+{
+    (void) arg;
+    return select_if(c, self, raw, false, false);
+}
+FILTER(f_selectattr)
+{
+    (void) arg;
+    return select_if(c, self, raw, true, true);
+}
+FILTER(f_rejectattr)
+{
+    (void) arg;
+    return select_if(c, self, raw, false, true);
+}
 
 // ---- order --------------------------------------------------------------------------------------
 
@@ -129,7 +150,8 @@ static void merge_sort(struct jc *c, struct keyed *a, struct keyed *t, size_t n,
     merge_sort(c, a, t, half, reverse);
     merge_sort(c, a + half, t, n - half, reverse);
     while (i < half && j < n) {
-        const int r = reverse ? jv_cmp(c, a[i].key, a[j].key, "<") : jv_cmp(c, a[j].key, a[i].key, "<");
+        const int r =
+            reverse ? jv_cmp(c, a[i].key, a[j].key, "<") : jv_cmp(c, a[j].key, a[i].key, "<");
         t[k++] = r < 0 ? a[j++] : a[i++];
     }
     memcpy(t + k, a + i, (half - i) * sizeof(*a)); // what is left of the right half lies there
@@ -145,7 +167,7 @@ static struct keyed *sorted(struct jc *c, const struct jseq *s, const struct jv 
     if (!a || !t)
         return NULL;
     for (size_t i = 0; i < s->n; i++)
-        a[i] = (struct keyed){ keys[i], s->v[i] };
+        a[i] = (struct keyed){keys[i], s->v[i]};
     merge_sort(c, a, t, s->n, reverse);
     return c->err == RT_OK ? a : NULL;
 }
@@ -263,8 +285,16 @@ static struct jv extreme(struct jc *c, struct jv self, const struct jv *arg, int
     return best;
 }
 
-FILTER(f_min) { (void) raw; return extreme(c, self, arg, -1); }
-FILTER(f_max) { (void) raw; return extreme(c, self, arg, 1); }
+FILTER(f_min)
+{
+    (void) raw;
+    return extreme(c, self, arg, -1);
+}
+FILTER(f_max)
+{
+    (void) raw;
+    return extreme(c, self, arg, 1);
+}
 
 FILTER(f_unique)
 {
@@ -402,7 +432,7 @@ FILTER(f_slice)
 FILTER(f_join)
 {
     const struct jstr *sep = jv_given(arg[0]) ? jv_to_str(c, arg[0]) : &JSTR_EMPTY;
-    struct str out = { 0 };
+    struct str out = {0};
     struct jcursor k;
 
     (void) raw;
@@ -433,25 +463,25 @@ FILTER(f_sum)
 }
 
 const struct jnative JSEQ_FILTERS[] = {
-    { "map", f_map, NULL, 0 },
-    { "select", f_select, NULL, 0 },
-    { "reject", f_reject, NULL, 0 },
-    { "selectattr", f_selectattr, NULL, 0 },
-    { "rejectattr", f_rejectattr, NULL, 0 },
-    { "sort", f_sort, "reverse,case_sensitive,attribute", 0 },
-    { "dictsort", f_dictsort, "case_sensitive,by,reverse", 0 },
-    { "groupby", f_groupby, "attribute,default,case_sensitive", 1 },
-    { "min", f_min, "case_sensitive,attribute", 0 },
-    { "max", f_max, "case_sensitive,attribute", 0 },
-    { "unique", f_unique, "case_sensitive,attribute", 0 },
-    { "first", f_first, "/", 0 },
-    { "last", f_last, "/", 0 },
-    { "list", f_list, "/", 0 },
-    { "reverse", f_reverse, "/", 0 },
-    { "items", f_items, "/", 0 },
-    { "batch", f_batch, "linecount,fill_with", 1 },
-    { "slice", f_slice, "slices,fill_with", 1 },
-    { "join", f_join, "d,attribute", 0 },
-    { "sum", f_sum, "attribute,start", 0 },
+    {"map", f_map, NULL, 0},
+    {"select", f_select, NULL, 0},
+    {"reject", f_reject, NULL, 0},
+    {"selectattr", f_selectattr, NULL, 0},
+    {"rejectattr", f_rejectattr, NULL, 0},
+    {"sort", f_sort, "reverse,case_sensitive,attribute", 0},
+    {"dictsort", f_dictsort, "case_sensitive,by,reverse", 0},
+    {"groupby", f_groupby, "attribute,default,case_sensitive", 1},
+    {"min", f_min, "case_sensitive,attribute", 0},
+    {"max", f_max, "case_sensitive,attribute", 0},
+    {"unique", f_unique, "case_sensitive,attribute", 0},
+    {"first", f_first, "/", 0},
+    {"last", f_last, "/", 0},
+    {"list", f_list, "/", 0},
+    {"reverse", f_reverse, "/", 0},
+    {"items", f_items, "/", 0},
+    {"batch", f_batch, "linecount,fill_with", 1},
+    {"slice", f_slice, "slices,fill_with", 1},
+    {"join", f_join, "d,attribute", 0},
+    {"sum", f_sum, "attribute,start", 0},
 };
 const size_t JSEQ_NFILTERS = COUNT_OF(JSEQ_FILTERS);

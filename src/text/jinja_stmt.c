@@ -23,14 +23,15 @@ static struct jn *statements(struct jparser *p, const char *const *ends)
     jtok_expect(p, T_BLOCK_END);
     n = body(p, ends);
     if (p->c->err == RT_OK && !at_end_tag(p, ends))
-        jc_fail(p->c, RT_E_FORMAT, "Unexpected end of template. Jinja was looking for '%s'", ends[0]);
+        jc_fail(p->c, RT_E_FORMAT, "Unexpected end of template. Jinja was looking for '%s'",
+                ends[0]);
     return n;
 }
 
 // The body of a statement that ends with one tag only, which is skipped.
 static struct jn *block(struct jparser *p, const char *end)
 {
-    const char *const ends[] = { end, NULL };
+    const char *const ends[] = {end, NULL};
     struct jn *n = statements(p, ends);
     jtok_next(p);
     return n;
@@ -86,9 +87,9 @@ static bool binds_loop(const struct jn *n)
 
 static struct jn *parse_for(struct jparser *p)
 {
-    static const char *const ENDS[] = { "endfor", "else", NULL };
+    static const char *const ENDS[] = {"endfor", "else", NULL};
     struct jn *n = jparse_node(p, N_FOR, jtok_next(p)->line);
-    struct jlist l = { 0 };
+    struct jlist l = {0};
 
     n->a = target(p, false, "in");
     if (p->c->err == RT_OK && binds_loop(n->a))
@@ -115,9 +116,9 @@ static struct jn *parse_for(struct jparser *p)
 
 static struct jn *parse_if(struct jparser *p)
 {
-    static const char *const ENDS[] = { "elif", "else", "endif", NULL };
+    static const char *const ENDS[] = {"elif", "else", "endif", NULL};
     struct jn *n = jparse_node(p, N_IF, jtok_line(p));
-    struct jlist l = { 0 };
+    struct jlist l = {0};
 
     do {
         jtok_next(p); // if, elif
@@ -138,7 +139,7 @@ static struct jn *parse_if(struct jparser *p)
 static struct jn *parse_with(struct jparser *p)
 {
     struct jn *n = jparse_node(p, N_WITH, jtok_next(p)->line);
-    struct jlist l = { 0 };
+    struct jlist l = {0};
 
     while (p->c->err == RT_OK && !jtok_is(p, T_BLOCK_END)) {
         if (l.n)
@@ -203,7 +204,7 @@ static struct jn *macro_body(struct jparser *p, const char *end, struct jmacro_u
     const unsigned loops = p->loops;
     struct jn *n;
 
-    *use = (struct jmacro_use){ .up = p->macros };
+    *use = (struct jmacro_use){.up = p->macros};
     p->macros = use;
     p->loops = 0;
     n = block(p, end);
@@ -216,7 +217,7 @@ static struct jn *parse_macro(struct jparser *p)
 {
     struct jn *n = jparse_node(p, N_MACRO, jtok_next(p)->line);
     struct jseq *names = jseq_new(p->c, 0);
-    struct jlist defaults = { 0 };
+    struct jlist defaults = {0};
     struct jmacro_use use;
 
     n->val = jtok_expect(p, T_NAME)->val;
@@ -233,7 +234,7 @@ static struct jn *parse_call(struct jparser *p)
 {
     struct jn *n = jparse_node(p, N_CALLBLOCK, jtok_next(p)->line);
     struct jseq *names = jseq_new(p->c, 0);
-    struct jlist defaults = { 0 };
+    struct jlist defaults = {0};
     struct jmacro_use use;
 
     if (jtok_is(p, T_LPAREN))
@@ -275,7 +276,7 @@ static struct jn *parse_generation(struct jparser *p)
 static struct jn *parse_print(struct jparser *p)
 {
     struct jn *n = jparse_node(p, N_BODY, jtok_next(p)->line);
-    struct jlist l = { 0 };
+    struct jlist l = {0};
 
     while (p->c->err == RT_OK && !jtok_is(p, T_BLOCK_END)) {
         if (l.n)
@@ -309,23 +310,23 @@ static struct jn *statement(struct jparser *p)
         const char *name;
         struct jn *(*parse)(struct jparser *p);
     } TAGS[] = {
-        { "set", parse_set },
-        { "for", parse_for },
-        { "if", parse_if },
-        { "with", parse_with },
-        { "macro", parse_macro },
-        { "call", parse_call },
-        { "filter", parse_filter },
-        { "generation", parse_generation },
-        { "print", parse_print },
-        { "break", parse_break },
-        { "continue", parse_break },
-        { "block", parse_unsupported },
-        { "autoescape", parse_unsupported },
-        { "extends", parse_unsupported },
-        { "include", parse_unsupported },
-        { "import", parse_unsupported },
-        { "from", parse_unsupported },
+        {"set", parse_set},
+        {"for", parse_for},
+        {"if", parse_if},
+        {"with", parse_with},
+        {"macro", parse_macro},
+        {"call", parse_call},
+        {"filter", parse_filter},
+        {"generation", parse_generation},
+        {"print", parse_print},
+        {"break", parse_break},
+        {"continue", parse_break},
+        {"block", parse_unsupported},
+        {"autoescape", parse_unsupported},
+        {"extends", parse_unsupported},
+        {"include", parse_unsupported},
+        {"import", parse_unsupported},
+        {"from", parse_unsupported},
     };
     struct jn *n = &p->dead;
     char buf[64];
@@ -349,7 +350,7 @@ static struct jn *statement(struct jparser *p)
 static struct jn *body(struct jparser *p, const char *const *ends)
 {
     struct jn *n = jparse_node(p, N_BODY, jtok_line(p)), *part;
-    struct jlist l = { 0 };
+    struct jlist l = {0};
 
     while (p->c->err == RT_OK && !jtok_is(p, T_EOF)) {
         const struct jtoken *t = jtok_next(p);
@@ -372,4 +373,7 @@ static struct jn *body(struct jparser *p, const char *const *ends)
     return jparse_link(p, n);
 }
 
-void jparse_template(struct jparser *p, struct jn **root) { *root = body(p, NULL); }
+void jparse_template(struct jparser *p, struct jn **root)
+{
+    *root = body(p, NULL);
+}

@@ -28,7 +28,10 @@ bool jstr_is_case(const struct jstr *s, bool upper)
     return any;
 }
 
-static bool is_ascii(uint32_t cp) { return cp < 0x80; }
+static bool is_ascii(uint32_t cp)
+{
+    return cp < 0x80;
+}
 static bool is_alnum(uint32_t cp)
 {
     return jcp_alpha(cp) || jcp_decimal(cp) || jcp_digit(cp) || jcp_numeric(cp);
@@ -140,8 +143,8 @@ METHOD(m_casefold)
         jc_fail(c, RT_E_UNSUPPORTED, "casefold() of %zu bytes", self.u.s->len);
     if (c->err != RT_OK)
         return jv_none();
-    n = utf8proc_map((const utf8proc_uint8_t *) self.u.s->p, (utf8proc_ssize_t) self.u.s->len, &folded,
-                     UTF8PROC_CASEFOLD);
+    n = utf8proc_map((const utf8proc_uint8_t *) self.u.s->p, (utf8proc_ssize_t) self.u.s->len,
+                     &folded, UTF8PROC_CASEFOLD);
     if (n >= 0)
         s = jstr_copy(c, (const char *) folded, (size_t) n);
     else
@@ -169,15 +172,16 @@ METHOD(m_center)
 METHOD(m_ljust)
 {
     (void) raw;
-    return jv_str(jstr_pad(c, self.u.s, 0, jarg_int(c, arg[0], 0, "width") - (int64_t) self.u.s->cps,
+    return jv_str(jstr_pad(c, self.u.s, 0,
+                           jarg_int(c, arg[0], 0, "width") - (int64_t) self.u.s->cps,
                            fill_of(c, arg[1])));
 }
 
 METHOD(m_rjust)
 {
     (void) raw;
-    return jv_str(jstr_pad(c, self.u.s, jarg_int(c, arg[0], 0, "width") - (int64_t) self.u.s->cps, 0,
-                           fill_of(c, arg[1])));
+    return jv_str(jstr_pad(c, self.u.s, jarg_int(c, arg[0], 0, "width") - (int64_t) self.u.s->cps,
+                           0, fill_of(c, arg[1])));
 }
 
 METHOD(m_zfill)
@@ -198,7 +202,7 @@ METHOD(m_expandtabs)
 {
     const int64_t size = jarg_int(c, arg[0], 8, "tabsize");
     const struct jstr *s = self.u.s;
-    struct str out = { 0 };
+    struct str out = {0};
     int64_t column = 0;
     size_t len;
 
@@ -219,28 +223,28 @@ METHOD(m_expandtabs)
 }
 
 const struct jnative JCASE_METHODS[] = {
-    { "upper", m_upper, "/", 0 },
-    { "lower", m_lower, "/", 0 },
-    { "title", m_title, "/", 0 },
-    { "capitalize", m_capitalize, "/", 0 },
-    { "swapcase", m_swapcase, "/", 0 },
-    { "casefold", m_casefold, "/", 0 },
-    { "isalpha", m_isalpha, "/", 0 },
-    { "isdigit", m_isdigit, "/", 0 },
-    { "isdecimal", m_isdecimal, "/", 0 },
-    { "isnumeric", m_isnumeric, "/", 0 },
-    { "isspace", m_isspace, "/", 0 },
-    { "isalnum", m_isalnum, "/", 0 },
-    { "isascii", m_isascii, "/", 0 },
-    { "isprintable", m_isprintable, "/", 0 },
-    { "islower", m_islower, "/", 0 },
-    { "isupper", m_isupper, "/", 0 },
-    { "istitle", m_istitle, "/", 0 },
-    { "isidentifier", m_isidentifier, "/", 0 },
-    { "center", m_center, "/width,fillchar", 1 },
-    { "ljust", m_ljust, "/width,fillchar", 1 },
-    { "rjust", m_rjust, "/width,fillchar", 1 },
-    { "zfill", m_zfill, "/width", 1 },
-    { "expandtabs", m_expandtabs, "tabsize", 0 },
+    {"upper", m_upper, "/", 0},
+    {"lower", m_lower, "/", 0},
+    {"title", m_title, "/", 0},
+    {"capitalize", m_capitalize, "/", 0},
+    {"swapcase", m_swapcase, "/", 0},
+    {"casefold", m_casefold, "/", 0},
+    {"isalpha", m_isalpha, "/", 0},
+    {"isdigit", m_isdigit, "/", 0},
+    {"isdecimal", m_isdecimal, "/", 0},
+    {"isnumeric", m_isnumeric, "/", 0},
+    {"isspace", m_isspace, "/", 0},
+    {"isalnum", m_isalnum, "/", 0},
+    {"isascii", m_isascii, "/", 0},
+    {"isprintable", m_isprintable, "/", 0},
+    {"islower", m_islower, "/", 0},
+    {"isupper", m_isupper, "/", 0},
+    {"istitle", m_istitle, "/", 0},
+    {"isidentifier", m_isidentifier, "/", 0},
+    {"center", m_center, "/width,fillchar", 1},
+    {"ljust", m_ljust, "/width,fillchar", 1},
+    {"rjust", m_rjust, "/width,fillchar", 1},
+    {"zfill", m_zfill, "/width", 1},
+    {"expandtabs", m_expandtabs, "tabsize", 0},
 };
 const size_t JCASE_NMETHODS = COUNT_OF(JCASE_METHODS);

@@ -37,7 +37,7 @@ static size_t rfind(struct jc *c, const char *hay, size_t n, const struct jstr *
 const struct jstr *jstr_replace(struct jc *c, const struct jstr *s, const struct jstr *from,
                                 const struct jstr *to, int64_t count)
 {
-    struct str out = { 0 };
+    struct str out = {0};
     size_t i = 0;
 
     for (int64_t k = 0; k != count && c->err == RT_OK; k++) {
@@ -77,8 +77,8 @@ static bool in_set(uint32_t cp, const char *p, size_t len, const struct jstr *ch
     return false;
 }
 
-const struct jstr *jstr_strip(struct jc *c, const struct jstr *s, const struct jstr *chars, bool left,
-                              bool right)
+const struct jstr *jstr_strip(struct jc *c, const struct jstr *s, const struct jstr *chars,
+                              bool left, bool right)
 {
     const size_t cost = chars ? chars->cps / 16 : 0;
     size_t from = 0, to = s->len, len;
@@ -335,7 +335,8 @@ static const struct jstr *window(struct jc *c, const struct jstr *s, struct jv s
     return a == 0 && b == n ? s : jstr_slice(c, s, (size_t) a, (size_t) b);
 }
 
-static struct jv find_from(struct jc *c, struct jv self, const struct jv *arg, bool right, bool must)
+static struct jv find_from(struct jc *c, struct jv self, const struct jv *arg, bool right,
+                           bool must)
 {
     const struct jstr *sub = jarg_str(c, arg[0], "", "sub");
     size_t skipped, at = SIZE_MAX;
@@ -350,10 +351,26 @@ static struct jv find_from(struct jc *c, struct jv self, const struct jv *arg, b
     return jv_int((int64_t) (skipped + jstr_share(c, w->p, at)->cps));
 }
 
-METHOD(m_find) { (void) raw; return find_from(c, self, arg, false, false); }
-METHOD(m_rfind) { (void) raw; return find_from(c, self, arg, true, false); }
-METHOD(m_index) { (void) raw; return find_from(c, self, arg, false, true); }
-METHOD(m_rindex) { (void) raw; return find_from(c, self, arg, true, true); }
+METHOD(m_find)
+{
+    (void) raw;
+    return find_from(c, self, arg, false, false);
+}
+METHOD(m_rfind)
+{
+    (void) raw;
+    return find_from(c, self, arg, true, false);
+}
+METHOD(m_index)
+{
+    (void) raw;
+    return find_from(c, self, arg, false, true);
+}
+METHOD(m_rindex)
+{
+    (void) raw;
+    return find_from(c, self, arg, true, true);
+}
 
 METHOD(m_count)
 {
@@ -394,8 +411,16 @@ static struct jv affix(struct jc *c, struct jv self, const struct jv *arg, bool 
     return jv_bool(false);
 }
 
-METHOD(m_startswith) { (void) raw; return affix(c, self, arg, false); }
-METHOD(m_endswith) { (void) raw; return affix(c, self, arg, true); }
+METHOD(m_startswith)
+{
+    (void) raw;
+    return affix(c, self, arg, false);
+}
+METHOD(m_endswith)
+{
+    (void) raw;
+    return affix(c, self, arg, true);
+}
 
 METHOD(m_removeprefix)
 {
@@ -427,8 +452,16 @@ static struct jv partition(struct jc *c, struct jv self, struct jv arg, bool rig
     return jv_seq(JK_TUPLE, out);
 }
 
-METHOD(m_partition) { (void) raw; return partition(c, self, arg[0], false); }
-METHOD(m_rpartition) { (void) raw; return partition(c, self, arg[0], true); }
+METHOD(m_partition)
+{
+    (void) raw;
+    return partition(c, self, arg[0], false);
+}
+METHOD(m_rpartition)
+{
+    (void) raw;
+    return partition(c, self, arg[0], true);
+}
 
 METHOD(m_format)
 {
@@ -437,25 +470,25 @@ METHOD(m_format)
 }
 
 const struct jnative JSTR_METHODS[] = {
-    { "split", m_split, "sep,maxsplit", 0 },
-    { "rsplit", m_rsplit, "sep,maxsplit", 0 },
-    { "splitlines", m_splitlines, "keepends", 0 },
-    { "strip", m_strip, "/chars", 0 },
-    { "lstrip", m_lstrip, "/chars", 0 },
-    { "rstrip", m_rstrip, "/chars", 0 },
-    { "replace", m_replace, "/old,new,count", 2 },
-    { "join", m_join, "/iterable", 1 },
-    { "find", m_find, "/sub,start,end", 1 },
-    { "rfind", m_rfind, "/sub,start,end", 1 },
-    { "index", m_index, "/sub,start,end", 1 },
-    { "rindex", m_rindex, "/sub,start,end", 1 },
-    { "count", m_count, "/sub,start,end", 1 },
-    { "startswith", m_startswith, "/prefix,start,end", 1 },
-    { "endswith", m_endswith, "/suffix,start,end", 1 },
-    { "removeprefix", m_removeprefix, "/prefix", 1 },
-    { "removesuffix", m_removesuffix, "/suffix", 1 },
-    { "partition", m_partition, "/sep", 1 },
-    { "rpartition", m_rpartition, "/sep", 1 },
-    { "format", m_format, NULL, 0 },
+    {"split", m_split, "sep,maxsplit", 0},
+    {"rsplit", m_rsplit, "sep,maxsplit", 0},
+    {"splitlines", m_splitlines, "keepends", 0},
+    {"strip", m_strip, "/chars", 0},
+    {"lstrip", m_lstrip, "/chars", 0},
+    {"rstrip", m_rstrip, "/chars", 0},
+    {"replace", m_replace, "/old,new,count", 2},
+    {"join", m_join, "/iterable", 1},
+    {"find", m_find, "/sub,start,end", 1},
+    {"rfind", m_rfind, "/sub,start,end", 1},
+    {"index", m_index, "/sub,start,end", 1},
+    {"rindex", m_rindex, "/sub,start,end", 1},
+    {"count", m_count, "/sub,start,end", 1},
+    {"startswith", m_startswith, "/prefix,start,end", 1},
+    {"endswith", m_endswith, "/suffix,start,end", 1},
+    {"removeprefix", m_removeprefix, "/prefix", 1},
+    {"removesuffix", m_removesuffix, "/suffix", 1},
+    {"partition", m_partition, "/sep", 1},
+    {"rpartition", m_rpartition, "/sep", 1},
+    {"format", m_format, NULL, 0},
 };
 const size_t JSTR_NMETHODS = COUNT_OF(JSTR_METHODS);

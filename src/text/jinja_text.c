@@ -8,7 +8,7 @@
     static struct jv name(struct jc *c, struct jv self, const struct jv *arg,                      \
                           const struct jargs *raw)
 
-static const struct jstr NEWLINE = { .p = "\n", .len = 1, .cps = 1 };
+static const struct jstr NEWLINE = {.p = "\n", .len = 1, .cps = 1};
 
 FILTER(f_trim)
 {
@@ -57,8 +57,8 @@ FILTER(f_title)
         for (i = end; end < s->len && !splits_words(jcp_at(s->p + end, &len)); end += len)
             first = first ? first : len;
         r = jstr_concat(c, r, jstr_case(c, jstr_share(c, s->p + i, first), JCASE_UPPER));
-        r = jstr_concat(c, r, jstr_case(c, jstr_share(c, s->p + i + first, end - i - first),
-                                        JCASE_LOWER));
+        r = jstr_concat(
+            c, r, jstr_case(c, jstr_share(c, s->p + i + first, end - i - first), JCASE_LOWER));
         i = end;
     }
     return jv_str(r);
@@ -132,8 +132,8 @@ FILTER(f_wordcount)
     (void) arg, (void) raw;
     for (size_t i = 0; i < s->len; i += len) {
         const uint32_t cp = jcp_at(s->p + i, &len);
-        const bool word = cp == '_' || jcp_alpha(cp) || jcp_decimal(cp) || jcp_digit(cp) ||
-                          jcp_numeric(cp);
+        const bool word =
+            cp == '_' || jcp_alpha(cp) || jcp_decimal(cp) || jcp_digit(cp) || jcp_numeric(cp);
         n += word && !inside;
         inside = word;
     }
@@ -178,7 +178,7 @@ static void quote(struct jc *c, struct str *out, struct jv v, bool query)
 
 FILTER(f_urlencode)
 {
-    struct str out = { 0 };
+    struct str out = {0};
     struct jcursor k;
 
     (void) arg, (void) raw;
@@ -187,8 +187,8 @@ FILTER(f_urlencode)
         return jv_str(jstr_take(c, &out));
     }
     if (self.kind == JK_DICT) {
-        static const struct jstr ITEMS = { .p = "items", .len = 5, .cps = 5 };
-        self = jcall_native(c, jmethod_find(self, &ITEMS), self, &(struct jargs){ 0 });
+        static const struct jstr ITEMS = {.p = "items", .len = 5, .cps = 5};
+        self = jcall_native(c, jmethod_find(self, &ITEMS), self, &(struct jargs){0});
     }
     if (!jcursor_open(c, self, &k))
         return jv_none();
@@ -216,7 +216,10 @@ struct wrap {
     bool any, break_long; // any: a line has been put out
 };
 
-static bool is_blank(uint32_t cp) { return cp == ' ' || (cp >= 0x09 && cp <= 0x0d); }
+static bool is_blank(uint32_t cp)
+{
+    return cp == ' ' || (cp >= 0x09 && cp <= 0x0d);
+}
 
 static void put_line(struct wrap *w, const struct jstr *s, size_t from, size_t to)
 {
@@ -276,7 +279,7 @@ FILTER(f_wordwrap)
 {
     const struct jstr *s = jarg_str(c, self, "", "what wordwrap gets");
     const int64_t width = jarg_int(c, arg[0], 79, "width");
-    struct wrap w = { .c = c, .sep = &NEWLINE, .break_long = jarg_bool(arg[1], true) };
+    struct wrap w = {.c = c, .sep = &NEWLINE, .break_long = jarg_bool(arg[1], true)};
     struct jseq *lines = jstr_lines(c, s, false);
 
     (void) raw;
@@ -297,18 +300,18 @@ FILTER(f_wordwrap)
 }
 
 const struct jnative JSTR_FILTERS[] = {
-    { "trim", f_trim, "chars", 0 },
-    { "upper", f_upper, "/", 0 },
-    { "lower", f_lower, "/", 0 },
-    { "capitalize", f_capitalize, "/", 0 },
-    { "title", f_title, "/", 0 },
-    { "replace", f_replace, "old,new,count", 2 },
-    { "indent", f_indent, "width,first,blank", 0 },
-    { "truncate", f_truncate, "length,killwords,end,leeway", 0 },
-    { "center", f_center, "width", 0 },
-    { "wordcount", f_wordcount, "/", 0 },
-    { "wordwrap", f_wordwrap, "width,break_long_words,wrapstring,break_on_hyphens", 0 },
-    { "urlencode", f_urlencode, "/", 0 },
-    { "format", f_format, NULL, 0 },
+    {"trim", f_trim, "chars", 0},
+    {"upper", f_upper, "/", 0},
+    {"lower", f_lower, "/", 0},
+    {"capitalize", f_capitalize, "/", 0},
+    {"title", f_title, "/", 0},
+    {"replace", f_replace, "old,new,count", 2},
+    {"indent", f_indent, "width,first,blank", 0},
+    {"truncate", f_truncate, "length,killwords,end,leeway", 0},
+    {"center", f_center, "width", 0},
+    {"wordcount", f_wordcount, "/", 0},
+    {"wordwrap", f_wordwrap, "width,break_long_words,wrapstring,break_on_hyphens", 0},
+    {"urlencode", f_urlencode, "/", 0},
+    {"format", f_format, NULL, 0},
 };
 const size_t JSTR_NFILTERS = COUNT_OF(JSTR_FILTERS);

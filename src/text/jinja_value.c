@@ -10,7 +10,7 @@ struct jv jv_undef_hint(struct jc *c, const char *hint)
     struct jundef *u = jc_alloc(c, sizeof(*u));
     if (u)
         u->hint = hint;
-    return (struct jv){ .kind = JK_UNDEF, .u.undef = u };
+    return (struct jv){.kind = JK_UNDEF, .u.undef = u};
 }
 
 struct jv jv_undef(struct jc *c, const char *owner, struct jv name)
@@ -20,21 +20,21 @@ struct jv jv_undef(struct jc *c, const char *owner, struct jv name)
         u->owner = owner;
         u->name = name;
     }
-    return (struct jv){ .kind = JK_UNDEF, .u.undef = u };
+    return (struct jv){.kind = JK_UNDEF, .u.undef = u};
 }
 
 struct jv jv_undef_unsafe(struct jc *c, const char *owner, struct jv name)
 {
     struct jundef *u = jc_alloc(c, sizeof(*u));
     if (u)
-        *u = (struct jundef){ .owner = owner, .name = name, .unsafe = true };
-    return (struct jv){ .kind = JK_UNDEF, .u.undef = u };
+        *u = (struct jundef){.owner = owner, .name = name, .unsafe = true};
+    return (struct jv){.kind = JK_UNDEF, .u.undef = u};
 }
 
 void jv_fail_undef(struct jc *c, struct jv v)
 {
     const struct jundef *u = v.kind == JK_UNDEF ? v.u.undef : NULL;
-    struct str name = { 0 };
+    struct str name = {0};
 
     if (c->err != RT_OK)
         return;
@@ -58,13 +58,13 @@ void jv_fail_undef(struct jc *c, struct jv v)
 const char *jv_type(struct jv v)
 {
     static const char *const NAMES[JK_COUNT] = {
-        [JK_MISSING] = "missing",  [JK_UNDEF] = "Undefined",   [JK_NONE] = "NoneType",
-        [JK_BOOL] = "bool",        [JK_INT] = "int",           [JK_FLOAT] = "float",
-        [JK_BIG] = "int",          [JK_STR] = "str",           [JK_LIST] = "list",
-        [JK_TUPLE] = "tuple",      [JK_VIEW] = "dict view",    [JK_ITER] = "generator",
-        [JK_DICT] = "dict",        [JK_RANGE] = "range",       [JK_NS] = "Namespace",
-        [JK_LOOP] = "LoopContext", [JK_MACRO] = "Macro",       [JK_FUNC] = "function",
-        [JK_METHOD] = "method",    [JK_CYCLER] = "Cycler",     [JK_JOINER] = "Joiner",
+        [JK_MISSING] = "missing",  [JK_UNDEF] = "Undefined", [JK_NONE] = "NoneType",
+        [JK_BOOL] = "bool",        [JK_INT] = "int",         [JK_FLOAT] = "float",
+        [JK_BIG] = "int",          [JK_STR] = "str",         [JK_LIST] = "list",
+        [JK_TUPLE] = "tuple",      [JK_VIEW] = "dict view",  [JK_ITER] = "generator",
+        [JK_DICT] = "dict",        [JK_RANGE] = "range",     [JK_NS] = "Namespace",
+        [JK_LOOP] = "LoopContext", [JK_MACRO] = "Macro",     [JK_FUNC] = "function",
+        [JK_METHOD] = "method",    [JK_CYCLER] = "Cycler",   [JK_JOINER] = "Joiner",
     };
     return NAMES[v.kind];
 }
@@ -311,7 +311,7 @@ bool jcursor_open(struct jc *c, struct jv v, struct jcursor *out)
 {
     int64_t n = v.kind == JK_LOOP ? -1 : jv_len(v);
 
-    *out = (struct jcursor){ .src = v };
+    *out = (struct jcursor){.src = v};
     if (c->err != RT_OK)
         return false;
     if (v.kind == JK_ITER)
@@ -373,8 +373,8 @@ static struct jv from_object(struct jc *c, const json_t *j)
     void *it = json_object_iter((json_t *) (uintptr_t) j);
 
     for (; it && c->err == RT_OK; it = json_object_iter_next((json_t *) (uintptr_t) j, it)) {
-        const struct jstr *key = jstr_share(c, json_object_iter_key(it),
-                                            json_object_iter_key_len(it));
+        const struct jstr *key =
+            jstr_share(c, json_object_iter_key(it), json_object_iter_key_len(it));
         jdict_set(c, d, jv_str(key), jv_from_json(c, json_object_iter_value(it)));
     }
     return jv_dict(d);

@@ -1,5 +1,5 @@
-// Renderings of transformers: those in tests/golden/templates, and those of ANYDPO_GOLDENS when it is
-// there, with the folders that keep templates and tokens in different places.
+// Renderings of transformers: those in tests/golden/templates, and those of ANYDPO_GOLDENS when it
+// is there, with the folders that keep templates and tokens in different places.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@ static void silent(void *user, enum log_level level, const char *line)
 
 static json_t *read_json(const char *dir, const char *file)
 {
-    struct str text = { 0 };
+    struct str text = {0};
     char *path;
     json_t *doc = NULL;
 
@@ -38,7 +38,7 @@ static json_t *read_json(const char *dir, const char *file)
 // NULL: the template does not parse.
 static struct txt_chat *open_template(const char *dir, const char *file)
 {
-    struct str text = { 0 };
+    struct str text = {0};
     struct txt_chat *chat = NULL;
     char *path;
 
@@ -59,18 +59,24 @@ static bool holds(const struct str *s, const char *part)
 // Does one case come out as it should? Prints it if not.
 static bool case_agrees(const struct txt_chat *chat, const json_t *c, const char *where)
 {
-    struct str out = { 0 }, error = { 0 };
+    struct str out = {0}, error = {0};
     const json_t *want = json_object_get(c, "rendered"), *fault = json_object_get(c, "error");
     enum rt_err err = RT_E_FORMAT;
     bool ok;
 
     if (chat)
-        err = txt_chat_render(chat, &(struct txt_chat_args){
-            .messages = json_object_get(c, "messages"), .tools = json_object_get(c, "tools"),
-            .documents = json_object_get(c, "documents"), .kwargs = json_object_get(c, "kwargs"),
-            .add_generation_prompt = json_is_true(json_object_get(c, "add_generation_prompt")),
-            .continue_final_message = json_is_true(json_object_get(c, "continue_final_message")),
-            .now = NOW }, &out, &error);
+        err = txt_chat_render(
+            chat,
+            &(struct txt_chat_args){.messages = json_object_get(c, "messages"),
+                                    .tools = json_object_get(c, "tools"),
+                                    .documents = json_object_get(c, "documents"),
+                                    .kwargs = json_object_get(c, "kwargs"),
+                                    .add_generation_prompt =
+                                        json_is_true(json_object_get(c, "add_generation_prompt")),
+                                    .continue_final_message =
+                                        json_is_true(json_object_get(c, "continue_final_message")),
+                                    .now = NOW},
+            &out, &error);
     if (want)
         ok = err == RT_OK && out.len == json_string_length(want) &&
              (out.len == 0 || memcmp(out.data, json_string_value(want), out.len) == 0);
@@ -82,7 +88,9 @@ static bool case_agrees(const struct txt_chat *chat, const json_t *c, const char
         print_error("%s, %s: wanted %s, got %s\n", where,
                     json_string_value(json_object_get(c, "name")),
                     want ? json_string_value(want) : "an error",
-                    out.data ? out.data : error.data ? error.data : "nothing");
+                    out.data     ? out.data
+                    : error.data ? error.data
+                                 : "nothing");
     str_free(&out);
     str_free(&error);
     return ok;
@@ -151,8 +159,8 @@ static void whole_set(void **state)
 static void check_folder(const char *root, const json_t *folder)
 {
     const char *name = json_string_value(json_object_get(folder, "folder"));
-    static const char *const TOKENS[] = { "bos_token", "eos_token", "unk_token", "sep_token",
-                                          "pad_token", "cls_token", "mask_token" };
+    static const char *const TOKENS[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                         "pad_token", "cls_token", "mask_token"};
     struct txt_chat *chat;
     json_t *c;
     size_t i;
