@@ -303,14 +303,59 @@ done:
     return err;
 }
 
+static bool has_term(const struct op_loss_spec *s, enum op_loss_type t)
+{
+    for (uint32_t i = 0; i < s->n_terms; i++)
+        if (s->terms[i].type == t)
+            return true;
+    return false;
+}
+
+// Where label_smoothing is read, it must be in range. TRL warns of robust's, whose loss is not bounded below from 1/2 on.
+static enum rt_err check_smoothing(const struct op_loss_spec *s)
+{
+    const double e = s->label_smoothing;
+    if (has_term(s, OP_LOSS_EXO_PAIR) && !(e > 0.0 && e < 1.0))
+        return rt_fail(RT_E_USAGE, "label_smoothing: exo_pair needs it above 0 and below 1 (TRL: 1e-3), found %g", e);
+    if (has_term(s, OP_LOSS_ROBUST) && fabs(e - 0.5) < 1e-6)
+        return rt_fail(RT_E_USAGE, "label_smoothing: robust divides by 1 - 2 * label_smoothing: expected below 0.5, found %g", e);
+    if (has_term(s, OP_LOSS_ROBUST) && e > 0.5)
+        log_warn("label_smoothing: robust wants it in 0 .. 0.5, found %g", e);
+    return RT_OK;
+}
+
+// Values that no term reads: said once.
+static void note_unread(const struct options *o, const struct op_loss_spec *s)
+{
+    const bool smooth = has_term(s, OP_LOSS_EXO_PAIR) || has_term(s, OP_LOSS_ROBUST) || has_term(s, OP_LOSS_AOT) ||
+                        has_term(s, OP_LOSS_AOT_UNPAIRED);
+    if (s->label_smoothing > 0.0 && !smooth)
+        log_info("label_smoothing has no effect on the loss_type given, as in TRL");
+    if (given(o, "discopop_tau") && fabs(s->discopop_tau - 0.05) > 0.0 && !has_term(s, OP_LOSS_DISCOPOP))
+        log_info("discopop_tau has no effect on the loss_type given");
+}
+
 static enum rt_err resolve_loss(const struct options *o, struct op_loss_spec *s)
 {
     enum rt_err err = RT_OK;
+    const char *divergence = text_of(o, "f_divergence_type");
 
     RT_TRY(resolve_terms(o, s));
-    for (uint32_t i = 0; i < s->n_terms; i++)
-        if (s->terms[i].type != OP_LOSS_SIGMOID && s->terms[i].type != OP_LOSS_SFT)
-            RT_TRY(rt_fail(RT_E_USAGE, "loss_type: %s is not supported yet", op_loss_name(s->terms[i].type)));
+    s->label_smoothing = num_of(o, "label_smoothing");
+    s->discopop_tau = num_of(o, "discopop_tau");
+    s->alpha = num_of(o, "f_alpha_divergence_coef");
+    while (strcmp(op_divergence_name(s->divergence), divergence) != 0) // one of the row's words
+        s->divergence++;
+    for (uint32_t i = 0; i < s->n_terms; i++) {
+        const enum op_loss_type t = s->terms[i].type;
+        if (op_loss_needs_batch(t))
+            RT_TRY(rt_fail(RT_E_USAGE, "loss_type: %s is not supported yet", op_loss_name(t)));
+        if (s->divergence != OP_REVERSE_KL && !op_loss_takes_divergence(t))
+            RT_TRY(rt_fail(RT_E_USAGE, "f_divergence_type: %s is not defined for loss_type %s; expected reverse_kl", divergence,
+                           op_loss_name(t)));
+    }
+    RT_TRY(check_smoothing(s));
+    note_unread(o, s);
 done:
     return err;
 }

@@ -136,6 +136,144 @@ static void oracle_vectors(struct t *t)
     cJSON_Delete(root);
 }
 
+// ---- The oracle against TRL's own _compute_loss (tests/golden/losses/compute_loss.json) -------
+
+enum { SEQS = 4, LEN = 8, WORDS = 11 }; // two pairs: both chosen, then both rejected
+
+struct logits {
+    double x[SEQS][LEN][WORDS], logp[SEQS][LEN], p[SEQS][LEN][WORDS], log_p2[SEQS][LEN]; // at t: of token t + 1
+    int id[SEQS][LEN], mask[SEQS][LEN];
+};
+
+static const cJSON *at(const cJSON *list, int i) { return cJSON_GetArrayItem(list, i); }
+
+static void read_logits(const cJSON *root, const char *key, struct logits *l)
+{
+    for (int s = 0; s < SEQS; s++)
+        for (int i = 0; i < LEN; i++) {
+            l->id[s][i] = at(at(cJSON_GetObjectItem(root, "input_ids"), s), i)->valueint;
+            l->mask[s][i] = at(at(cJSON_GetObjectItem(root, "completion_mask"), s), i)->valueint;
+            numbers(at(at(cJSON_GetObjectItem(root, key), s), i), l->x[s][i]);
+        }
+    for (int s = 0; s < SEQS; s++)
+        for (int i = 0; i + 1 < LEN; i++) {
+            double sum = 0.0, squares = 0.0;
+            for (int v = 0; v < WORDS; v++)
+                sum += exp(l->x[s][i][v]);
+            for (int v = 0; v < WORDS; v++) {
+                l->p[s][i][v] = exp(l->x[s][i][v]) / sum;
+                squares += l->p[s][i][v] * l->p[s][i][v];
+            }
+            l->logp[s][i] = l->x[s][i][l->id[s][i + 1]] - log(sum);
+            l->log_p2[s][i] = log(squares);
+        }
+}
+
+static int scored(const struct logits *l, int s)
+{
+    int n = 0;
+    for (int i = 1; i < LEN; i++)
+        n += l->mask[s][i];
+    return n;
+}
+
+// ld_alpha of the tokens beyond the shorter completion of the pair, else 1.
+static double token_weight(const struct logits *l, int s, int i, double ld_alpha)
+{
+    const int other = (s + 2) % SEQS, shorter = scored(l, s) < scored(l, other) ? scored(l, s) : scored(l, other);
+    int before = 0;
+    for (int k = 1; k <= i; k++)
+        before += l->mask[s][k];
+    return before < shorter ? 1.0 : ld_alpha;
+}
+
+static void sums(const struct logits *l, double ld_alpha, double *logp)
+{
+    for (int s = 0; s < SEQS; s++)
+        for (int i = 0; i + 1 < LEN; i++)
+            logp[s] += l->mask[s][i + 1] ? token_weight(l, s, i, ld_alpha) * l->logp[s][i] : 0.0;
+}
+
+static double config_num(const cJSON *config, const char *key, double def)
+{
+    return cJSON_GetObjectItem(config, key) ? cJSON_GetObjectItem(config, key)->valuedouble : def;
+}
+
+static struct op_loss_spec config_spec(const cJSON *config)
+{
+    const cJSON *types = cJSON_GetObjectItem(config, "loss_types"), *weights = cJSON_GetObjectItem(config, "loss_weights"), *v;
+    const cJSON *d = cJSON_GetObjectItem(config, "f_divergence_type");
+    struct op_loss_spec s = { .discopop_tau = 0.05, .alpha = 0.5, .label_smoothing = config_num(config, "label_smoothing", 0.0),
+                              .divergence = d ? divergence_of(d->valuestring) : OP_REVERSE_KL };
+    cJSON_ArrayForEach(v, types)
+        s.terms[s.n_terms++] = (struct op_loss_term){ type_of(v->valuestring), 1.0 };
+    for (uint32_t i = 0; weights && i < s.n_terms; i++)
+        s.terms[i].weight = at(weights, (int) i)->valuedouble;
+    return s;
+}
+
+// Largest distance from TRL's dloss/dlogits, and the largest of them.
+static double gradient_distance(const cJSON *grad, const struct logits *l, double ld_alpha, const double *dlogp, double *most)
+{
+    double worst = 0.0, g[WORDS];
+    *most = 0.0;
+    for (int s = 0; s < SEQS; s++)
+        for (int i = 0; i + 1 < LEN; i++) {
+            const double d = l->mask[s][i + 1] * token_weight(l, s, i, ld_alpha) * dlogp[s];
+            numbers(at(at(grad, s), i), g);
+            for (int v = 0; v < WORDS; v++) {
+                *most = fmax(*most, fabs(g[v]));
+                worst = fmax(worst, fabs(d * ((l->id[s][i + 1] == v) - l->p[s][i][v]) - g[v]));
+            }
+        }
+    return worst;
+}
+
+// TRL's f32 is 4e-6 of the loss and of the largest gradient away.
+static void trl_case(struct t *t, const cJSON *c, const struct logits *policy, const struct logits *reference, double beta)
+{
+    const cJSON *config = cJSON_GetObjectItem(c, "config");
+    const double ld = config_num(config, "ld_alpha", 1.0), want = cJSON_GetObjectItem(c, "loss")->valuedouble;
+    double logp[SEQS] = { 0 }, ref[SEQS] = { 0 }, len[SEQS], log_weight[SEQS] = { 0 }, got[2], d[SEQS], most;
+    struct rt_buf *loss, *dlogp;
+    char *text = cJSON_PrintUnformatted(config);
+    sums(policy, ld, logp);
+    sums(reference, ld, ref);
+    for (int s = 0; s < SEQS; s++) {
+        len[s] = scored(policy, s) + policy->mask[s][0];
+        for (int i = 0; i + 1 < LEN; i++)
+            log_weight[s] += policy->mask[s][i + 1] * (policy->logp[s][i] - policy->log_p2[s][i]) / scored(policy, s);
+    }
+    const struct input in = { config_spec(config), 2, logp, ref, len,
+                              cJSON_IsTrue(cJSON_GetObjectItem(config, "use_weighting")) ? log_weight : NULL,
+                              config_num(config, "beta", beta), 0.5, 2.0 / (scored(policy, 0) + scored(policy, 1)) };
+    record(t, t_ref(t), &in, &loss, &dlogp);
+    read_all(loss, 2, got);
+    read_all(dlogp, SEQS, d);
+    if (!(fabs((got[0] + got[1]) / 2.0 - want) <= 1e-5 * fabs(want)))
+        fail_msg("%s: the loss is %.9g, TRL's %.9g", text, (got[0] + got[1]) / 2.0, want);
+    const double worst = gradient_distance(cJSON_GetObjectItem(c, "grad"), policy, ld, d, &most);
+    if (!(worst <= 1e-5 * most))
+        fail_msg("%s: a gradient is %.3g beside TRL's, of at most %.3g", text, worst, most);
+    cJSON_free(text);
+    t_reset(t);
+}
+
+static void oracle_trl(struct t *t)
+{
+    static struct logits policy, reference;
+    cJSON *root;
+    const cJSON *c;
+    T_OK(fmt_json_read(golden_own_path("losses/compute_loss.json"), &root));
+    read_logits(root, "policy_logits", &policy);
+    read_logits(root, "ref_logits", &reference);
+    cJSON_ArrayForEach(c, cJSON_GetObjectItem(root, "cases"))
+        trl_case(t, c, &policy, &reference, cJSON_GetObjectItem(root, "beta")->valuedouble);
+    cJSON_Delete(root);
+}
+
+// ---- The oracle's gradient --------------------------------------------------------------------
+
 static double total(struct t *t, const struct input *in)
 {
     double x[16], sum = 0.0;
@@ -164,12 +302,12 @@ static void finite_differences(struct t *t, enum op_loss_type type, enum op_dive
     record(t, t_ref(t), &in, &loss, &dlogp);
     read_all(dlogp, 2 * N, grad);
     for (int i = 0; i < 2 * N; i++) {
-        const double at = x[i];
-        x[i] = at + h;
+        const double x0 = x[i];
+        x[i] = x0 + h;
         const double up = total(t, &in);
-        x[i] = at - h;
+        x[i] = x0 - h;
         const double slope = (up - total(t, &in)) / (2.0 * h);
-        x[i] = at;
+        x[i] = x0;
         if (!(fabs(slope - grad[i]) <= 1e-5 + 1e-5 * fabs(slope)))
             fail_msg("%s, %s: derivative %d is %.9g, by differences %.9g", op_loss_name(type), op_divergence_name(d), i,
                      grad[i], slope);
@@ -302,6 +440,7 @@ static void body(struct t *t)
     refuses(t);
     partners();
     oracle_vectors(t);
+    oracle_trl(t);
     starts_at_ln2(t);
     for (enum op_loss_type type = 0; type < OP_LOSS_TYPES; type++)
         for (enum op_divergence d = 0; d < OP_DIVERGENCES; d++) {
