@@ -12,7 +12,7 @@ struct spec {
     const struct jstr *fill;
     char align; // '<' '>' '^' '=', 0: by type
     char sign;  // '+' ' ' or 0
-    bool alt, comma, underscore;
+    bool alt, comma, underscore, zero;
     int64_t width, precision; // precision -1: none
     char type;
 };
@@ -354,9 +354,8 @@ static void parse_spec(struct braces *f, const char *p, const char *end, struct 
     if (p < end && *p == '#')
         s->alt = *p++ == '#';
     if (p < end && *p == '0') {
-        s->fill = s->align ? s->fill : &ZERO;
-        s->align = s->align ? s->align : '=';
-        p++;
+        s->zero = *p++ == '0';
+        s->fill = s->fill == &SPACE ? &ZERO : s->fill;
     }
     for (; p < end; p++) {
         if (*p >= '0' && *p <= '9' && *number < 100000000)
@@ -375,6 +374,24 @@ static void parse_spec(struct braces *f, const char *p, const char *end, struct 
         jc_fail(f->c, RT_E_FORMAT, "Invalid format specifier");
 }
 
+// Does the specification fit a text, an integer, a float?
+static bool fits(const struct spec *s, struct jv v)
+{
+    const bool grouped = s->comma || s->underscore;
+
+    if (v.kind == JK_STR)
+        return (!s->type || s->type == 's') && s->align != '=' && !s->sign && !s->alt && !grouped;
+    if (!jv_number(v) || (grouped && s->type == 'n') ||
+        (s->comma && s->type && strchr("xXob", s->type)))
+        return false;
+    if (s->type && strchr("eEfFgG%", s->type))
+        return true;
+    if (v.kind == JK_FLOAT)
+        return !s->type || s->type == 'n';
+    return s->precision < 0 && (!s->type || (strchr("dboxXn", s->type)) ||
+                                (s->type == 'c' && !s->sign && !s->alt && !grouped));
+}
+
 static void put_field(struct braces *f, struct str *out, struct jv v, const struct jstr *text)
 {
     struct spec s;
@@ -386,19 +403,24 @@ static void put_field(struct braces *f, struct str *out, struct jv v, const stru
     parse_spec(f, text->p, text->p + text->len, &s);
     if (f->c->err != RT_OK)
         return;
+    if (!fits(&s, v)) {
+        jc_fail(f->c, RT_E_FORMAT, "Invalid format specifier for object of type '%s'", jv_type(v));
+        return;
+    }
     if (s.type == 'n')
         s.type = v.kind == JK_FLOAT ? 'g' : 'd';
-    if (v.kind == JK_STR && (!s.type || s.type == 's') && s.align != '=')
+    if (s.zero && !s.align && v.kind != JK_STR)
+        s.align = '=';
+    if (s.align == '=' && s.fill->p[0] == '0' && s.width && (s.comma || s.underscore))
+        jc_fail(f->c, RT_E_UNSUPPORTED, "zeros padded in groups");
+    if (v.kind == JK_STR)
         put_str(f->c, out, &s, v.u.s);
-    else if (jv_intlike(v) && s.type == 'c')
+    else if (s.type == 'c')
         put_char(f->c, out, &s, v);
-    else if (jv_intlike(v) && (!s.type || strchr("dboxX", s.type)) && s.precision < 0)
-        put_int(f->c, out, &s, jv_as_int(v));
-    else if (jv_number(v) && (!s.type || strchr("eEfFgG%", s.type)))
+    else if (v.kind == JK_FLOAT || (s.type && strchr("eEfFgG%", s.type)))
         put_float(f->c, out, &s, jv_as_float(v));
     else
-        jc_fail(f->c, RT_E_FORMAT, "Unknown format code '%c' for object of type '%s'",
-                s.type ? s.type : '?', jv_type(v));
+        put_int(f->c, out, &s, jv_as_int(v));
 }
 
 static struct jv positional(struct braces *f, const char *p, size_t n)
