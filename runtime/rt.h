@@ -187,7 +187,7 @@ static inline void rt_host_store(const struct rt_host_buf *b, uint64_t i, double
 // A row of the kernel table. The op layer owns the table; it is static and immutable.
 struct rt_kernel {
     const char *name;   // of the kernel function
-    const char *source; // file in shaders/ for both APIs: "dpo.comp"
+    const char *source; // file in shaders/ for both APIs: "loss.comp"
     const char *vulkan_only, *opencl_only; // instead of source, for a kernel of one API
     uint32_t n_bufs;
     struct rt_kernel_buf bufs[RT_MAX_BUFS];

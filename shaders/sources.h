@@ -3,7 +3,7 @@
 #define SHADERS_SOURCES_H
 
 struct shader_source {
-    const char *name; // file name in shaders/, e.g. "dpo.comp"
+    const char *name; // file name in shaders/, e.g. "loss.comp"
     const char *text; // NUL-terminated
 };
 

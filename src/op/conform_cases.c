@@ -8,9 +8,9 @@
 #include "src/op/attention.h"
 #include "src/op/cast.h"
 #include "src/op/conform.h"
-#include "src/op/dpo.h"
 #include "src/op/embed.h"
 #include "src/op/logprob.h"
+#include "src/op/loss.h"
 #include "src/op/matmul.h"
 #include "src/op/rms_norm.h"
 #include "src/op/rope.h"
@@ -263,17 +263,31 @@ done:
     return err;
 }
 
-static enum rt_err dpo(struct op_side *s)
+// Every kind of term, each in the others' company. Log-ratios are within 4 nats, or ipo and sppo_hard would drown the rest.
+static enum rt_err loss(struct op_side *s)
 {
+    static const struct op_loss_spec SPEC = {
+        .terms = { { OP_LOSS_SIGMOID, 1.0 }, { OP_LOSS_HINGE, 0.5 }, { OP_LOSS_IPO, 0.01 }, { OP_LOSS_EXO_PAIR, 0.5 },
+                   { OP_LOSS_ROBUST, 0.5 }, { OP_LOSS_DISCOPOP, 0.5 }, { OP_LOSS_SIGMOID_NORM, 0.5 }, { OP_LOSS_AOT, 0.5 },
+                   { OP_LOSS_AOT_UNPAIRED, 0.5 }, { OP_LOSS_NCA_PAIR, 0.5 }, { OP_LOSS_BCO_PAIR, 0.5 },
+                   { OP_LOSS_SPPO_HARD, 0.01 }, { OP_LOSS_APO_ZERO, 0.5 }, { OP_LOSS_APO_DOWN, 0.5 }, { OP_LOSS_SFT, 0.1 } },
+        .n_terms = 15, .label_smoothing = 0.1, .discopop_tau = 0.5 };
     enum rt_err err = RT_OK;
-    struct rt_buf *p, *r, *loss, *d;
-    FILL(s, RT_F32, 2 * T, 1, -90.0, -1.0, &p);
-    FILL(s, RT_F32, 2 * T, 2, -90.0, -1.0, &r);
-    FILL(s, RT_F32, T, 3, 0.0, 0.0, &loss);
+    uint32_t partner[2 * T];
+    struct rt_buf *p, *r, *len, *pairs, *value, *d;
+    for (uint32_t i = 0; i < 2 * T; i++)
+        partner[i] = (i * 3 + i / T) % T; // T is a prime
+    FILL(s, RT_F32, 2 * T, 1, -12.0, -8.0, &p);
+    FILL(s, RT_F32, 2 * T, 2, -12.0, -8.0, &r);
+    FILL(s, RT_F32, 2 * T, 4, 1.0, 9.0, &len);
+    FILL(s, RT_F32, T, 3, 0.0, 0.0, &value);
     FILL(s, RT_F32, 2 * T, 3, 0.0, 0.0, &d);
-    RT_TRY(op_dpo(s->cmd, &(struct op_dpo_args){ p, r, loss, d, T, 0.1f, 1.0f / T }));
-    op_side_output(s, "loss", loss, T, 30 * ULP);
-    op_side_output(s, "dlogp", d, 2 * T, 60 * ULP);
+    RT_TRY(op_side_words(s, partner, 2 * T, &pairs));
+    RT_TRY(op_loss(s->cmd, &(struct op_loss_args){
+        .spec = &SPEC, .logp = p, .ref_logp = r, .len = len, .partner = pairs, .loss = value, .dlogp = d, .n_pairs = T,
+        .beta = 0.1, .grad_scale = 1.0 / T, .sft_scale = 0.05 }));
+    op_side_output(s, "loss", value, T, 100 * ULP);
+    op_side_output(s, "dlogp", d, 2 * T, 400 * ULP);
 done:
     return err;
 }
@@ -317,6 +331,6 @@ const struct op_conform_case OP_CONFORM_CASES[] = {
     { "cast", NULL, NULL, cast }, { "embed", NULL, NULL, embed }, { "rms_norm", NULL, NULL, rms_norm },
     { "rope", NULL, NULL, rope }, { "swiglu", NULL, NULL, swiglu }, { "matmul", MATMUL_VARIANTS, matmul_has, matmul },
     { "attention", ATTENTION_VARIANTS, attention_has, attention }, { "logprob", NULL, NULL, logprob },
-    { "segment", NULL, NULL, sequences }, { "dpo", NULL, NULL, dpo }, { "adamw", NULL, NULL, optimizer },
+    { "segment", NULL, NULL, sequences }, { "loss", NULL, NULL, loss }, { "adamw", NULL, NULL, optimizer },
     { "add", NULL, NULL, add }, { NULL, NULL, NULL, NULL },
 };

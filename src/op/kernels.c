@@ -6,7 +6,7 @@
     X(op_attention_dkv_kernel) X(op_attention_wide_kernel) X(op_attention_wide_dq_kernel)          \
     X(op_attention_wide_dkv_kernel)                                                                \
     X(op_matmul_kernel) X(op_matmul_round_kernel) X(op_matmul_wide_kernel) X(op_matmul_register_kernel)                        \
-    X(op_cast_kernel) X(op_dpo_kernel) X(op_loss_kernel) X(op_rows_gather_kernel) X(op_rows_scatter_kernel) \
+    X(op_cast_kernel) X(op_loss_kernel) X(op_rows_gather_kernel) X(op_rows_scatter_kernel)         \
     X(op_rms_norm_kernel) X(op_rms_norm_dx_kernel) X(op_rms_norm_dw_kernel)                        \
     X(op_rms_norm_dw_sum_kernel) X(op_rope_kernel) X(op_swiglu_kernel) X(op_swiglu_back_kernel)   \
     X(op_logprob_stats_kernel) X(op_logprob_finish_kernel) X(op_logprob_grad_kernel)               \

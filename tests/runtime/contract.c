@@ -8,7 +8,7 @@
 #include "shaders/probe.h"
 #include "src/base/arith.h"
 #include "src/op/cast.h"
-#include "src/op/dpo.h"
+#include "src/op/loss.h"
 #include "tests/t.h"
 
 OP_PARAMS(probe, PROBE_PARAMS);
@@ -470,14 +470,17 @@ static void same_bits(struct t *t, struct rt_dev *dev)
     enum { N = 5000 };
     double *x = t_normal(t, 4 * N, 30.0);
     struct rt_buf *logp = t_buf(t, dev, RT_F32, x, 2 * N),
-                  *ref = t_buf(t, dev, RT_F32, x + 2 * N, 2 * N);
+                  *ref = t_buf(t, dev, RT_F32, x + 2 * N, 2 * N),
+                  *partner = t_buf_u32(t, dev, t_alloc(t, 2 * N * sizeof(uint32_t)), 2 * N);
+    const struct op_loss_spec sigmoid = {0};
     float *first = t_alloc(t, 3 * N * sizeof(*first)), *again = t_alloc(t, 3 * N * sizeof(*again));
 
     for (int run = 0; run < 4; run++) {
         struct rt_buf *loss = t_zeros(t, dev, RT_F32, N), *d = t_zeros(t, dev, RT_F32, 2 * N);
         struct rt_cmd *cmd = cmd_of(dev);
         float *to = run ? again : first;
-        T_OK(op_dpo(cmd, &(struct op_dpo_args){logp, ref, loss, d, N, 0.1f, 1.0f}));
+        T_OK(op_loss(cmd, &(struct op_loss_args){&sigmoid, logp, ref, ref, NULL, partner, loss, d, N,
+                                                 0.1, 1.0, 0.0}));
         T_OK(rt_cmd_wait(&cmd));
         T_OK(rt_buf_read(loss, 0, N, RT_F32, to));
         T_OK(rt_buf_read(d, 0, 2 * N, RT_F32, to + N));
