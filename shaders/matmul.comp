@@ -25,33 +25,37 @@
 #include "matmul.h"
 #define BUFFERS MATMUL_BUFFERS
 #define PARAMS MATMUL_PARAMS
-#define LOCALS SHARED(float, as, BK *(BM + 4)) SHARED(float, bs, BK *(BN + 4))
+#define LOCALS SHARED(vec4, as, BK *(BM / 4 + 1)) SHARED(vec4, bs, BK *(BN / 4 + 1))
 #include "kernel.h"
 
+// The shared tiles are read four elements at a time and written one by one.
+#ifdef __OPENCL_C_VERSION__
+#define AT(s, i) ((__local float *)s)[i]
+#else
+#define AT(s, i) s[(i) >> 2][(i) & 3u]
+#endif
+
 // A tile whose rows run along k (row r of `rows` at r * ld): four elements along k a turn, transposed.
-#define LOAD_ALONG_K(mat, mat_first, ld, r0, rows, R, s, S)                                            \
+#define LOAD_ALONG_K(mat, mat_first, ld, r0, rows, R, s, S)                                        \
     for (uint t = LANE; t < uint(R) * (uint(BK) / 4u); t += uint(LANES)) {                         \
         const uint r = t / (uint(BK) / 4u), l = t % (uint(BK) / 4u) * 4u;                          \
         vec4 v = vec4(0.0f);                                                                       \
         if (r0 + r < rows && l0 + l < k)                                                           \
-            v = LD4(mat, mat_first + (r0 + r) * ld + l0 + l);                                          \
-        s[l * S + r] = v.x;                                                                        \
-        s[(l + 1u) * S + r] = l0 + l + 1u < k ? v.y : 0.0f;                                        \
-        s[(l + 2u) * S + r] = l0 + l + 2u < k ? v.z : 0.0f;                                        \
-        s[(l + 3u) * S + r] = l0 + l + 3u < k ? v.w : 0.0f;                                        \
+            v = LD4(mat, mat_first + (r0 + r) * ld + l0 + l);                                      \
+        AT(s, l * S + r) = v.x;                                                                    \
+        AT(s, (l + 1u) * S + r) = l0 + l + 1u < k ? v.y : 0.0f;                                    \
+        AT(s, (l + 2u) * S + r) = l0 + l + 2u < k ? v.z : 0.0f;                                    \
+        AT(s, (l + 3u) * S + r) = l0 + l + 3u < k ? v.w : 0.0f;                                    \
     }
 
 // A tile whose rows lie across k (element r of `rows` at l * ld + r): four neighbours a turn.
-#define LOAD_ACROSS_K(mat, mat_first, ld, r0, rows, R, s, S)                                           \
+#define LOAD_ACROSS_K(mat, mat_first, ld, r0, rows, R, s, S)                                       \
     for (uint t = LANE; t < uint(BK) * (uint(R) / 4u); t += uint(LANES)) {                         \
         const uint l = t / (uint(R) / 4u), r = t % (uint(R) / 4u) * 4u;                            \
         vec4 v = vec4(0.0f);                                                                       \
         if (r0 + r < rows && l0 + l < k)                                                           \
-            v = LD4(mat, mat_first + (l0 + l) * ld + r0 + r);                                          \
-        s[l * S + r] = v.x;                                                                        \
-        s[l * S + r + 1u] = v.y;                                                                   \
-        s[l * S + r + 2u] = v.z;                                                                   \
-        s[l * S + r + 3u] = v.w;                                                                   \
+            v = LD4(mat, mat_first + (l0 + l) * ld + r0 + r);                                      \
+        s[(l * S + r) / 4u] = v;                                                                   \
     }
 
 #if FORM == 2
@@ -69,7 +73,7 @@
 #define ADD_OLD_F32(v) v = v + vec4(OLD(0u), OLD(1u), OLD(2u), OLD(3u));
 #define ADD_OLD_F16(v)
 #define ADD_OLD_BF16(v)
-#define PUT(q, value)                                                                                  \
+#define PUT(q, value)                                                                              \
     if (j + q < n)                                                                                 \
         c[at + q] = value;
 #define PUT4_F32(v) PUT(0u, (v).x) PUT(1u, (v).y) PUT(2u, (v).z) PUT(3u, (v).w)
@@ -93,19 +97,25 @@ KERNEL_BEGIN(matmul)
         LOAD_B(b, b_first, ldb, j0, n, BN, bs, SB)
         barrier();
         for (uint l = 0u; l < uint(BK); l++) {
-            const uint ia = l * SA + ty * uint(TM), ib = l * SB + tx * 4u;
+            const uint ia = (l * SA + ty * uint(TM)) / 4u, ib = (l * SB) / 4u + tx;
             vec4 y[NV];
-            UNROLL for (uint v = 0u; v < uint(NV); v++)
+            UNROLL for (uint v = 0u; v < uint(NV); v++) y[v] = bs[ib + v * uint(BN / NV / 4)];
+#if TM >= 4
+            UNROLL for (uint i = 0u; i < uint(TM); i += 4u)
             {
-                const uint at = ib + v * uint(BN / NV);
-                y[v] = vec4(bs[at], bs[at + 1u], bs[at + 2u], bs[at + 3u]);
+                const vec4 x = as[ia + i / 4u];
+                UNROLL for (uint v = 0u; v < uint(NV); v++)
+                {
+                    acc[i * uint(NV) + v] = MAD(vec4(x.x), y[v], acc[i * uint(NV) + v]);
+                    acc[(i + 1u) * uint(NV) + v] = MAD(vec4(x.y), y[v], acc[(i + 1u) * uint(NV) + v]);
+                    acc[(i + 2u) * uint(NV) + v] = MAD(vec4(x.z), y[v], acc[(i + 2u) * uint(NV) + v]);
+                    acc[(i + 3u) * uint(NV) + v] = MAD(vec4(x.w), y[v], acc[(i + 3u) * uint(NV) + v]);
+                }
             }
-            UNROLL for (uint i = 0u; i < uint(TM); i++)
-            {
-                const vec4 x = vec4(as[ia + i]);
-                UNROLL for (uint v = 0u; v < uint(NV); v++) acc[i * uint(NV) + v] =
-                    MAD(x, y[v], acc[i * uint(NV) + v]);
-            }
+#else // one row
+            UNROLL for (uint v = 0u; v < uint(NV); v++) acc[v] =
+                MAD(vec4(AT(as, l * SA + ty)), y[v], acc[v]);
+#endif
         }
         barrier();
     }
