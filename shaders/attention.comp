@@ -1,5 +1,11 @@
 // shaders/attention.comp -- flash attention: a group owns NA queries of one head and walks over the tiles
 // of the keys that they see, counted from row_begin and from seg_begin. Oracle: op_attention_ref().
+#ifndef __OPENCL_C_VERSION__
+#extension GL_EXT_control_flow_attributes : require
+#define UNROLL [[unroll]]
+#else
+#define UNROLL _Pragma("unroll")
+#endif
 #include "attention.h"
 #define BUFFERS ATTENTION_BUFFERS
 #define PARAMS ATTENTION_PARAMS
@@ -9,14 +15,17 @@
 #define OWN_LOCALS
 #endif
 #define LOCALS                                                                                     \
-    SHARED(vec4, tile, NB * TS) SHARED(float, p, NA * PS) SHARED(float, red, NA * 9) OWN_LOCALS
+    SHARED(vec4, tile, TILE_VEC4S) SHARED(float, p, NA * PS) SHARED(float, red, NA * 9) OWN_LOCALS
 #include "kernel.h"
 #include "attention_tile.h"
+#define Q_ROWS own, q, q0, rows, ldq, col
+#define K_ROWS tile, k, k0, count, ldk, key_col
+#define V_ROWS tile, v, k0, count, ldv, key_col
 
 KERNEL_BEGIN(attention)
     const uint block = blocks_at + GROUP_X / uint(PARTS) * uint(ATTENTION_WORDS), head = GROUP_Y;
     const uint skip = GROUP_X % uint(PARTS) * uint(NA), n = index[block + 1u];
-    const uint rows = UMIN(n - UMIN(n, skip), uint(NA)), last = rows - 1u; // rows 0: nothing to do
+    const uint rows = UMIN(n - UMIN(n, skip), uint(NA)); // 0: nothing to do
     const uint q0 = index[block] + skip, own0 = index[block + 2u] + skip;
     const uint row_begin = index[block + 3u], prompt_end = index[block + 4u], seg_begin = index[block + 5u];
     const uint col = head * uint(D), key_col = head / (n_heads / n_kv_heads) * uint(D);
@@ -26,60 +35,58 @@ KERNEL_BEGIN(attention)
     float s[RA * RB], top[RA], sum[RA];
 
     CLEAR(acc)
-    for (int i = 0; i < RA; i++) {
+    UNROLL for (int i = 0; i < RA; i++) {
         top[i] = NO_SCORE;
         sum[i] = 0.0f;
     }
-#if STAGE_OWN
-    STAGE(own, NA, q, q0, rows, ldq, col)
-#endif
+    STAGE_OWN_ROWS(Q_ROWS)
     for (uint b = 0u; b < tiles1 + tiles2; b++) {
         const uint k0 = b < tiles1 ? row_begin + b * uint(NB) : seg_begin + (b - tiles1) * uint(NB);
         const uint count = (b < tiles1 ? prompt_end : own0 + rows) - k0;
 
         barrier(); // the tile, p and red are free
-        STAGE(tile, NB, k, k0, count, ldk, key_col)
+        STAGE_TILE_ROWS(K_ROWS)
         barrier();
-        PRODUCTS(s, own, q, q0, last, ldq, col, tile)
-        for (int i = 0; i < RA; i++) {
-            const uint end = own0 + LANE_ROW + 8u * uint(i) + 1u; // one past the last key that is seen
+        PRODUCTS(s, Q_ROWS, K_ROWS)
+        UNROLL for (int i = 0; i < RA; i++) {
+            const uint end = own0 + OWN_ROW(i) + 1u; // one past the last key that is seen
             const uint seen = UMIN(count, end - UMIN(end, k0));   // keys of the tile
             float most = NO_SCORE;
-            for (int j = 0; j < RB; j++) {
-                const float x = LANE_COL + 8u * uint(j) < seen ? s[i * RB + j] * scale : NO_SCORE;
+            UNROLL for (int j = 0; j < RB; j++) {
+                const float x = TILE_ROW(j) < seen ? s[i * RB + j] * scale : NO_SCORE;
                 s[i * RB + j] = x;
                 most = MAX(most, x);
             }
-            red[(LANE_ROW + 8u * uint(i)) * 9u + LANE_COL] = most;
+            red[(OWN_ROW(i)) * 9u + LANE_COL] = most;
         }
         barrier(); // red is written, the keys are read
-        STAGE(tile, NB, v, k0, count, ldv, key_col)
-        for (int i = 0; i < RA; i++) {
-            const uint row = LANE_ROW + 8u * uint(i);
+        STAGE_TILE_ROWS(V_ROWS)
+        UNROLL for (int i = 0; i < RA; i++) {
+            const uint row = OWN_ROW(i);
             float most = top[i];
             for (uint j = 0u; j < 8u; j++)
                 most = MAX(most, red[row * 9u + j]);
             const float shrink = EXP_NEG(top[i] - most);
             top[i] = most;
             sum[i] *= shrink;
-            for (int j = 0; j < RB; j++) {
+            UNROLL for (int j = 0; j < RB; j++) {
                 const float w = s[i * RB + j] > NO_SCORE ? EXP_NEG(s[i * RB + j] - most) : 0.0f;
                 sum[i] += w;
-                p[row * uint(PS) + LANE_COL + 8u * uint(j)] = w;
+                p[row * uint(PS) + TILE_ROW(j)] = w;
             }
-            for (int c = 0; c < NC; c++)
+            UNROLL for (int c = 0; c < NC; c++)
                 acc[i * NC + c] *= shrink;
         }
         barrier(); // p and the values are written
-        ACCUMULATE(acc, p, tile)
+        ACCUMULATE(acc, p, V_ROWS)
     }
 
     barrier();
-    for (int i = 0; i < RA; i++)
-        red[(LANE_ROW + 8u * uint(i)) * 9u + LANE_COL] = sum[i];
+    UNROLL for (int i = 0; i < RA; i++)
+        red[(OWN_ROW(i)) * 9u + LANE_COL] = sum[i];
     barrier();
-    for (int i = 0; i < RA; i++) {
-        const uint row = LANE_ROW + 8u * uint(i);
+    UNROLL for (int i = 0; i < RA; i++) {
+        const uint row = OWN_ROW(i);
         float all = 0.0f;
         for (uint j = 0u; j < 8u; j++)
             all += red[row * 9u + j];

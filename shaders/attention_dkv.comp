@@ -1,6 +1,12 @@
 // shaders/attention_dkv.comp -- gradients of keys and values: a group owns NA keys of one key head and walks
 // over the queries that see them, head by head of those that read this key head. Oracle:
 // op_attention_dkv_ref().
+#ifndef __OPENCL_C_VERSION__
+#extension GL_EXT_control_flow_attributes : require
+#define UNROLL [[unroll]]
+#else
+#define UNROLL _Pragma("unroll")
+#endif
 #include "attention.h"
 #define BUFFERS ATTENTION_DKV_BUFFERS
 #define PARAMS ATTENTION_PARAMS
@@ -10,20 +16,24 @@
 #define OWN_LOCALS
 #endif
 #if BOTH
-#define D_O_LOCALS SHARED(vec4, tile_d_o, NB * TS)
+#define D_O_LOCALS SHARED(vec4, tile_d_o, TILE_VEC4S)
 #else
 #define D_O_LOCALS
 #define tile_d_o tile
 #endif
 #define LOCALS                                                                                     \
-    SHARED(vec4, tile, NB * TS) SHARED(float, p, NA * PS) SHARED(float, ds, NA * PS) D_O_LOCALS OWN_LOCALS
+    SHARED(vec4, tile, TILE_VEC4S) SHARED(float, p, NA * PS) SHARED(float, ds, NA * PS) D_O_LOCALS OWN_LOCALS
 #include "kernel.h"
 #include "attention_tile.h"
+#define Q_ROWS tile, q, q0, count, ldq, col
+#define D_O_ROWS tile_d_o, d_o, q0, count, lddo, col
+#define K_ROWS own_k, k, k0, rows, ldk, key_col
+#define V_ROWS own_v, v, k0, rows, ldv, key_col
 
 KERNEL_BEGIN(attention_dkv)
     const uint block = blocks_at + GROUP_X / uint(PARTS) * uint(ATTENTION_WORDS), key_head = GROUP_Y;
     const uint skip = GROUP_X % uint(PARTS) * uint(NA), n = index[block + 1u];
-    const uint rows = UMIN(n - UMIN(n, skip), uint(NA)), last = rows - 1u; // rows 0: nothing to do
+    const uint rows = UMIN(n - UMIN(n, skip), uint(NA)); // 0: nothing to do
     const uint k0 = index[block] + skip, q_begin = index[block + 2u] + skip, q_end = index[block + 3u];
     const uint shift = index[block + 4u], key_col = key_head * uint(D);
     const uint tiles = rows > 0u ? (q_end - q_begin + uint(NB) - 1u) / uint(NB) : 0u;
@@ -33,46 +43,44 @@ KERNEL_BEGIN(attention_dkv)
 
     CLEAR(acc_k)
     CLEAR(acc_v)
-#if STAGE_OWN
-    STAGE(own_k, NA, k, k0, rows, ldk, key_col)
-    STAGE(own_v, NA, v, k0, rows, ldv, key_col)
-#endif
+    STAGE_OWN_ROWS(K_ROWS)
+    STAGE_OWN_ROWS(V_ROWS)
     for (uint b = 0u; b < tiles * heads; b++) {
         const uint head = key_head * heads + b / tiles, col = head * uint(D);
         const uint q0 = q_begin + b % tiles * uint(NB), count = q_end - q0;
 
         barrier(); // tiles, p and ds are free
-        STAGE(tile, NB, q, q0, count, ldq, col)
+        STAGE_TILE_ROWS(Q_ROWS)
 #if BOTH
-        STAGE(tile_d_o, NB, d_o, q0, count, lddo, col)
+        STAGE_TILE_ROWS(D_O_ROWS)
 #endif
         barrier();
-        PRODUCTS(s, own_k, k, k0, last, ldk, key_col, tile)
+        PRODUCTS(s, K_ROWS, Q_ROWS)
 #if !BOTH
         barrier();
-        STAGE(tile_d_o, NB, d_o, q0, count, lddo, col)
+        STAGE_TILE_ROWS(D_O_ROWS)
         barrier();
 #endif
-        PRODUCTS(dp, own_v, v, k0, last, ldv, key_col, tile_d_o)
-        for (int j = 0; j < RB; j++) {
-            const uint t = q0 + LANE_COL + 8u * uint(j), at = head * n_tokens + UMIN(t, q_end - 1u);
+        PRODUCTS(dp, V_ROWS, D_O_ROWS)
+        UNROLL for (int j = 0; j < RB; j++) {
+            const uint t = q0 + TILE_ROW(j), at = head * n_tokens + UMIN(t, q_end - 1u);
             const float row_lse = lse[at], row_delta = delta[at];
-            for (int i = 0; i < RA; i++) {
-                const uint row = LANE_ROW + 8u * uint(i);
+            UNROLL for (int i = 0; i < RA; i++) {
+                const uint row = OWN_ROW(i);
                 const bool sees = t < q_end && t + shift >= k0 + row;
                 const float w = sees ? EXP_NEG(s[i * RB + j] * scale - row_lse) : 0.0f;
-                p[row * uint(PS) + LANE_COL + 8u * uint(j)] = w;
-                ds[row * uint(PS) + LANE_COL + 8u * uint(j)] = w * (dp[i * RB + j] - row_delta);
+                p[row * uint(PS) + TILE_ROW(j)] = w;
+                ds[row * uint(PS) + TILE_ROW(j)] = w * (dp[i * RB + j] - row_delta);
             }
         }
         barrier(); // p and ds are written
-        ACCUMULATE(acc_v, p, tile_d_o)
+        ACCUMULATE(acc_v, p, D_O_ROWS)
 #if !BOTH
         barrier();
-        STAGE(tile, NB, q, q0, count, ldq, col)
+        STAGE_TILE_ROWS(Q_ROWS)
         barrier();
 #endif
-        ACCUMULATE(acc_k, ds, tile)
+        ACCUMULATE(acc_k, ds, Q_ROWS)
     }
     STORE_ROWS(dk, acc_k, scale, k0, rows, lddk, key_head, n_kv_heads)
     STORE_ROWS(dv, acc_v, 1.0f, k0, rows, lddv, key_head, n_kv_heads)

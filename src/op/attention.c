@@ -37,25 +37,36 @@ enum pass { FORWARD, DQ, DKV };
 enum { SHARED_BYTES = 16 << 10 };
 
 struct tile {
-    int32_t ra, rb, own, both; // attention_tile.h says what they are
+    int32_t ra, rb, tile, own, both; // attention_tile.h says what they are
+    uint32_t group;
 };
 
 static uint32_t tile_bytes(const struct tile *x, enum pass pass, uint32_t head_dim)
 {
-    const uint32_t row = 16 * ((head_dim + 3) / 4 | 1), na = 8 * (uint32_t) x->ra, nb = 8 * (uint32_t) x->rb;
-    const uint32_t tiles = pass == FORWARD || !x->both ? 1 : 2, owns = pass == FORWARD ? 1 : 2;
-    const uint32_t products = na * (nb + 1) * 4;
+    const uint32_t row = 16 * ((head_dim + 3) / 4 | 1), nb = 8 * (uint32_t) x->rb;
+    const uint32_t na = x->group / 8 * (uint32_t) x->ra, products = na * (nb + 1) * 4;
+    const uint32_t tiles = !x->tile ? 0 : pass == FORWARD || !x->both ? 1 : 2, owns = pass == FORWARD ? 1 : 2;
     return row * (nb * tiles + (x->own ? na * owns : 0)) + products * (pass == DKV ? 2 : 1) +
            (pass == FORWARD ? na * 9 * 4 : 0);
 }
 
-// The first choice that fits. The last one does for every head size and pass.
-static struct tile choose_tile(enum pass pass, uint32_t head_dim)
+// For GPUs the first choice that fits; the last one does for every head size and pass. Drivers that run on
+// a CPU read straight from the buffers, in large register tiles, without company.
+static struct tile choose_tile(const args_t *a, enum pass pass)
 {
-    static const struct tile CHOICES[] = { { 0, 2, 1, 1 }, { 0, 2, 0, 1 }, { 0, 2, 0, 0 }, { 0, 1, 0, 0 } };
-    struct tile x = { 0 };
-    for (size_t i = 0; i < COUNT_OF(CHOICES); i++) {
-        x = CHOICES[i];
+    static const struct tile GPU[] = { { 0, 2, 1, 1, 1, 64 }, { 0, 2, 1, 0, 1, 64 }, { 0, 2, 1, 0, 0, 64 },
+                                       { 0, 1, 1, 0, 0, 64 } };
+    const struct rt_caps *caps = &rt_dev_plan(rt_buf_dev(a->q.buf))->caps;
+    const uint32_t head_dim = a->head_dim;
+    struct tile x = { 8, 8, 0, 0, 1, 8 };
+    if (caps->kind == RT_CPU && strcmp(caps->api, "opencl") == 0)
+        return (struct tile){ 4, 2, 0, 0, 1, 8 }; // the wide kernels are there to be fast, this to be compiled soon
+    if (caps->kind == RT_CPU) {
+        x.ra = head_dim <= 64 && rt_buf_type(a->q.buf) != RT_F32 ? 16 : 8;
+        return x;
+    }
+    for (size_t i = 0; i < COUNT_OF(GPU); i++) {
+        x = GPU[i];
         x.ra = pass == DKV ? (head_dim <= 64 ? 4 : head_dim <= 128 ? 2 : 1) : head_dim <= 128 ? 4 : 2;
         if (tile_bytes(&x, pass, head_dim) <= SHARED_BYTES)
             break;
@@ -241,13 +252,13 @@ static struct rt_bind blocks(const args_t *a)
 static void portable(const args_t *a, enum pass pass, struct rt_dispatch_desc *d)
 {
     static const char *const KERNELS[] = { "attention", "attention_dq", "attention_dkv" };
-    const struct tile x = choose_tile(pass, a->head_dim);
+    const struct tile x = choose_tile(a, pass);
     const struct rt_tune tune[] = { { "D", (int32_t) a->head_dim }, { "RA", x.ra }, { "RB", x.rb },
-                                    { "STAGE_OWN", x.own }, { "BOTH", x.both } };
+                                    { "STAGE_TILE", x.tile }, { "STAGE_OWN", x.own }, { "BOTH", x.both } };
     d->kernel = KERNELS[pass];
     memcpy(d->tune, tune, sizeof(tune));
-    d->group[0] = 64;
-    d->groups[0] = 64 / (8 * (uint32_t) x.ra);
+    d->group[0] = x.group;
+    d->groups[0] = 64 / (x.group / 8 * (uint32_t) x.ra);
     d->groups[1] = pass == DKV ? a->n_kv_heads : a->n_heads;
 }
 
