@@ -33,7 +33,7 @@ FV exp_neg(FV x)
     p = fma(r, p, (FV)(1.0f));
     p = fma(r, p, (FV)(1.0f));
     const int16 bits = as_int16(p) + (convert_int16(max(n, (FV)(-126.0f))) << 23);
-    return select((FV)(0.0f), as_float16(bits), x >= -87.0f);
+    return select((FV)(0.0f), as_float16(bits), x >= -87.33f);
 }
 
 // Eight elements of a buffer as floats; halves by integer arithmetic, as in kernel.h.
