@@ -40,4 +40,11 @@
     U32(n_pairs) U32(type) U32(divergence) U32(first) U32(weighted) F32(beta) F32(weight)          \
     F32(grad_scale) F32(alpha) F32(c0) F32(c1)
 
+// Head and tail of each of S sequences, and their weighted sum.
+#define LOSS_FOLD_BUFFERS IN(0, float, x)  /* (2S) */ \
+                          OUT(1, float, y) /* (S)  */
+#define LOSS_UNFOLD_BUFFERS IN(0, float, dy)  /* (S)  */ \
+                            OUT(1, float, dx) /* (2S) */
+#define LOSS_FOLD_PARAMS U32(n_seqs) F32(tail)
+
 #endif // LOSS_H

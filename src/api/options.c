@@ -348,8 +348,6 @@ static enum rt_err resolve_loss(const struct options *o, struct op_loss_spec *s)
         s->divergence++;
     for (uint32_t i = 0; i < s->n_terms; i++) {
         const enum op_loss_type t = s->terms[i].type;
-        if (op_loss_needs_batch(t))
-            RT_TRY(rt_fail(RT_E_USAGE, "loss_type: %s is not supported yet", op_loss_name(t)));
         if (s->divergence != OP_REVERSE_KL && !op_loss_takes_divergence(t))
             RT_TRY(rt_fail(RT_E_USAGE, "f_divergence_type: %s is not defined for loss_type %s; expected reverse_kl", divergence,
                            op_loss_name(t)));
@@ -394,6 +392,8 @@ static void resolve_numbers(const struct options *o, struct tr_config *c)
     c->num_train_epochs = num_of(o, "num_train_epochs");
     c->max_steps = (int64_t) num_of(o, "max_steps");
     c->beta = num_of(o, "beta");
+    c->ld = given(o, "ld_alpha") != NULL;
+    c->ld_alpha = num_of(o, "ld_alpha");
     c->learning_rate = num_of(o, "learning_rate");
     c->warmup_steps = given(o, "warmup_steps") ? num_of(o, "warmup_steps") : num_of(o, "warmup_ratio");
     c->weight_decay = num_of(o, "weight_decay");
@@ -438,6 +438,8 @@ enum rt_err options_resolve(const struct options *o, bool train, struct tr_confi
     resolve_words(o, &c);
     resolve_numbers(o, &c);
     RT_TRY(resolve_loss(o, &c.loss));
+    if (c.ld && has_term(&c.loss, OP_LOSS_SFT))
+        RT_TRY(rt_fail(RT_E_USAGE, "ld_alpha with loss_type sft is not supported yet: sft counts all tokens alike"));
     if (given(o, "warmup_steps") && given(o, "warmup_ratio") && num_of(o, "warmup_steps") > 0.0)
         RT_TRY(rt_fail(RT_E_USAGE, "warmup_steps and warmup_ratio are both given: expected one of them"));
     every = num_of(o, "logging_steps");

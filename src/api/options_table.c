@@ -23,15 +23,15 @@ const struct opt_row OPT_ROWS[] = {
     // The loss
     USED("loss_type", OPT_LIST, "sigmoid", 0, 0,
          "the loss, or a list that is summed: sigmoid hinge ipo exo_pair nca_pair robust bco_pair sppo_hard apo_zero apo_down "
-         "discopop sft sigmoid_norm"),
+         "discopop sft sigmoid_norm aot aot_unpaired"),
     USED("loss_weights", OPT_LIST, NULL, 0, 0, "a weight for each loss_type; default: 1 each"),
     USED("beta", OPT_NUM, "0.1", 1e-6, 1e6, "strength of the pull to the reference"),
-    USED("label_smoothing", OPT_NUM, "0.0", 0.0, 1.0, "share of flipped labels: read by exo_pair, which needs it, and robust"),
+    USED("label_smoothing", OPT_NUM, "0.0", 0.0, 1.0, "share of flipped labels: read by exo_pair, which needs it, robust, aot*"),
     WORD("f_divergence_type", "reverse_kl", "reverse_kl|forward_kl|js_divergence|alpha_divergence",
          "divergence from the reference; others than reverse_kl: not with nca_pair, bco_pair, sppo_hard, apo_*, aot*"),
     USED("f_alpha_divergence_coef", OPT_NUM, "0.5", -1e3, 1e3, "alpha of alpha_divergence"),
     USED("discopop_tau", OPT_NUM, "0.05", 1e-6, 1e6, "temperature of discopop"),
-    DEFAULT("ld_alpha", OPT_NUM, NULL, "LD-DPO is not supported yet"),
+    USED("ld_alpha", OPT_NUM, NULL, 0.0, 1.0, "LD-DPO: weight of the tokens beyond the pair's shorter answer; 1 = plain"),
     DEFAULT("use_weighting", OPT_BOOL, "false", "WPO is not supported yet"),
     DEFAULT("precompute_ref_log_probs", OPT_BOOL, "false", "not supported yet"),
     NOTHING("precompute_ref_batch_size", OPT_INT, NULL, "nothing is precomputed yet"),

@@ -3,6 +3,10 @@
 #include <math.h>
 
 const struct rt_kernel op_loss_kernel = OP_KERNEL(loss, "loss.comp", LOSS_BUFFERS, struct loss_params, op_loss_ref);
+const struct rt_kernel op_loss_fold_kernel =
+    OP_KERNEL(loss_fold, "loss_fold.comp", LOSS_FOLD_BUFFERS, struct loss_fold_params, op_loss_fold_ref);
+const struct rt_kernel op_loss_unfold_kernel =
+    OP_KERNEL(loss_unfold, "loss_unfold.comp", LOSS_UNFOLD_BUFFERS, struct loss_fold_params, op_loss_unfold_ref);
 
 // What TRL calls a type, and whether a divergence's score is part of it.
 static const struct {
@@ -242,6 +246,55 @@ enum rt_err op_loss(struct rt_cmd *cmd, const struct op_loss_args *a)
         RT_TRY(term(cmd, a, (struct op_loss_term){ OP_LOSS_SIGMOID, 1.0 }, true));
     for (uint32_t i = 0; i < a->spec->n_terms; i++)
         RT_TRY(term(cmd, a, a->spec->terms[i], i == 0));
+done:
+    return err;
+}
+
+// ---- Heads and tails --------------------------------------------------------------------------
+
+void op_loss_fold_ref(const struct rt_host_call *call)
+{
+    const struct loss_fold_params *p = call->params;
+    for (uint64_t s = 0; s < p->n_seqs; s++)
+        rt_host_store(&call->bufs[1], s, rt_host_load(&call->bufs[0], 2 * s) +
+                                             (double) p->tail * rt_host_load(&call->bufs[0], 2 * s + 1));
+}
+
+void op_loss_unfold_ref(const struct rt_host_call *call)
+{
+    const struct loss_fold_params *p = call->params;
+    for (uint64_t s = 0; s < p->n_seqs; s++) {
+        rt_host_store(&call->bufs[1], 2 * s, rt_host_load(&call->bufs[0], s));
+        rt_host_store(&call->bufs[1], 2 * s + 1, (double) p->tail * rt_host_load(&call->bufs[0], s));
+    }
+}
+
+static enum rt_err fold(struct rt_cmd *cmd, const char *kernel, const struct rt_buf *in, struct rt_buf *out, uint32_t n,
+                        double tail)
+{
+    enum rt_err err = RT_OK;
+    const struct loss_fold_params p = { n, (float) tail };
+    RT_REQUIRE(n >= 1 && n <= 1u << 30 && isfinite(tail), RT_E_ARG);
+    RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
+        .kernel = kernel, .items = n, .bufs = { RT_IN(in), RT_OUT(out) }, .params = &p, .params_size = sizeof(p) }));
+done:
+    return err;
+}
+
+enum rt_err op_loss_fold(struct rt_cmd *cmd, const struct rt_buf *x, struct rt_buf *y, uint32_t n_seqs, double tail_weight)
+{
+    enum rt_err err = RT_OK;
+    RT_REQUIRE(rt_buf_holds(x, RT_F32, 2 * (uint64_t) n_seqs) && rt_buf_holds(y, RT_F32, n_seqs), RT_E_SHAPE);
+    err = fold(cmd, "loss_fold", x, y, n_seqs, tail_weight);
+done:
+    return err;
+}
+
+enum rt_err op_loss_unfold(struct rt_cmd *cmd, const struct rt_buf *dy, struct rt_buf *dx, uint32_t n_seqs, double tail_weight)
+{
+    enum rt_err err = RT_OK;
+    RT_REQUIRE(rt_buf_holds(dy, RT_F32, n_seqs) && rt_buf_holds(dx, RT_F32, 2 * (uint64_t) n_seqs), RT_E_SHAPE);
+    err = fold(cmd, "loss_unfold", dy, dx, n_seqs, tail_weight);
 done:
     return err;
 }

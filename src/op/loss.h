@@ -6,6 +6,7 @@
 #include "src/op/op.h"
 
 OP_PARAMS(loss, LOSS_PARAMS);
+OP_PARAMS(loss_fold, LOSS_FOLD_PARAMS);
 
 // TRL's loss_type and f_divergence_type, by the kernel's numbers.
 enum op_loss_type {
@@ -87,7 +88,17 @@ RT_NODISCARD enum rt_err op_loss(struct rt_cmd *cmd, const struct op_loss_args *
 // logp and ref_logp: (2n) as above; scratch: (2n) words.
 void op_loss_partners(uint32_t n, const double *logp, const double *ref_logp, uint32_t *scratch, uint32_t *out);
 
-// Oracle of one term in float64, and host kernel. Buffers as listed in shaders/loss.h. Cannot fail.
+// LD-DPO (arXiv:2409.06411): the tokens of a sequence beyond the shorter answer of its pair count for less. Head sums x[2s]
+// and tail sums x[2s + 1] to y[s] = head + tail_weight * tail, and the gradient's way back; f32, on the device of `cmd`.
+// Errors: RT_E_ARG n_seqs is 0 or above 2^30, tail_weight is not finite; RT_E_SHAPE; what rt_cmd_dispatch() returns.
+RT_NODISCARD enum rt_err op_loss_fold(struct rt_cmd *cmd, const struct rt_buf *x, struct rt_buf *y, uint32_t n_seqs,
+                                      double tail_weight);
+RT_NODISCARD enum rt_err op_loss_unfold(struct rt_cmd *cmd, const struct rt_buf *dy, struct rt_buf *dx, uint32_t n_seqs,
+                                        double tail_weight);
+
+// Oracles (of op_loss: of one term) in float64, and host kernels. Buffers as listed in shaders/loss.h. Cannot fail.
 void op_loss_ref(const struct rt_host_call *call);
+void op_loss_fold_ref(const struct rt_host_call *call);
+void op_loss_unfold_ref(const struct rt_host_call *call);
 
 #endif // OP_LOSS_H

@@ -12,8 +12,11 @@ struct tr_objective {
     const struct ds_set *set;
     struct ds_pack pack;
     struct op_segment *segs; // of the pass
-    struct rt_buf *ref_logp, *len, *loss, *dlogp; // (2P) f32, P = pairs of the largest pass
+    bool batch;              // the loss needs all log-probs of the micro-batch before any gradient
+    struct rt_buf *logp, *ref_logp, *len, *loss, *dlogp; // (2P) f32, P = pairs of the pass, or of the micro-batch if `batch`
     struct rt_buf *partner;  // (2P) u32
+    struct rt_buf *pass_logp, *pass_dlogp; // (2P), (4P) f32, P = pairs of the pass
+    uint32_t *words;         // (6P): starts of heads and tails, or ranks
     float *scored;           // (rows of the largest pass, columns)
     float *logps;            // (2P) on their way to or from the device
     // Of the micro-batch, P' = its pairs
@@ -21,6 +24,11 @@ struct tr_objective {
     float *token_logps;
     uint32_t *token_starts;
     uint32_t cap_pairs, cap_tokens;
+};
+
+// Where a pass's pairs are among those that the buffers hold: pairs first .. first + n of `all`.
+struct span {
+    uint32_t first, n, all;
 };
 
 static uint32_t pass_tokens(const struct tr_config *c) { return c->pass_tokens ? c->pass_tokens : 1024; }
@@ -51,7 +59,7 @@ void tr_limits(const struct tr_config *c, const struct ds_set *set, struct md_mo
     const uint64_t tokens = u64_max(most.tokens, u64_min(pass_tokens(c), (uint64_t) batch * most.tokens));
     desc->max_tokens = (uint32_t) u64_max(tokens, 1);
     desc->max_rows = (uint32_t) u64_max(u64_min((uint64_t) batch * most.rows, tokens + 2 * (uint64_t) batch), most.rows);
-    desc->max_seqs = 2 * batch;
+    desc->max_seqs = (c->ld ? 4 : 2) * batch; // heads and tails
     desc->max_segments = 4 * batch;
     desc->max_positions = u32_max(most.positions, 1);
 }
@@ -72,12 +80,18 @@ enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *mode
     o->segs = malloc(model->max_segments * sizeof(*o->segs));
     o->scored = malloc((size_t) model->max_rows * OP_LOGPROB_COLUMNS * sizeof(*o->scored));
     o->logps = malloc(seqs * sizeof(*o->logps));
-    RT_REQUIRE(o->segs && o->scored && o->logps, RT_E_NOMEM);
+    o->words = malloc((3 * (size_t) seqs + 1) * sizeof(*o->words));
+    RT_REQUIRE(o->segs && o->scored && o->logps && o->words, RT_E_NOMEM);
+    for (uint32_t i = 0; i < c->loss.n_terms; i++)
+        o->batch = o->batch || op_loss_needs_batch(c->loss.terms[i].type);
+    RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "policy log-probs", &o->logp));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "reference log-probs", &o->ref_logp));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "completion lengths", &o->len));
     RT_TRY(rt_buf_create(model->dev, RT_U32, seqs, "pairs of one rank", &o->partner));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "losses", &o->loss));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "log-prob gradients", &o->dlogp));
+    RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "log-probs of a pass", &o->pass_logp));
+    RT_TRY(rt_buf_create(model->dev, RT_F32, 2 * (uint64_t) seqs, "log-prob gradients of a pass", &o->pass_dlogp));
     *out = o;
     o = NULL;
 done:
@@ -90,13 +104,13 @@ void tr_objective_destroy(struct tr_objective **objective)
     struct tr_objective *o = *objective;
     if (!o)
         return;
-    rt_buf_destroy(&o->ref_logp);
-    rt_buf_destroy(&o->len);
-    rt_buf_destroy(&o->partner);
-    rt_buf_destroy(&o->loss);
-    rt_buf_destroy(&o->dlogp);
+    struct rt_buf **const bufs[] = { &o->logp, &o->ref_logp, &o->len, &o->partner, &o->loss, &o->dlogp, &o->pass_logp,
+                                     &o->pass_dlogp };
+    for (size_t i = 0; i < COUNT_OF(bufs); i++)
+        rt_buf_destroy(bufs[i]);
     ds_pack_free(&o->pack);
     free(o->segs);
+    free(o->words);
     free(o->scored);
     free(o->logps);
     free(o->values);
@@ -129,10 +143,24 @@ static enum rt_err reserve(struct tr_objective *o, const uint32_t *pairs, uint32
     return rt_fail(RT_E_NOMEM, "out of memory: results of %u pairs", n);
 }
 
-static enum rt_err load_pass(struct tr_objective *o, const uint32_t *pairs, uint32_t n)
+// The rows of each sequence cut where the shorter one of its pair ends: 4n + 1 boundaries.
+static const uint32_t *cut_tails(struct tr_objective *o, uint32_t n)
+{
+    const uint32_t *at = o->pack.seq_starts;
+    for (uint32_t k = 0; k < 2 * n; k++) {
+        const uint32_t other = k < n ? k + n : k - n, rows = at[k + 1] - at[k];
+        o->words[2 * k] = at[k];
+        o->words[2 * k + 1] = at[k] + u32_min(rows, at[other + 1] - at[other]);
+    }
+    o->words[4 * n] = at[2 * n];
+    return o->words;
+}
+
+static enum rt_err load_pass(struct tr_objective *o, const uint32_t *pairs, struct span b)
 {
     enum rt_err err = RT_OK;
     const struct ds_pack *p = &o->pack;
+    const uint32_t n = b.n;
 
     RT_TRY(ds_pack_make(o->set, pairs, n, &o->pack));
     RT_REQUIRE(p->n_segments <= o->model->max_segments, RT_E_ARG);
@@ -142,34 +170,80 @@ static enum rt_err load_pass(struct tr_objective *o, const uint32_t *pairs, uint
                                           .row_begin = s->row_begin, .prompt_end = s->prompt_end, .seg_begin = s->begin };
     }
     RT_TRY(md_pass_load(o->model, &(struct md_batch){
-        .n_tokens = p->n_tokens, .n_segments = p->n_segments, .n_rows = p->n_rows, .n_seqs = 2 * n, .ids = p->ids,
-        .pos = p->pos, .segs = o->segs, .rows = p->rows, .targets = p->targets, .seq_starts = p->seq_starts }));
+        .n_tokens = p->n_tokens, .n_segments = p->n_segments, .n_rows = p->n_rows, .n_seqs = (o->c->ld ? 4 : 2) * n,
+        .ids = p->ids, .pos = p->pos, .segs = o->segs, .rows = p->rows, .targets = p->targets,
+        .seq_starts = o->c->ld ? cut_tails(o, n) : p->seq_starts }));
     for (uint32_t i = 0; i < 2 * n; i++)
         o->logps[i] = (float) u32_max(p->lengths[i], 1);
-    RT_TRY(rt_buf_write(o->len, 0, 2 * (uint64_t) n, RT_F32, o->logps));
+    RT_TRY(rt_buf_write(o->len, b.first, n, RT_F32, o->logps));
+    RT_TRY(rt_buf_write(o->len, (uint64_t) b.all + b.first, n, RT_F32, o->logps + n));
 done:
     return err;
 }
 
-// Record and run: reference, policy, loss, backward.
-static enum rt_err run_pass(struct tr_objective *o, uint32_t n, struct md_flat *grads, double grad_scale, double sft_scale)
+// Record a forward of the loaded pass and put its sequences' log-probs at their places in `to`.
+static enum rt_err forward(struct tr_objective *o, struct rt_cmd *cmd, const struct md_flat *w, struct span b, struct rt_buf *to)
 {
     enum rt_err err = RT_OK;
     struct md_model *m = o->model;
+    const struct rt_buf *logp = m->seq_logp;
+
+    RT_TRY(md_forward(m, cmd, w, NULL));
+    RT_TRY(md_score(m, cmd, w));
+    if (o->c->ld) {
+        RT_TRY(op_loss_fold(cmd, m->seq_logp, o->pass_logp, 2 * b.n, o->c->ld_alpha));
+        logp = o->pass_logp;
+    }
+    RT_TRY(rt_cmd_copy(cmd, logp, 0, to, b.first, b.n));
+    RT_TRY(rt_cmd_copy(cmd, logp, b.n, to, (uint64_t) b.all + b.first, b.n));
+done:
+    return err;
+}
+
+// What a gradient is made of: grads NULL = none is wanted.
+struct aim {
+    struct md_flat *grads;
+    double grad_scale, sft_scale;
+};
+
+static enum rt_err loss(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n, const struct aim *aim)
+{
+    return op_loss(cmd, &(struct op_loss_args){
+        .spec = &o->c->loss, .logp = o->logp, .ref_logp = o->ref_logp, .len = o->len, .partner = o->partner, .loss = o->loss,
+        .dlogp = o->dlogp, .n_pairs = n, .beta = o->c->beta, .grad_scale = aim->grad_scale, .sft_scale = aim->sft_scale });
+}
+
+// Record the backward of the pass that was forwarded last, from its places in o->dlogp.
+static enum rt_err backward(struct tr_objective *o, struct rt_cmd *cmd, struct span b, const struct aim *aim)
+{
+    enum rt_err err = RT_OK;
+    struct rt_buf *dlogp = o->pass_dlogp;
+
+    if (!aim->grads)
+        goto done;
+    dlogp = o->c->ld ? o->pass_logp : o->pass_dlogp;
+    RT_TRY(rt_cmd_copy(cmd, o->dlogp, b.first, dlogp, 0, b.n));
+    RT_TRY(rt_cmd_copy(cmd, o->dlogp, (uint64_t) b.all + b.first, dlogp, b.n, b.n));
+    if (o->c->ld)
+        RT_TRY(op_loss_unfold(cmd, o->pass_logp, o->pass_dlogp, 2 * b.n, o->c->ld_alpha));
+    RT_TRY(md_backward(o->model, cmd, &o->model->work, o->pass_dlogp, aim->grads));
+done:
+    return err;
+}
+
+// Run the loaded pass: reference and policy; unless the loss must wait for other passes, also loss and backward.
+static enum rt_err run_pass(struct tr_objective *o, struct span b, const struct aim *aim)
+{
+    enum rt_err err = RT_OK;
     struct rt_cmd *cmd = NULL;
 
-    RT_TRY(rt_cmd_create(m->dev, &cmd));
-    RT_TRY(md_forward(m, cmd, o->ref, NULL));
-    RT_TRY(md_score(m, cmd, o->ref));
-    RT_TRY(rt_cmd_copy(cmd, m->seq_logp, 0, o->ref_logp, 0, 2 * (uint64_t) n));
-    RT_TRY(md_forward(m, cmd, &m->work, NULL));
-    RT_TRY(md_score(m, cmd, &m->work));
-    RT_TRY(op_loss(cmd, &(struct op_loss_args){
-        .spec = &o->c->loss, .logp = m->seq_logp, .ref_logp = o->ref_logp, .len = o->len, .partner = o->partner,
-        .loss = o->loss, .dlogp = o->dlogp, .n_pairs = n, .beta = o->c->beta, .grad_scale = grad_scale,
-        .sft_scale = sft_scale }));
-    if (grads)
-        RT_TRY(md_backward(m, cmd, &m->work, o->dlogp, grads));
+    RT_TRY(rt_cmd_create(o->model->dev, &cmd));
+    RT_TRY(forward(o, cmd, o->ref, b, o->ref_logp));
+    RT_TRY(forward(o, cmd, &o->model->work, b, o->logp));
+    if (!o->batch) {
+        RT_TRY(loss(o, cmd, b.n, aim));
+        RT_TRY(backward(o, cmd, b, aim));
+    }
     RT_TRY(rt_cmd_wait(&cmd));
 done:
     rt_cmd_destroy(&cmd);
@@ -182,26 +256,34 @@ struct sums {
     uint64_t tokens[2];
 };
 
-// Place the results of the pass (pairs first .. first + n of all) into the micro-batch's arrays. Token
-// log-probs are gathered pass by pass into the order of token_starts, which is laid out beforehand.
-static enum rt_err collect(struct tr_objective *o, uint32_t first, uint32_t n, uint32_t all, struct sums *s)
+// Log-probs and losses of the n pairs that the buffers hold, to pairs first .. first + n of the micro-batch's `all`.
+static enum rt_err collect_pairs(struct tr_objective *o, struct span b)
+{
+    enum rt_err err = RT_OK;
+
+    for (size_t which = 0; which < 2; which++) {
+        double *to = o->values + 2 * which * b.all + b.first;
+        RT_TRY(rt_buf_read(which ? o->ref_logp : o->logp, 0, 2 * (uint64_t) b.n, RT_F32, o->logps));
+        for (uint32_t i = 0; i < b.n; i++) {
+            to[i] = (double) o->logps[i];
+            to[b.all + i] = (double) o->logps[b.n + i];
+        }
+    }
+    RT_TRY(rt_buf_read(o->loss, 0, b.n, RT_F64, o->values + 4 * (size_t) b.all + b.first));
+done:
+    return err;
+}
+
+// Token log-probs are gathered pass by pass into the order of token_starts, which is laid out beforehand.
+static enum rt_err collect_tokens(struct tr_objective *o, struct span b, struct sums *s)
 {
     enum rt_err err = RT_OK;
     const struct ds_pack *p = &o->pack;
-    struct md_model *m = o->model;
 
-    for (size_t which = 0; which < 2; which++) {
-        RT_TRY(rt_buf_read(which ? o->ref_logp : m->seq_logp, 0, 2 * (uint64_t) n, RT_F32, o->logps));
-        for (uint32_t i = 0; i < n; i++) {
-            o->values[2 * which * all + first + i] = (double) o->logps[i];
-            o->values[(2 * which + 1) * all + first + i] = (double) o->logps[n + i];
-        }
-    }
-    RT_TRY(rt_buf_read(o->loss, 0, n, RT_F64, o->values + 4 * (size_t) all + first));
-    RT_TRY(rt_buf_read(m->scored, 0, (uint64_t) p->n_rows * OP_LOGPROB_COLUMNS, RT_F32, o->scored));
-    for (uint32_t k = 0; k < 2 * n; k++) {
-        const uint32_t side = k >= n, pair = first + k - side * n;
-        float *to = o->token_logps + o->token_starts[side * all + pair];
+    RT_TRY(rt_buf_read(o->model->scored, 0, (uint64_t) p->n_rows * OP_LOGPROB_COLUMNS, RT_F32, o->scored));
+    for (uint32_t k = 0; k < 2 * b.n; k++) {
+        const uint32_t side = k >= b.n, pair = b.first + k - side * b.n;
+        float *to = o->token_logps + o->token_starts[side * b.all + pair];
         for (uint32_t r = p->seq_starts[k]; r < p->seq_starts[k + 1]; r++) {
             const float *row = o->scored + (size_t) r * OP_LOGPROB_COLUMNS;
             *to++ = row[OP_LOGPROB_LOGP];
@@ -212,6 +294,35 @@ static enum rt_err collect(struct tr_objective *o, uint32_t first, uint32_t n, u
         }
     }
 done:
+    return err;
+}
+
+// After all passes of a micro-batch: ranks, the loss, and the backward of each pass. One pass has its activations still;
+// of several, each is forwarded again.
+static enum rt_err run_batch(struct tr_objective *o, const uint32_t *pairs, uint32_t n, bool one, const struct aim *aim)
+{
+    enum rt_err err = RT_OK;
+    struct rt_cmd *cmd = NULL;
+
+    RT_TRY(collect_pairs(o, (struct span){ 0, n, n })); // the losses are not yet there
+    op_loss_partners(n, o->values, o->values + 2 * (size_t) n, o->words, o->words + 2 * (size_t) n);
+    RT_TRY(rt_buf_write(o->partner, 0, 2 * (uint64_t) n, RT_U32, o->words + 2 * (size_t) n));
+    RT_TRY(rt_cmd_create(o->model->dev, &cmd));
+    RT_TRY(loss(o, cmd, n, aim));
+    if (one)
+        RT_TRY(backward(o, cmd, (struct span){ 0, n, n }, aim));
+    RT_TRY(rt_cmd_wait(&cmd));
+    RT_TRY(collect_pairs(o, (struct span){ 0, n, n }));
+    for (uint32_t i = 0, k; i < n && !one && aim->grads; i += k) {
+        k = pass_pairs(o->c, o->set, pairs + i, n - i);
+        RT_TRY(load_pass(o, pairs + i, (struct span){ i, k, n }));
+        RT_TRY(rt_cmd_create(o->model->dev, &cmd));
+        RT_TRY(forward(o, cmd, &o->model->work, (struct span){ i, k, n }, o->logp));
+        RT_TRY(backward(o, cmd, (struct span){ i, k, n }, aim));
+        RT_TRY(rt_cmd_wait(&cmd));
+    }
+done:
+    rt_cmd_destroy(&cmd);
     return err;
 }
 
@@ -231,25 +342,32 @@ enum rt_err tr_objective_run(struct tr_objective *o, const uint32_t *pairs, uint
 {
     enum rt_err err = RT_OK;
     struct sums s = { 0 };
-    double loss = 0.0;
+    double mean = 0.0;
     uint64_t num_tokens = 0;
 
     RT_TRY(reserve(o, pairs, n));
     lay_out_tokens(o, pairs, n);
-    for (uint32_t i = 0, k; i < n; i += k) {
+    const struct aim aim = { grads, grad_scale, (double) n / u32_max(o->token_starts[n], 1) };
+    uint32_t i = 0, k = 0;
+    for (; i < n; i += k) {
         k = pass_pairs(o->c, o->set, pairs + i, n - i);
-        RT_TRY(load_pass(o, pairs + i, k));
-        RT_TRY(run_pass(o, k, grads, grad_scale, (double) n / u32_max(o->token_starts[n], 1)));
-        RT_TRY(collect(o, i, k, n, &s));
+        const struct span b = o->batch ? (struct span){ i, k, n } : (struct span){ 0, k, k };
+        RT_TRY(load_pass(o, pairs + i, b));
+        RT_TRY(run_pass(o, b, &aim));
+        RT_TRY(collect_tokens(o, (struct span){ i, k, n }, &s));
+        if (!o->batch)
+            RT_TRY(collect_pairs(o, (struct span){ i, k, n }));
         num_tokens += o->pack.num_tokens;
     }
+    if (o->batch)
+        RT_TRY(run_batch(o, pairs, n, k == n, &aim));
     const double *v = o->values;
-    for (uint32_t i = 0; i < n; i++)
-        loss += v[4 * (size_t) n + i] / n;
+    for (i = 0; i < n; i++)
+        mean += v[4 * (size_t) n + i] / n;
     const double c = (double) u64_max(s.tokens[0], 1), r = (double) u64_max(s.tokens[1], 1);
     *out = (struct tr_result){
         .n = n, .chosen_logps = v, .rejected_logps = v + n, .ref_chosen_logps = v + 2 * (size_t) n,
-        .ref_rejected_logps = v + 3 * (size_t) n, .losses = v + 4 * (size_t) n, .loss = loss, .num_tokens = num_tokens,
+        .ref_rejected_logps = v + 3 * (size_t) n, .losses = v + 4 * (size_t) n, .loss = mean, .num_tokens = num_tokens,
         .entropy = s.entropy / (double) u64_max(s.tokens[0] + s.tokens[1], 1), .mean_token_accuracy = s.hits / c,
         .logits_chosen = s.logits[0] / c, .logits_rejected = s.logits[1] / r, .token_logps = o->token_logps,
         .token_starts = o->token_starts };

@@ -390,6 +390,31 @@ static void starts_at_ln2(struct t *t)
     t_reset(t);
 }
 
+// One multiplication and one addition: two roundings of at most |x| + |tail x|.
+static void folds(struct t *t, uint32_t n)
+{
+    const struct t_tol tol = { .atol = 100.0 * 0x1p-23, .rtol = 0x1p-23 };
+    double *x = t_uniform(t, 2 * n, -100.0, 0.0), *want = t_alloc(t, 2 * n * sizeof(*want));
+    struct rt_buf *y = t_output(t, t_dev(t), RT_F32, n), *dx = t_output(t, t_dev(t), RT_F32, 2 * n);
+    struct rt_cmd *cmd;
+    t_round(x, 2 * n, RT_F32);
+    T_OK(rt_cmd_create(t_dev(t), &cmd));
+    T_OK(op_loss_fold(cmd, t_buf(t, t_dev(t), RT_F32, x, 2 * n), y, n, 0.25));
+    T_OK(op_loss_unfold(cmd, t_buf(t, t_dev(t), RT_F32, x, n), dx, n, 0.25));
+    T_OK(rt_cmd_wait(&cmd));
+    for (uint32_t i = 0; i < n; i++)
+        want[i] = x[2 * i] + 0.25 * x[2 * i + 1];
+    t_close_to(t, "fold", y, want, n, tol);
+    for (uint32_t i = 0; i < 2 * n; i++)
+        want[i] = i % 2 ? 0.25 * x[i / 2] : x[i / 2];
+    t_close_to(t, "unfold", dx, want, 2 * n, tol);
+    T_ERR(RT_E_ARG, op_loss_fold(NULL, dx, y, 0, 0.25));
+    T_ERR(RT_E_ARG, op_loss_unfold(NULL, y, dx, n, (double) NAN));
+    T_ERR(RT_E_SHAPE, op_loss_fold(NULL, y, y, n + T_GUARD, 0.25));
+    T_ERR(RT_E_SHAPE, op_loss_unfold(NULL, y, y, n + T_GUARD, 0.25));
+    t_reset(t);
+}
+
 static void partners(void)
 {
     static const double X[] = { 5, 1, 3, 3, 0, 0, 0, 0 }, REF[] = { 0, 0, 0, 0, 4, 3, 2, 1 };
@@ -442,6 +467,8 @@ static void body(struct t *t)
     oracle_vectors(t);
     oracle_trl(t);
     starts_at_ln2(t);
+    for (size_t i = 0; i < COUNT_OF(SIZES); i++)
+        folds(t, SIZES[i]);
     for (enum op_loss_type type = 0; type < OP_LOSS_TYPES; type++)
         for (enum op_divergence d = 0; d < OP_DIVERGENCES; d++) {
             if (d != OP_REVERSE_KL && !op_loss_takes_divergence(type))
