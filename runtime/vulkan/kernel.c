@@ -7,6 +7,7 @@
 
 #include <shaderc/shaderc.h>
 
+#include "src/base/file.h"
 #include "src/base/str.h"
 
 struct rtvk_compiler {
@@ -152,6 +153,7 @@ static enum rt_err make_pipeline(struct rtvk_dev *d, const struct rt_work *work,
     enum rt_err err = RT_OK;
     struct str spirv = {0};
     const char *name = work->kernel->name;
+    double start;
     VkShaderModuleCreateInfo module = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
@@ -161,6 +163,7 @@ static enum rt_err make_pipeline(struct rtvk_dev *d, const struct rt_work *work,
 
     RT_TRY(layout_get(d, work->kernel->n_bufs));
     RT_TRY(spirv_of(d, work, &spirv));
+    start = os_seconds();
     module.codeSize = spirv.len;
     module.pCode = (const uint32_t *) (const void *) spirv.data;
     RT_TRY(
@@ -168,6 +171,7 @@ static enum rt_err make_pipeline(struct rtvk_dev *d, const struct rt_work *work,
     info.layout = d->layouts[work->kernel->n_bufs];
     RT_TRY(
         rtvk_ok(d, d->vk.vkCreateComputePipelines(d->handle, d->cache, 1, &info, NULL, out), name));
+    log_debug("%s: pipeline %s: %.1f ms", d->head.id, name, (os_seconds() - start) * 1e3);
 done:
     if (info.stage.module)
         d->vk.vkDestroyShaderModule(d->handle, info.stage.module, NULL);
