@@ -7,6 +7,8 @@
 #define ST_TARGET 4u  // the target's logit
 #define ST_TOTAL 5u   // sum of all logits
 #define ST_USED 6u
+#define ST_SQUARES 6u     // if asked for: sum over the others of exp(2 (l - max))
+#define ST_SQUARES_MAX 7u // the maximum that this is relative to
 
 #define LOGPROB_STATS_BUFFERS IN(0, float, logits)  /* (M, ld) columns [v_begin, +v_count) */ \
                               IN(1, uint, target)   /* (M)                                */ \
@@ -16,6 +18,9 @@
 #define LOGPROB_FINISH_BUFFERS IN(0, float, state) /* (M, 8)                 */ \
                                OUT(1, float, result) /* (M, 8) enum op_logprob */
 #define LOGPROB_FINISH_PARAMS U32(n_rows) U32(n_vocab)
+
+#define LOGPROB_SQUARES_FINISH_BUFFERS IN(0, float, state)    /* (M, 8)                 */ \
+                                       INOUT(1, float, result) /* (M, 8) enum op_logprob */
 
 #define LOGPROB_GRAD_BUFFERS IN(0, float, logits)  /* (M, ld) columns [v_begin, +v_count)  */ \
                              IN(1, uint, target)   /* (M)                                 */ \

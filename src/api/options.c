@@ -324,6 +324,20 @@ static enum rt_err check_smoothing(const struct op_loss_spec *s)
     return RT_OK;
 }
 
+// What weights of tokens and of pairs do not go with.
+static enum rt_err check_weights(const struct tr_config *c)
+{
+    static const enum op_loss_type NOT_WPO[] = { OP_LOSS_AOT, OP_LOSS_AOT_UNPAIRED, OP_LOSS_SFT };
+    for (size_t i = 0; c->use_weighting && i < COUNT_OF(NOT_WPO); i++)
+        if (has_term(&c->loss, NOT_WPO[i]))
+            return rt_fail(RT_E_USAGE, "use_weighting is not defined for loss_type %s, as in TRL", op_loss_name(NOT_WPO[i]));
+    if (c->ld && has_term(&c->loss, OP_LOSS_SFT))
+        return rt_fail(RT_E_USAGE, "ld_alpha with loss_type sft is not supported yet: sft counts all tokens alike");
+    if (c->ld && c->use_weighting)
+        return rt_fail(RT_E_USAGE, "ld_alpha with use_weighting is not supported yet");
+    return RT_OK;
+}
+
 // Values that no term reads: said once.
 static void note_unread(const struct options *o, const struct op_loss_spec *s)
 {
@@ -394,6 +408,7 @@ static void resolve_numbers(const struct options *o, struct tr_config *c)
     c->beta = num_of(o, "beta");
     c->ld = given(o, "ld_alpha") != NULL;
     c->ld_alpha = num_of(o, "ld_alpha");
+    c->use_weighting = bool_of(o, "use_weighting");
     c->learning_rate = num_of(o, "learning_rate");
     c->warmup_steps = given(o, "warmup_steps") ? num_of(o, "warmup_steps") : num_of(o, "warmup_ratio");
     c->weight_decay = num_of(o, "weight_decay");
@@ -438,8 +453,7 @@ enum rt_err options_resolve(const struct options *o, bool train, struct tr_confi
     resolve_words(o, &c);
     resolve_numbers(o, &c);
     RT_TRY(resolve_loss(o, &c.loss));
-    if (c.ld && has_term(&c.loss, OP_LOSS_SFT))
-        RT_TRY(rt_fail(RT_E_USAGE, "ld_alpha with loss_type sft is not supported yet: sft counts all tokens alike"));
+    RT_TRY(check_weights(&c));
     if (given(o, "warmup_steps") && given(o, "warmup_ratio") && num_of(o, "warmup_steps") > 0.0)
         RT_TRY(rt_fail(RT_E_USAGE, "warmup_steps and warmup_ratio are both given: expected one of them"));
     every = num_of(o, "logging_steps");

@@ -32,7 +32,7 @@ const struct opt_row OPT_ROWS[] = {
     USED("f_alpha_divergence_coef", OPT_NUM, "0.5", -1e3, 1e3, "alpha of alpha_divergence"),
     USED("discopop_tau", OPT_NUM, "0.05", 1e-6, 1e6, "temperature of discopop"),
     USED("ld_alpha", OPT_NUM, NULL, 0.0, 1.0, "LD-DPO: weight of the tokens beyond the pair's shorter answer; 1 = plain"),
-    DEFAULT("use_weighting", OPT_BOOL, "false", "WPO is not supported yet"),
+    FLAG("use_weighting", "false", "WPO: weigh pairs by how likely the policy finds their answers; not with aot*, sft"),
     DEFAULT("precompute_ref_log_probs", OPT_BOOL, "false", "not supported yet"),
     NOTHING("precompute_ref_batch_size", OPT_INT, NULL, "nothing is precomputed yet"),
     DEFAULT("sync_ref_model", OPT_BOOL, "false", "not supported yet"),

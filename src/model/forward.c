@@ -154,7 +154,7 @@ enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, const struct md_fla
     RT_TRY(op_logprob(cmd, &(struct op_logprob_args){
         .h = { md_buf(m, m->graph.last), 0, md_ld(m, m->graph.last) }, .w = md_weight_mat(w, head),
         .targets = m->targets, .result = m->scored, .n_rows = m->now.n_rows, .cols = head->cols,
-        .n_vocab = head->rows, .chunks = m->chunks, .scratch = m->head }));
+        .n_vocab = head->rows, .squares = m->squares, .chunks = m->chunks, .scratch = m->head }));
     RT_TRY(op_segment_sum(cmd, &(struct op_segment_sum_args){
         .x = m->scored, .starts = m->seq_starts, .y = m->seq_logp, .n_rows = m->now.n_rows, .n_segs = m->now.n_seqs,
         .ld = OP_LOGPROB_COLUMNS, .column = OP_LOGPROB_LOGP }));

@@ -40,6 +40,7 @@ struct md_model {
     struct rt_dev *dev;
     enum rt_type storage;
     uint32_t max_tokens, max_segments, max_rows, max_seqs, max_positions;
+    bool squares;          // md_score also makes OP_LOGPROB_WEIGHT; set by whoever records
 
     struct md_flat master; // f32; empty unless train and the storage is 16-bit
     struct md_flat work;   // storage type; is the master when the storage is f32

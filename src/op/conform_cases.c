@@ -235,7 +235,8 @@ static enum rt_err logprob(struct op_side *s)
     FILL(s, RT_F32, n.state, 5, 0.0, 0.0, &state);
     FILL(s, RT_F32, n.matmul + 1, 5, 0.0, 0.0, &scratch);
     const struct op_logprob_scratch sc = { logits, dlogits, state, scratch };
-    RT_TRY(op_logprob(s->cmd, &(struct op_logprob_args){ { h, 0, LD }, { w, 0, LD }, t, result, M, C, V, 0.0f, 0.0f, chunks, sc }));
+    RT_TRY(op_logprob(s->cmd, &(struct op_logprob_args){
+        { h, 0, LD }, { w, 0, LD }, t, result, M, C, V, 0.0f, 0.0f, chunks, sc, true }));
     RT_TRY(op_logprob_backward(s->cmd, &(struct op_logprob_backward_args){
         { h, 0, LD }, { w, 0, LD }, t, result, coef, { dh, 0, LD }, { dw, 0, LD }, M, C, V, 0.0f, 0.0f, chunks, sc }));
     // Logits carry C roundings, and the exponentials of the sum 3 + 2 * 20 ULP; dlogits are stored in S.

@@ -11,7 +11,8 @@
     X(op_rms_norm_dw_sum_kernel) X(op_rope_kernel) X(op_swiglu_kernel) X(op_swiglu_back_kernel)   \
     X(op_logprob_stats_kernel) X(op_logprob_finish_kernel) X(op_logprob_grad_kernel)               \
     X(op_segment_sum_kernel) X(op_segment_spread_kernel) X(op_sumsq_kernel) X(op_adamw_kernel)     \
-    X(op_adamw_copy_kernel) X(op_add_kernel) X(op_loss_fold_kernel) X(op_loss_unfold_kernel)
+    X(op_adamw_copy_kernel) X(op_add_kernel) X(op_loss_fold_kernel) X(op_loss_unfold_kernel)     \
+    X(op_logprob_squares_kernel) X(op_logprob_squares_finish_kernel)
 
 #define DECLARE(k) extern const struct rt_kernel k;
 KERNELS(DECLARE)

@@ -202,8 +202,15 @@ enum rt_err op_logprob(struct rt_cmd *cmd, const struct op_logprob_args *f)
             k.words = u32_min(c.vocab, a.n_vocab - k.v);
             RT_TRY(make_logits(cmd, &a, k));
             RT_TRY(stats(cmd, &a, k));
+            const struct op_logprob_squares_args q = { a.scratch.logits, a.targets, a.scratch.state, k.m, k.rows, k.ld, k.v,
+                                                       k.words };
+            if (f->squares)
+                RT_TRY(op_logprob_squares(cmd, &q));
         }
         RT_TRY(finish(cmd, &a, f->result, k));
+        const struct op_logprob_squares_args q = { .state = a.scratch.state, .row = k.m, .n_rows = k.rows };
+        if (f->squares)
+            RT_TRY(op_logprob_squares_finish(cmd, &q, f->result));
     }
 done:
     return err;

@@ -22,7 +22,7 @@ enum op_logprob_column {
     OP_LOGPROB_HIT,       // 1 if argmax l = t (ties: the lowest index is the argmax), else 0
     OP_LOGPROB_ENTROPY,   // lse - sum_v p[v] l[v]
     OP_LOGPROB_TARGET,    // l[t]
-    OP_LOGPROB_ZERO,      // 0
+    OP_LOGPROB_WEIGHT,    // with `squares`: logp - log sum_v p[v]^2 (WPO's log weight of a token, arXiv:2406.11827); else 0
     OP_LOGPROB_COLUMNS
 };
 
@@ -60,6 +60,7 @@ struct op_logprob_args {
     float softcap;                // 0 = none; others are not supported yet
     struct op_logprob_chunks chunks;
     struct op_logprob_scratch scratch;
+    bool squares;                 // make OP_LOGPROB_WEIGHT too
 };
 
 // logp = -log1p(exp(lse_other - l[t])), exact for confident and for hopeless tokens alike.
@@ -89,7 +90,19 @@ struct op_logprob_backward_args {
 // Errors: as op_logprob().
 RT_NODISCARD enum rt_err op_logprob_backward(struct rt_cmd *cmd, const struct op_logprob_backward_args *a);
 
+// The part of op_logprob() that makes OP_LOGPROB_WEIGHT, for it alone: one chunk, and the end of n_rows rows from `row` on.
+struct op_logprob_squares_args {
+    const struct rt_buf *logits, *targets;
+    struct rt_buf *state;
+    uint32_t row, n_rows, ld, v_begin, v_count;
+};
+RT_NODISCARD enum rt_err op_logprob_squares(struct rt_cmd *cmd, const struct op_logprob_squares_args *a);
+RT_NODISCARD enum rt_err op_logprob_squares_finish(struct rt_cmd *cmd, const struct op_logprob_squares_args *a,
+                                                   struct rt_buf *result);
+
 // Oracles and host kernels.
+void op_logprob_squares_ref(const struct rt_host_call *call);
+void op_logprob_squares_finish_ref(const struct rt_host_call *call);
 void op_logprob_stats_ref(const struct rt_host_call *call);
 void op_logprob_finish_ref(const struct rt_host_call *call);
 void op_logprob_grad_ref(const struct rt_host_call *call);

@@ -39,6 +39,7 @@ struct tr_config {
     struct op_loss_spec loss; // loss_type, loss_weights, label_smoothing, f_divergence_*, discopop_tau; { 0 } = sigmoid
     bool ld;                  // ld_alpha is given
     double ld_alpha;          // weight of the tokens beyond the shorter answer of the pair
+    bool use_weighting;       // WPO: pairs count by how likely the policy finds their answers
     double learning_rate;
     enum tr_scheduler lr_scheduler_type;
     double warmup_steps; // steps, or a share of all steps when below 1

@@ -4,6 +4,7 @@
 
 #include "src/base/arith.h"
 #include "src/op/loss.h"
+#include "src/op/segment.h"
 
 struct tr_objective {
     const struct tr_config *c;
@@ -15,6 +16,7 @@ struct tr_objective {
     bool batch;              // the loss needs all log-probs of the micro-batch before any gradient
     struct rt_buf *logp, *ref_logp, *len, *loss, *dlogp; // (2P) f32, P = pairs of the pass, or of the micro-batch if `batch`
     struct rt_buf *partner;  // (2P) u32
+    struct rt_buf *log_weight; // (2P) f32: WPO's; NULL: not wanted
     struct rt_buf *pass_logp, *pass_dlogp; // (2P), (4P) f32, P = pairs of the pass
     uint32_t *words;         // (6P): starts of heads and tails, or ranks
     float *scored;           // (rows of the largest pass, columns)
@@ -88,6 +90,8 @@ enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *mode
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "reference log-probs", &o->ref_logp));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "completion lengths", &o->len));
     RT_TRY(rt_buf_create(model->dev, RT_U32, seqs, "pairs of one rank", &o->partner));
+    if (c->use_weighting)
+        RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "log weights", &o->log_weight));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "losses", &o->loss));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "log-prob gradients", &o->dlogp));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "log-probs of a pass", &o->pass_logp));
@@ -105,7 +109,7 @@ void tr_objective_destroy(struct tr_objective **objective)
     if (!o)
         return;
     struct rt_buf **const bufs[] = { &o->logp, &o->ref_logp, &o->len, &o->partner, &o->loss, &o->dlogp, &o->pass_logp,
-                                     &o->pass_dlogp };
+                                     &o->pass_dlogp, &o->log_weight };
     for (size_t i = 0; i < COUNT_OF(bufs); i++)
         rt_buf_destroy(bufs[i]);
     ds_pack_free(&o->pack);
@@ -189,6 +193,7 @@ static enum rt_err forward(struct tr_objective *o, struct rt_cmd *cmd, const str
     const struct rt_buf *logp = m->seq_logp;
 
     RT_TRY(md_forward(m, cmd, w, NULL));
+    m->squares = o->log_weight && w == &m->work;
     RT_TRY(md_score(m, cmd, w));
     if (o->c->ld) {
         RT_TRY(op_loss_fold(cmd, m->seq_logp, o->pass_logp, 2 * b.n, o->c->ld_alpha));
@@ -200,6 +205,17 @@ done:
     return err;
 }
 
+// Record the log weights of the pass that was forwarded last: means over tokens, 0 of an empty completion.
+static enum rt_err weigh(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n)
+{
+    const struct md_model *m = o->model;
+    if (!o->log_weight || o->pack.n_rows == 0)
+        return RT_OK;
+    return op_segment_sum(cmd, &(struct op_segment_sum_args){
+        .x = m->scored, .starts = m->seq_starts, .y = o->log_weight, .n_rows = o->pack.n_rows, .n_segs = 2 * n,
+        .ld = OP_LOGPROB_COLUMNS, .column = OP_LOGPROB_WEIGHT, .mean = true });
+}
+
 // What a gradient is made of: grads NULL = none is wanted.
 struct aim {
     struct md_flat *grads;
@@ -209,8 +225,8 @@ struct aim {
 static enum rt_err loss(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n, const struct aim *aim)
 {
     return op_loss(cmd, &(struct op_loss_args){
-        .spec = &o->c->loss, .logp = o->logp, .ref_logp = o->ref_logp, .len = o->len, .partner = o->partner, .loss = o->loss,
-        .dlogp = o->dlogp, .n_pairs = n, .beta = o->c->beta, .grad_scale = aim->grad_scale, .sft_scale = aim->sft_scale });
+        .spec = &o->c->loss, .logp = o->logp, .ref_logp = o->ref_logp, .len = o->len, .log_weight = o->log_weight,
+        .partner = o->partner, .loss = o->loss, .dlogp = o->dlogp, .n_pairs = n, .beta = o->c->beta, .grad_scale = aim->grad_scale, .sft_scale = aim->sft_scale });
 }
 
 // Record the backward of the pass that was forwarded last, from its places in o->dlogp.
@@ -241,6 +257,7 @@ static enum rt_err run_pass(struct tr_objective *o, struct span b, const struct 
     RT_TRY(forward(o, cmd, o->ref, b, o->ref_logp));
     RT_TRY(forward(o, cmd, &o->model->work, b, o->logp));
     if (!o->batch) {
+        RT_TRY(weigh(o, cmd, b.n));
         RT_TRY(loss(o, cmd, b.n, aim));
         RT_TRY(backward(o, cmd, b, aim));
     }

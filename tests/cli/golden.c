@@ -22,7 +22,7 @@ static const char *const CASES[] = {
     "loss_bco_pair", "loss_sppo_hard", "loss_apo_zero", "loss_apo_down", "loss_discopop", "loss_sigmoid_norm",
     "fdiv_alpha_divergence", "fdiv_alpha_other", "fdiv_alpha_robust", "fdiv_forward_kl", "fdiv_forward_kl_ipo",
     "fdiv_js_divergence", "fdiv_js_hinge_discopop", "fdiv_js_sigmoid_norm", "multi_mpo", "multi_rpo", "loss_aot", "loss_aot_smooth",
-    "loss_aot_unpaired", "loss_aot_unpaired_smooth", "ld_alpha", "ld_alpha_zero",
+    "loss_aot_unpaired", "loss_aot_unpaired_smooth", "ld_alpha", "ld_alpha_zero", "wpo", "wpo_multi",
 };
 
 // tolerances.json is 20 x the noise of f32 rounding (2^-24). The same roundings at 2^-11 (f16) or 2^-8 (bf16) make 2^13 or

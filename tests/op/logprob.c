@@ -55,7 +55,7 @@ static struct results run(struct t *t, struct rt_dev *dev, struct shape s, struc
     T_OK(rt_cmd_create(dev, &cmd));
     T_OK(op_logprob(cmd, &(struct op_logprob_args){
         .h = { h.buf, h.first, ldh }, .w = { w.buf, w.first, ldw }, .targets = targets, .result = r.result,
-        .n_rows = s.rows, .cols = s.cols, .n_vocab = s.vocab, .chunks = chunks, .scratch = sc }));
+        .n_rows = s.rows, .cols = s.cols, .n_vocab = s.vocab, .chunks = chunks, .scratch = sc, .squares = true }));
     T_OK(op_logprob_backward(cmd, &(struct op_logprob_backward_args){
         .h = { h.buf, h.first, ldh }, .w = { w.buf, w.first, ldw }, .targets = targets, .result = r.result,
         .coef = t_buf(t, dev, RT_F32, in.coef, s.rows), .dh = { mutable(r.dh), FIRST, lddh },
@@ -113,7 +113,7 @@ static void check_random(struct t *t, struct rt_dev *dev, struct shape s)
     close_column(t, "mean", got, want, s.rows, OP_LOGPROB_MEAN, tol);
     close_column(t, "entropy", got, want, s.rows, OP_LOGPROB_ENTROPY, (struct t_tol){ 20.0 * err, 1e-5 });
     close_column(t, "target", got, want, s.rows, OP_LOGPROB_TARGET, tol);
-    close_column(t, "zero", got, want, s.rows, OP_LOGPROB_ZERO, (struct t_tol){ 0.0, 0.0 });
+    close_column(t, "weight", got, want, s.rows, OP_LOGPROB_WEIGHT, (struct t_tol){ 4.0 * err, 1e-6 });
     close_column(t, "hit", got, want, s.rows, OP_LOGPROB_HIT, (struct t_tol){ 0.0, 0.0 });
     t_close_vec(t, "dh", got.dh, want.dh, (uint64_t) s.rows * (op_stride(s.cols) + 16),
                 (struct t_tol){ .atol = eps * 64.0 * 18.0 / sqrt(s.cols), .rtol = 1e-6 });
@@ -172,6 +172,7 @@ static void check_chosen(struct t *t, struct rt_dev *dev)
     close_column(t, "chosen lse", got, want, CASES, OP_LOGPROB_LSE, (struct t_tol){ 1e-6, 1e-6 });
     close_column(t, "chosen hit", got, want, CASES, OP_LOGPROB_HIT, (struct t_tol){ 0.0, 0.0 });
     close_column(t, "chosen mean", got, want, CASES, OP_LOGPROB_MEAN, (struct t_tol){ 1e-6, 2e-6 });
+    close_column(t, "chosen weight", got, want, CASES, OP_LOGPROB_WEIGHT, (struct t_tol){ 4e-6, 1e-5 });
     close_column(t, "chosen entropy", got, want, CASES, OP_LOGPROB_ENTROPY, (struct t_tol){ 1e-30, 4e-5 });
     t_close_vec(t, "chosen dh", got.dh, want.dh, CASES * 24, (struct t_tol){ 1e-4, 4e-5 });
     t_close_vec(t, "chosen dw", got.dw, want.dw, VOCAB * CASES, (struct t_tol){ 1e-5, 4e-5 });
@@ -194,7 +195,7 @@ static void definitions(struct t *t)
 
     T_OK(rt_buf_read(result, 0, FD_ROWS * COLUMNS, RT_F64, got));
     for (uint32_t m = 0; m < FD_ROWS; m++) {
-        double l[FD_VOCAB], sum = 0.0, mean = 0.0, entropy = 0.0, lse;
+        double l[FD_VOCAB], sum = 0.0, squares = 0.0, mean = 0.0, entropy = 0.0, lse;
         uint32_t best = 0;
         for (uint32_t v = 0; v < FD_VOCAB; v++) {
             l[v] = 0.0;
@@ -205,10 +206,13 @@ static void definitions(struct t *t)
             best = l[v] > l[best] ? v : best;
         }
         lse = log(sum);
-        for (uint32_t v = 0; v < FD_VOCAB; v++)
+        for (uint32_t v = 0; v < FD_VOCAB; v++) {
             entropy -= exp(l[v] - lse) * (l[v] - lse);
+            squares += exp(2.0 * (l[v] - lse));
+        }
         const double want[COLUMNS] = { l[in.targets[m]] - lse, lse, log(sum - exp(l[in.targets[m]])), mean,
-                                       best == in.targets[m], entropy, l[in.targets[m]], 0.0 };
+                                       best == in.targets[m], entropy, l[in.targets[m]],
+                                       l[in.targets[m]] - lse - log(squares) };
         for (uint32_t c = 0; c < COLUMNS; c++)
             assert_true(fabs(got[m * COLUMNS + c] - want[c]) < 1e-9);
     }
