@@ -226,7 +226,8 @@ static enum rt_err loss(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n, 
 {
     return op_loss(cmd, &(struct op_loss_args){
         .spec = &o->c->loss, .logp = o->logp, .ref_logp = o->ref_logp, .len = o->len, .log_weight = o->log_weight,
-        .partner = o->partner, .loss = o->loss, .dlogp = o->dlogp, .n_pairs = n, .beta = o->c->beta, .grad_scale = aim->grad_scale, .sft_scale = aim->sft_scale });
+        .partner = o->partner, .loss = o->loss, .dlogp = o->dlogp, .n_pairs = n, .beta = o->c->beta,
+        .grad_scale = aim->grad_scale, .sft_scale = aim->sft_scale });
 }
 
 // Record the backward of the pass that was forwarded last, from its places in o->dlogp.
