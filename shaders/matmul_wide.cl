@@ -86,10 +86,10 @@ CONVERSIONS(16)
 #define STW_F32(W, buf, i, v) CAT(vstore, W)(v, 0, buf + (i))
 #define STW_F16(W, buf, i, v) CAT(vstore, W)(CAT(wide_to_F16_, W)(v), 0, buf + (i))
 #define STW_BF16(W, buf, i, v) CAT(vstore, W)(CAT(wide_to_BF16_, W)(v), 0, buf + (i))
-#define ST1(buf, i, v) BY_TYPE(ST1_, TYPE_##buf)(buf, i, v)
-#define ST1_F32(buf, i, v) buf[i] = (v)
-#define ST1_F16(buf, i, v) buf[i] = (ushort)float_to_half(v)
-#define ST1_BF16(buf, i, v) buf[i] = (ushort)float_to_bf16(v)
+#define STE(buf, i, v) BY_TYPE(STE_, TYPE_##buf)(buf, i, v)
+#define STE_F32(buf, i, v) buf[i] = (v)
+#define STE_F16(buf, i, v) buf[i] = (ushort)float_to_half(v)
+#define STE_BF16(buf, i, v) buf[i] = (ushort)float_to_bf16(v)
 #define LDF(buf, i) CAT(vload, VW)(0, buf + (i))
 #define STF(buf, i, v) CAT(vstore, VW)(v, 0, buf + (i))
 
@@ -198,7 +198,7 @@ CONVERSIONS(16)
 #define AP(r, s) at_a[(s) * MR + (r)]
 #define FETCH_A(s)                                                                                 \
     {                                                                                              \
-        const ulong from = next + K_OF((q * TT + t) * steps + (s)) / tiles * (ulong)lda;           \
+        const ulong from = next + K_OF((t * panels + q) * steps + (s)) / (TT * panels) * (ulong)lda; \
         FETCH(a, from);                                                                            \
         FETCH(a, from + lda);                                                                      \
         if (DOT)                                                                                   \
@@ -209,21 +209,23 @@ CONVERSIONS(16)
 #define PACK_A                                                                                     \
     for (uint s = 0; s < steps; s++) {                                                             \
         const ulong row = (ulong)(l0 + K_OF(s)) * lda + a_first + i0;                              \
-        _Pragma("unroll") for (uint t = 0; t < TT; t++)                                            \
-        {                                                                                          \
-            __local float *to = ap + t * (MR * LDA) + s * MR;                                      \
-            if (i0 + t * MR + 8u <= ((m + 7u) & ~7u))                                              \
-                vstore8(ACROSS(8, a, row + t * MR, lda, BOTH(s)), 0, to);                          \
-            else                                                                                   \
-                for (uint r = t * MR; r < rows; r++)                                               \
-                    to[r - t * MR] = ACROSS1(a, row + r, lda, BOTH(s));                            \
+        __local float *to = ap + s * MR;                                                           \
+        if (i0 + (TT - 1) * MR + 8u <= ((m + 7u) & ~7u)) {                                         \
+            _Pragma("unroll") for (uint t = 0; t < TT; t++)                                        \
+                vstore8(ACROSS(8, a, row + t * MR, lda, BOTH(s)), 0, to + t * (MR * LDA));         \
+        } else {                                                                                   \
+            uint r = 0;                                                                            \
+            for (; r + 8 <= rows; r += MR)                                                         \
+                vstore8(ACROSS(8, a, row + r, lda, BOTH(s)), 0, to + r * LDA);                     \
+            for (; r < rows; r++)                                                                  \
+                to[r / MR * (MR * LDA) + r % MR] = ACROSS1(a, row + r, lda, BOTH(s));              \
         }                                                                                          \
     }
 #else
 #define AP(r, s) at_a[(r) * LDA + (s)]
 #define FETCH_A(s)                                                                                 \
-    FETCH(a, next + (q * 2u) * (ulong)lda + K_OF(s));                                              \
-    FETCH(a, next + (q * 2u + 1u) * (ulong)lda + K_OF(s));
+    for (uint r = t * MR + q; r < (t + 1) * MR; r += panels)                                       \
+        FETCH(a, next + r * (ulong)lda + K_OF(s));
 #define PACK_A                                                                                     \
     for (uint r = 0; r < rows; r++) {                                                              \
         const ulong row = (ulong)(i0 + r) * lda + a_first + l0;                                    \
@@ -338,7 +340,7 @@ CONVERSIONS(16)
         } else {                                                                                   \
             if ((flags & 2u) != 0)                                                                 \
                 v += LD(bias, bias_first + j + e);                                                 \
-            ST1(c, at + e, v);                                                                     \
+            STE(c, at + e, v);                                                                     \
         }                                                                                          \
     }
 #define PUT_PAD                                                                                    \
@@ -348,6 +350,7 @@ CONVERSIONS(16)
 
 KERNEL_BEGIN(matmul_wide)
     const uint j0 = GROUP_X * width, columns = min(n - j0, width);
+    const uint panels = (columns + NR - 1) / NR;
     float edge[MR * NR];
     const uint i_begin = GROUP_Y * chunk, i_end = min(m, i_begin + chunk);
 
@@ -357,18 +360,17 @@ KERNEL_BEGIN(matmul_wide)
         for (uint i0 = i_begin; i0 < i_end; i0 += TT * MR) {
             const uint rows = min((uint)(TT * MR), i_end - i0);
 #if FORM == 2
-            const uint tiles = TT * ((columns + NR - 1) / NR);
             const ulong next = (ulong)l0 * lda + a_first + i0 + TT * MR;
 #else
             const ulong next = (ulong)(i0 + TT * MR) * lda + a_first + l0;
 #endif
             PACK_A
-            for (uint q = 0; q * NR < columns; q++) {
-                __local const float *bq = bp + q * steps * NR;
-                const uint j = j0 + q * NR;
-                for (uint t = 0; t < TT && t * MR < rows; t++) {
-                    __local const float *at_a = ap + t * (MR * LDA);
-                    const uint i = i0 + t * MR;
+            for (uint t = 0; t * MR < rows; t++) {
+                __local const float *at_a = ap + t * (MR * LDA);
+                const uint i = i0 + t * MR;
+                for (uint q = 0; q < panels; q++) {
+                    __local const float *bq = bp + q * steps * NR;
+                    const uint j = j0 + q * NR;
                     const uint whole = rows - t * MR >= MR;
                     for (uint r0 = 0; r0 < MR && r0 < rows - t * MR; r0 += whole ? MR : 4) {
                         uint edge_rows = 0;
