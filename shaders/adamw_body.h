@@ -1,21 +1,24 @@
-// shaders/adamw_body.h -- the text of adamw.comp and adamw_copy.comp (which defines COPY), two elements a lane.
-// NAME is the kernel's. Oracle: op_adamw_ref().
+// shaders/adamw_body.h -- the text of adamw.comp and of adamw_copy.comp, which defines COPY. NAME is the kernel's.
+// Oracle: op_adamw_ref().
 #define PARAMS ADAMW_PARAMS
 #define LOCALS
 #include "kernel.h"
 
 KERNEL_BEGIN(NAME)
-    const uint i = GLOBAL_ID * 2u;
-    if (i >= n)
+    const uint i = GLOBAL_ID * uint(PER);
+    if (BEYOND(i, n))
         return; // no barrier follows
-    const vec2 g = LD2_F32(grad, i) * grad_mult;
-    const vec2 m1 = LD2_F32(m, i) * beta1 + g * one_minus_beta1;
-    const vec2 v1 = LD2_F32(v, i) * beta2 + g * g * one_minus_beta2;
-    const vec2 p1 = LD2_F32(p, i) * decay - step_size * m1 / (sqrt(v1) * inv_sqrt_bc2 + eps);
-    ST2_F32(m, i, m1);
-    ST2_F32(v, i, v1);
-    ST2_F32(p, i, p1);
+    float p1[PER];
+    for (uint k = 0u; k < uint(PER); k++) {
+        const float g = grad[i + k] * grad_mult;
+        const float m1 = m[i + k] * beta1 + g * one_minus_beta1;
+        const float v1 = v[i + k] * beta2 + g * g * one_minus_beta2;
+        p1[k] = p[i + k] * decay - step_size * m1 / (sqrt(v1) * inv_sqrt_bc2 + eps);
+        m[i + k] = m1;
+        v[i + k] = v1;
+        p[i + k] = p1[k];
+    }
 #ifdef COPY
-    ST2(w, i, p1);
+    ST_EACH(w, i, p1);
 #endif
 KERNEL_END

@@ -1,4 +1,4 @@
-// shaders/add.comp -- y += alpha * x, two elements a lane. Oracle: op_add_ref().
+// shaders/add.comp -- y += alpha * x. Oracle: op_add_ref().
 #include "add.h"
 #define BUFFERS ADD_BUFFERS
 #define PARAMS ADD_PARAMS
@@ -6,9 +6,9 @@
 #include "kernel.h"
 
 KERNEL_BEGIN(add)
-    const uint i = GLOBAL_ID * 2u;
-    if (i >= n)
+    const uint i = GLOBAL_ID * uint(PER);
+    if (BEYOND(i, n))
         return; // no barrier follows
-    const vec2 sum = LD2_F32(y, i) + LD2(x, i) * alpha;
-    ST2_F32(y, i, sum);
+    for (uint k = i; k < i + uint(PER); k++)
+        y[k] += LD(x, k) * alpha;
 KERNEL_END

@@ -1,4 +1,4 @@
-// shaders/cast.comp -- y = x in another storage type, two elements a lane. Oracle: op_cast_ref().
+// shaders/cast.comp -- y = x in another storage type. Oracle: op_cast_ref().
 #include "cast.h"
 #define BUFFERS CAST_BUFFERS
 #define PARAMS CAST_PARAMS
@@ -6,8 +6,11 @@
 #include "kernel.h"
 
 KERNEL_BEGIN(cast)
-    const uint i = GLOBAL_ID * 2u;
-    if (i >= n)
+    const uint i = GLOBAL_ID * uint(PER);
+    if (BEYOND(i, n))
         return; // no barrier follows
-    ST2(y, i, LD2(x, i));
+    float v[PER];
+    for (uint k = 0u; k < uint(PER); k++)
+        v[k] = LD(x, i + k);
+    ST_EACH(y, i, v);
 KERNEL_END

@@ -67,7 +67,7 @@ typedef uint4 uvec4;
 #define ELEM_BF16 ushort
 #define IN(n, t, x) __global const CL_TYPE_##t(x) *restrict x,
 #define OUT(n, t, x) __global CL_TYPE_##t(x) *restrict x,
-#define INOUT(n, t, x) __global CL_TYPE_##t(x) *x,
+#define INOUT(n, t, x) __global CL_TYPE_##t(x) *restrict x,
 #define CL_TYPE_float(x) float
 #define CL_TYPE_uint(x) uint
 #define CL_TYPE_elem(x) ELEM_TYPE(TYPE_##x)
@@ -81,25 +81,27 @@ typedef uint4 uvec4;
         LOCALS
 #define KERNEL_END }
 
-// Halves by integer arithmetic, so that every driver rounds alike (and PoCL vectorizes it).
-float half_to_float(uint h)
-{
-    const uint sign = (h & 0x8000u) << 16, em = h & 0x7fffu;
-    const float small = (float) em * 0x1p-24f; // subnormals, without making a float one
-    const uint big = (em << 13) + (em >= 0x7c00u ? 0x70000000u : 0x38000000u); // Inf and NaN keep theirs
-    return as_float((em < 0x400u ? as_uint(small) : big) | sign);
-}
+// Halves by integer arithmetic, so that every driver rounds alike. Without comparisons, so that PoCL makes vectors
+// of lanes, not of what a lane reads. `small` is the subnormal, without making a float one; where one of it and `big`
+// does not apply it is 2^-14 (0x38800000). Inf and NaN keep their exponent.
+#define FROM_HALF(h, uint_t, as_float_t, as_uint_t, convert)                              \
+    const uint_t em = (h) & 0x7fffu, small = as_uint_t(convert(UMIN(em, 0x400u)) * 0x1p-24f);      \
+    const uint_t big = (UMAX(em, 0x400u) << 13) + ((0u - ((em + 0x400u) >> 15)) & 0x38000000u);    \
+    return as_float_t((small + big - 0x800000u) | ((h) & 0x8000u) << 16);
+float half_to_float(uint h) { FROM_HALF(h, uint, as_float, as_uint, (float)) }
+float4 half_to_float4(uint4 h) { FROM_HALF(h, uint4, as_float4, as_uint4, convert_float4) }
 #define LD_F16(buf, i) half_to_float(buf[i])
 #define LD_BF16(buf, i) as_float((uint)buf[i] << 16)
 #define LD2_F16(buf, i) vec2(LD_F16(buf, i), LD_F16(buf, (i) + 1u))
 #define LD2_BF16(buf, i) vec2(LD_BF16(buf, i), LD_BF16(buf, (i) + 1u))
-#define LD4_F16(buf, i) vec4(LD2_F16(buf, i), LD2_F16(buf, (i) + 2u))
-#define LD4_BF16(buf, i) vec4(LD2_BF16(buf, i), LD2_BF16(buf, (i) + 2u))
+#define LD4_F16(buf, i) half_to_float4(convert_uint4(vload4(0, buf + (i))))
+#define LD4_BF16(buf, i) as_float4(convert_uint4(vload4(0, buf + (i))) << 16)
 #define LD2_F32(buf, i) vload2(0, buf + (i))
 #define LD4_F32(buf, i) vload4(0, buf + (i))
 #define ST2_F32(buf, i, v) vstore2(v, 0, buf + (i))
 #define ST4_F32(buf, i, v) vstore4(v, 0, buf + (i))
-#define STORE_WORD(buf, i, w) vstore2((ushort2)((ushort)((w) & 0xffffu), (ushort)((w) >> 16)), 0, buf + (i))
+#define STORE_WORD(buf, i, w) (((__global uint *)(buf))[(i) >> 1] = (w)) // vectorizes, vstore2 does not
+
 
 #else // ---- GLSL ----------------------------------------------------------------------------------
 
@@ -158,31 +160,72 @@ vec2 bf16_pair(uint w) { return vec2(uintBitsToFloat(w << 16), uintBitsToFloat(w
 
 #endif // ---- both ---------------------------------------------------------------------------------
 
+// Elementwise kernels compute PER neighbours a lane, i and those behind it, into an array and store it with ST_EACH.
+// Two make a whole word. On a CPU behind OpenCL the host asks for one (op_grid() in src/op/op.h), because only then
+// PoCL makes wide vectors of the lanes; nor does it where lanes ask whether they are beyond the end, so a host that
+// cuts its grid so that none is says that it is WHOLE.
+#ifndef PER
+#define PER 2
+#endif
+#ifndef WHOLE
+#define WHOLE 0
+#endif
+#define BEYOND(i, n) (WHOLE == 0 && (i) >= (n))
+#if PER == 1
+#define ST1(buf, i, v) BY_TYPE(ST1_, TYPE_##buf)(buf, i, v)
+#define ST_EACH(buf, i, v) ST1(buf, i, v[0])
+#define ST_EACH_F32(buf, i, v) (buf[i] = v[0])
+#else
+#define ST_EACH(buf, i, v) ST2(buf, i, vec2(v[0], v[1]))
+#define ST_EACH_F32(buf, i, v) ST2_F32(buf, i, vec2(v[0], v[1]))
+#endif
+
 #define LANE LANE_X
 #define GLOBAL_ID (GROUP_X * uint(GROUP) + LANE_X)
 
-// float -> f16 bits, to nearest even; subnormals kept, overflow to Inf, NaN stays NaN.
-uint float_to_half(float f)
-{
-    const uint u = floatBitsToUint(f);
-    const uint sign = (u >> 16) & 0x8000u, a = u & 0x7fffffffu;
-    if (a >= 0x477ff000u)
-        return sign | (a > 0x7f800000u ? 0x7e00u : 0x7c00u);
-    if (a < 0x38800000u) // the sum's last bits are the subnormal, rounded by the adder
-        return sign | (a < 0x33000000u ? 0u : floatBitsToUint(uintBitsToFloat(a) + 0.5f) - 0x3f000000u);
-    return sign | ((a - 0x38000000u + 0xfffu + ((a >> 13) & 1u)) >> 13);
-}
+// float -> f16 bits, to nearest even; subnormals kept, overflow to Inf, NaN stays NaN. u is the float's bits. Without
+// branches or comparisons, so that PoCL makes vectors of lanes, not of a lane's two results. Below 2^-14 (0x38800000)
+// the sum's last bits are the subnormal, rounded by the adder; from 2^16 (0x47800000) on it is Inf. Where one of
+// `small` and `normal` does not apply it is 0x400, the bits of 2^-14.
+#define TO_HALF(u, a, uint_t, as_float_t, as_uint_t)                                               \
+    const uint_t small = as_uint_t(as_float_t(UMIN(a, 0x38800000u)) + 0.5f) - 0x3f000000u;         \
+    const uint_t most = UMIN(UMAX(a, 0x38800000u), 0x47800000u);                                   \
+    const uint_t normal = (most - 0x38000000u + 0xfffu + ((most >> 13) & 1u)) >> 13;               \
+    const uint_t nan = (0x7f800000u - (a)) >> 31;                                                  \
+    return (((u) >> 16) & 0x8000u) | (small + normal - 0x400u) | (nan << 9);
 
 // float -> bf16 bits, to nearest even; NaN stays NaN.
+#define TO_BF16(u, uint_t)                                                                         \
+    const uint_t nan = (0x7f800000u - ((u) & 0x7fffffffu)) >> 31;                                  \
+    return (((u) + ((0x7fffu + (((u) >> 16) & 1u)) & (nan - 1u))) >> 16) | (nan << 6);
+
+uint float_to_half(float f)
+{
+    const uint u = floatBitsToUint(f), a = u & 0x7fffffffu;
+    TO_HALF(u, a, uint, uintBitsToFloat, floatBitsToUint)
+}
 uint float_to_bf16(float f)
 {
     const uint u = floatBitsToUint(f);
-    return (u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    TO_BF16(u, uint)
 }
 
 #define LD_F32(buf, i) buf[i]
+#define ST1_F32(buf, i, v) (buf[i] = (v))
+#define ST1_F16(buf, i, v) (buf[i] = (ushort) float_to_half(v))
+#define ST1_BF16(buf, i, v) (buf[i] = (ushort) float_to_bf16(v))
 #define ST2_F16(buf, i, v) STORE_WORD(buf, i, float_to_half((v).x) | (float_to_half((v).y) << 16))
 #define ST2_BF16(buf, i, v) STORE_WORD(buf, i, float_to_bf16((v).x) | (float_to_bf16((v).y) << 16))
+#ifdef __OPENCL_C_VERSION__
+uint4 float_to_half4(uint4 u)
+{
+    const uint4 a = u & 0x7fffffffu;
+    TO_HALF(u, a, uint4, as_float4, as_uint4)
+}
+uint4 float_to_bf16_4(uint4 u) { TO_BF16(u, uint4) }
+#define ST4_F16(buf, i, v) vstore4(convert_ushort4(float_to_half4(as_uint4(v))), 0, buf + (i))
+#define ST4_BF16(buf, i, v) vstore4(convert_ushort4(float_to_bf16_4(as_uint4(v))), 0, buf + (i))
+#else
 #define ST4_F16(buf, i, v) ST4_HALVES(ST2_F16, buf, i, v)
 #define ST4_BF16(buf, i, v) ST4_HALVES(ST2_BF16, buf, i, v)
 #define ST4_HALVES(st, buf, i, v)                                                                    \
@@ -190,6 +233,7 @@ uint float_to_bf16(float f)
         st(buf, i, vec2((v).x, (v).y));                                                              \
         st(buf, (i) + 2u, vec2((v).z, (v).w));                                                       \
     }
+#endif
 
 #define BY_TYPE(op, t) BY_TYPE_(op, t)
 #define BY_TYPE_(op, t) op##t

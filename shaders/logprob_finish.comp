@@ -4,6 +4,7 @@
 #define PARAMS LOGPROB_FINISH_PARAMS
 #define LOCALS
 #include "kernel.h"
+#include "exp.h"
 
 // log(1 + x), 0 <= x <= 1, to a few 2^-24 of itself, which log() near 1 is far from: 2 atanh(s), s = x / (2 + x)
 // <= 1/3, whose series is cut where terms fall below 2^-26.
@@ -28,7 +29,7 @@ KERNEL_BEGIN(logprob_finish)
     const float log_sum = log(sum); // sum >= 1: the largest of the others
     precise float gap = top - t;    // near-equal numbers of up to ~1e2
     precise float d = gap + log_sum; // lse_other - t
-    const float u = exp(-ABS(d)), l = log_one_plus(u), r = 1.0f / (1.0f + u);
+    const float u = exp_neg(-ABS(d)), l = log_one_plus(u), r = 1.0f / (1.0f + u);
     const float p = d > 0.0f ? u * r : r, q = d > 0.0f ? r : u * r; // of the target, of the others
     const float nats = MAX(d, 0.0f) + l, nats_other = MAX(-d, 0.0f) + l;
 

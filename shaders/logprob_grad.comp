@@ -1,19 +1,21 @@
-// shaders/logprob_grad.comp -- dlogits = coef * (onehot - softmax) of one chunk, two columns a lane; the target's entry
-// is coef * (1 - p), from exp(lse_other - lse). Oracle: op_logprob_grad_ref().
+// shaders/logprob_grad.comp -- dlogits = coef * (onehot - softmax) of one chunk; the target's entry is coef * (1 - p),
+// from exp(lse_other - lse). Oracle: op_logprob_grad_ref().
 #include "logprob.h"
 #define BUFFERS LOGPROB_GRAD_BUFFERS
 #define PARAMS LOGPROB_GRAD_PARAMS
 #define LOCALS
 #include "kernel.h"
+#include "exp.h"
 
 KERNEL_BEGIN(logprob_grad)
-    const uint j = GLOBAL_ID * 2u, m = GROUP_Y, t = target[m] - v_begin;
-    if (j >= ld)
+    const uint j = GLOBAL_ID * uint(PER), m = GROUP_Y, t = target[m] - v_begin, v_end = (v_count + 7u) & ~7u;
+    if (BEYOND(j, v_end))
         return; // no barrier follows
-    const float lse = result[m * 8u + 1u], c = coef[m];
-    const vec2 d = LD2_F32(logits, m * ld + j);
-    const float hit = c * exp(result[m * 8u + 2u] - lse);
-    const float x = -c * exp(d.x - lse), y = -c * exp(d.y - lse);
-    ST2(dlogits, m * ld + j, vec2(j < v_count ? (j == t ? hit : x) : 0.0f,
-                                  j + 1u < v_count ? (j + 1u == t ? hit : y) : 0.0f));
+    const float lse = result[m * 8u + 1u], c = coef[m], hit = c * exp_neg(result[m * 8u + 2u] - lse);
+    float d[PER];
+    for (uint k = 0u; k < uint(PER); k++) {
+        const float other = -c * exp_neg(logits[m * ld + j + k] - lse), value = j + k == t ? hit : other;
+        d[k] = j + k < v_count ? value : 0.0f;
+    }
+    ST_EACH(dlogits, m * ld + j, d);
 KERNEL_END

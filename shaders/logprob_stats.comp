@@ -1,44 +1,75 @@
 // shaders/logprob_stats.comp -- carry a row's statistics over one more chunk of its logits; one group a row.
-// The target's column stays out of the maximum and the sums. Oracle: op_logprob_stats_ref().
+// The target's column stays out of the maximum and the sums: the columns before and behind it are walked one after
+// the other, four at once. Oracle: op_logprob_stats_ref().
 #include "logprob.h"
 #define BUFFERS LOGPROB_STATS_BUFFERS
 #define PARAMS LOGPROB_STATS_PARAMS
 #define LOCALS SHARED(float, red, LANES)
 #include "kernel.h"
+#include "exp.h"
 
 #define LOWEST (-1e30f) // stands for -Inf, which Vulkan may assume away
+#define ALL4(op, v) op(op((v).x, (v).y), op((v).z, (v).w))
+
+// For the columns [from, to) of the row, shared among the lanes: `four` at j .. j + 3, then `one` at j.
+#define WALK(j, from, to, four, one)                                                               \
+    {                                                                                              \
+        const uint rest_ = (from) + ((to) - (from)) / (4u * uint(LANES)) * (4u * uint(LANES));     \
+        for (uint j = (from) + LANE * 4u; j < rest_; j += 4u * uint(LANES)) {                      \
+            four                                                                                   \
+        }                                                                                          \
+        for (uint j = rest_ + LANE; j < (to); j += uint(LANES)) {                                  \
+            one                                                                                    \
+        }                                                                                          \
+    }
+
+#define LARGEST(from, to, best)                                                                    \
+    {                                                                                              \
+        vec4 best4 = vec4(best, best, best, best);                                                 \
+        WALK(j, from, to, const vec4 l = LD4_F32(logits, row + j); best4 = MAX(best4, l); total4 += l;, \
+             const float l = logits[row + j]; best = MAX(best, l); total += l;)                    \
+        best = MAX(best, ALL4(MAX, best4));                                                        \
+    }
+
+#define SUMS(from, to)                                                                             \
+    WALK(j, from, to, const vec4 d = LD4_F32(logits, row + j) - top; const vec4 e = exp_neg4(d);   \
+         sum4 += e; dot4 += e * d;, const float d = logits[row + j] - top;                         \
+         const float e = exp_neg(d); sum += e; dots += e * d;)
 
 KERNEL_BEGIN(logprob_stats)
     const uint m = GROUP_X, row = m * ld, s = m * 8u, t = target[m];
+    const uint before = t < v_begin ? 0u : UMIN(t - v_begin, v_count); // columns before the target
+    const uint behind = t < v_begin ? 0u : UMIN(t - v_begin + 1u, v_count); // first column behind it
     const bool first = v_begin == 0u;
-    const float max_before = first ? LOWEST : state[s + ST_MAX];
-    float top = max_before, low = first ? LOWEST : state[s + ST_MAX_LOW], total = 0.0f, sum = 0.0f, dots = 0.0f;
+    const float old_top = first ? LOWEST : state[s + ST_MAX];
+    float low = first ? LOWEST : state[s + ST_MAX_LOW], top = old_top, total = 0.0f, sum = 0.0f, dots = 0.0f;
+    vec4 total4 = vec4(0.0f, 0.0f, 0.0f, 0.0f), sum4 = total4, dot4 = total4;
 
-    for (uint j = LANE; j < v_count; j += uint(LANES)) {
-        const float l = logits[row + j];
-        top = MAX(top, v_begin + j == t ? LOWEST : l);
-        low = MAX(low, v_begin + j < t ? l : LOWEST);
-        total += l;
-    }
-    GROUP_MAX(red, top)
+    LARGEST(0u, before, low)
+    LARGEST(behind, v_count, top)
+    top = MAX(top, low);
+    total += ALL4(PLUS, total4);
     GROUP_MAX(red, low)
+    GROUP_MAX(red, top)
     GROUP_SUM(red, total)
-    for (uint j = LANE; j < v_count; j += uint(LANES)) {
-        const float d = v_begin + j == t ? LOWEST : logits[row + j] - top, e = exp(d); // d <= 0
-        sum += e;
-        dots += e * d;
-    }
+    SUMS(0u, before)
+    SUMS(behind, v_count)
+    sum += ALL4(PLUS, sum4);
+    dots += ALL4(PLUS, dot4);
     GROUP_SUM(red, sum)
     GROUP_SUM(red, dots)
     if (LANE == 0u) {
-        const float sum_before = first ? 0.0f : state[s + ST_SUM], dot_before = first ? 0.0f : state[s + ST_DOT];
-        const float d = max_before - top, shrink = exp(d); // LOWEST - top: shrink is 0, and so is sum_before
+        const float old_sum = first ? 0.0f : state[s + ST_SUM], old_dot = first ? 0.0f : state[s + ST_DOT];
+        const float old_total = first ? 0.0f : state[s + ST_TOTAL];
+        const float d = old_top - top, shrink = exp_neg(d); // LOWEST - top: shrink is 0, and so is old_sum
+        const bool here = before < behind;
+        const float l = here ? logits[row + before] : 0.0f;
         state[s + ST_MAX] = top;
-        state[s + ST_SUM] = sum_before * shrink + sum;
-        state[s + ST_DOT] = (dot_before + sum_before * d) * shrink + dots;
+        state[s + ST_SUM] = old_sum * shrink + sum;
+        state[s + ST_DOT] = (old_dot + old_sum * d) * shrink + dots;
         state[s + ST_MAX_LOW] = low;
-        state[s + ST_TOTAL] = (first ? 0.0f : state[s + ST_TOTAL]) + total;
-        if (t - v_begin < v_count) // wraps below v_begin
-            state[s + ST_TARGET] = logits[row + (t - v_begin)];
+        state[s + ST_TOTAL] = old_total + (total + l);
+        if (here)
+            state[s + ST_TARGET] = l;
     }
 KERNEL_END

@@ -1,5 +1,6 @@
 // shaders/rope.comp -- rotate pairs (j, j + R/2) of each head, two elements of y a lane. Oracle: op_rope_ref().
-// ODD: R/2 is odd, so that partners do not lie in words of their own.
+// ODD: R/2 is odd, so that partners do not lie in words of their own. PER 1, on a CPU: a group is a row, a lane along x
+// makes elements j and j + R/2 of head LANE_Y; nothing but whole heads is in the row.
 #include "rope.h"
 #define BUFFERS ROPE_BUFFERS
 #define PARAMS ROPE_PARAMS
@@ -15,7 +16,15 @@
 float turn(float e, float partner, float c, float s, bool low) { return e * c + (low ? -partner : partner) * s; }
 
 KERNEL_BEGIN(rope)
-    const uint i = GLOBAL_ID * 2u, t = GROUP_Y, half_ = rot_dim / 2u;
+    const uint t = GROUP_Y, half_ = rot_dim / 2u;
+#if PER == 1
+    const uint from = t * ldx + LANE_Y * head_dim + LANE_X, to = t * ldy + LANE_Y * head_dim + LANE_X;
+    const uint at = pos[t] * half_ + LANE_X;
+    const float a = LD(x, from), b = LD(x, from + half_), c = cos_table[at], s = sin_table[at] * sign;
+    ST1(y, to, turn(a, b, c, s, true));
+    ST1(y, to + half_, turn(b, a, c, s, false));
+#else
+    const uint i = GLOBAL_ID * 2u;
     if (i >= ldy)
         return; // no barrier follows
     vec2 v = vec2(0.0f, 0.0f);
@@ -39,4 +48,5 @@ KERNEL_BEGIN(rope)
         }
     }
     ST2(y, t * ldy + i, v);
+#endif
 KERNEL_END

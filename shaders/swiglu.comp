@@ -1,16 +1,19 @@
-// shaders/swiglu.comp -- a = act(g) * u, four columns a lane. Oracle: op_swiglu_ref().
+// shaders/swiglu.comp -- a = act(g) * u. Oracle: op_swiglu_ref().
 #include "swiglu.h"
 #define BUFFERS SWIGLU_BUFFERS
 #define PARAMS SWIGLU_PARAMS
 #define LOCALS
 #include "kernel.h"
-#include "columns.h"
 #include "act.h"
 
 KERNEL_BEGIN(swiglu)
-    const uint c = GLOBAL_ID * 4u, i = GROUP_Y * ld + c;
-    if (c >= ld)
+    const uint c = GLOBAL_ID * uint(PER), i = GROUP_Y * ld + c;
+    if (BEYOND(c, ld))
         return; // no barrier follows
-    const vec4 z = columns_below(LD4(g, i), c, cols), up = columns_below(LD4(u, i), c, cols);
-    ST4(a, i, vec4(act(z.x).x, act(z.y).x, act(z.z).x, act(z.w).x) * up);
+    float y[PER];
+    for (uint k = 0u; k < uint(PER); k++) {
+        const float value = act(LD(g, i + k)) * LD(u, i + k);
+        y[k] = c < cols ? value : 0.0f; // cols is even: no lane has one of each
+    }
+    ST_EACH(a, i, y);
 KERNEL_END

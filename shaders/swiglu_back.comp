@@ -1,20 +1,23 @@
-// shaders/swiglu_back.comp -- dg = da * u * act'(g), du = da * act(g), four columns a lane.
-// Oracle: op_swiglu_back_ref().
+// shaders/swiglu_back.comp -- dg = da * u * act'(g), du = da * act(g). Oracle: op_swiglu_back_ref().
 #include "swiglu.h"
 #define BUFFERS SWIGLU_BACK_BUFFERS
 #define PARAMS SWIGLU_PARAMS
 #define LOCALS
 #include "kernel.h"
-#include "columns.h"
 #include "act.h"
 
 KERNEL_BEGIN(swiglu_back)
-    const uint c = GLOBAL_ID * 4u, i = GROUP_Y * ld + c;
-    if (c >= ld)
+    const uint c = GLOBAL_ID * uint(PER), i = GROUP_Y * ld + c;
+    if (BEYOND(c, ld))
         return; // no barrier follows
-    const vec4 z = columns_below(LD4(g, i), c, cols), up = columns_below(LD4(u, i), c, cols);
-    const vec4 d = columns_below(LD4(da, i), c, cols);
-    const vec2 a0 = act(z.x), a1 = act(z.y), a2 = act(z.z), a3 = act(z.w);
-    ST4(dg, i, d * up * vec4(a0.y, a1.y, a2.y, a3.y));
-    ST4(du, i, d * vec4(a0.x, a1.x, a2.x, a3.x));
+    float to_g[PER];
+    float to_u[PER];
+    for (uint k = 0u; k < uint(PER); k++) {
+        const float z = LD(g, i + k), d = LD(da, i + k), slope = d * LD(u, i + k) * act_slope(z);
+        const float value = d * act(z);
+        to_g[k] = c < cols ? slope : 0.0f; // cols is even: no lane has one of each
+        to_u[k] = c < cols ? value : 0.0f;
+    }
+    ST_EACH(dg, i, to_g);
+    ST_EACH(du, i, to_u);
 KERNEL_END

@@ -2,8 +2,6 @@
 
 #include <math.h>
 
-#include "src/base/arith.h"
-
 const struct rt_kernel op_adamw_kernel =
     OP_KERNEL(adamw, "adamw.comp", ADAMW_BUFFERS, struct adamw_params, op_adamw_ref);
 const struct rt_kernel op_adamw_copy_kernel =
@@ -59,15 +57,15 @@ enum rt_err op_adamw(struct rt_cmd *cmd, const struct op_adamw_args *a)
 
     RT_TRY(check(a));
     step = op_range_items(a->p.buf, 4);
-    for (uint64_t i = 0; i < a->n; i += step) {
-        const uint64_t n = u64_min(step, a->n - i);
+    for (uint64_t i = 0, n; i < a->n; i += n) {
+        const struct op_grid grid = op_flat_grid(a->p.buf, a->n - i, step, &n);
         const struct adamw_params p = { (uint32_t) n, s->grad_mult, s->decay, s->beta1, s->one_minus_beta1, s->beta2,
                                         s->one_minus_beta2, s->step_size, s->inv_sqrt_bc2, s->eps };
         struct rt_dispatch_desc d = {
-            .kernel = a->w.buf ? "adamw_copy" : "adamw", .items = n / 2,
+            .kernel = a->w.buf ? "adamw_copy" : "adamw", .groups = { grid.groups }, .group = { grid.group },
             .bufs = { RT_IN_AT(a->grad.buf, a->grad.first + i, n), RT_INOUT_AT(a->p.buf, a->p.first + i, n),
                       RT_INOUT_AT(a->m.buf, a->m.first + i, n), RT_INOUT_AT(a->v.buf, a->v.first + i, n) },
-            .params = &p, .params_size = sizeof(p) };
+            .params = &p, .params_size = sizeof(p), .tune = { OP_GRID_TUNES(grid) } };
         if (a->w.buf)
             d.bufs[4] = (struct rt_bind) RT_OUT_AT(a->w.buf, a->w.first + i, n);
         RT_TRY(rt_cmd_dispatch(cmd, &d));

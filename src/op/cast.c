@@ -1,7 +1,5 @@
 #include "src/op/cast.h"
 
-#include "src/base/arith.h"
-
 const struct rt_kernel op_cast_kernel =
     OP_KERNEL(cast, "cast.comp", CAST_BUFFERS, struct cast_params, op_cast_ref);
 
@@ -21,13 +19,13 @@ enum rt_err op_cast(struct rt_cmd *cmd, const struct op_cast_args *a)
     RT_REQUIRE(a->x && rt_buf_count(a->x) >= a->n, RT_E_SHAPE);
     RT_REQUIRE(a->y && rt_buf_count(a->y) >= a->n, RT_E_SHAPE);
     step = op_range_items(a->x, 4); // both sides at 4 bytes an element: safe for every type
-    for (uint64_t i = 0; i < a->n; i += step) {
-        const uint64_t m = u64_min(step, a->n - i);
+    for (uint64_t i = 0, m; i < a->n; i += m) {
+        const struct op_grid grid = op_flat_grid(a->x, a->n - i, step, &m);
         const struct cast_params p = { (uint32_t) m };
         RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-            .kernel = "cast", .items = m / 2,
+            .kernel = "cast", .groups = { grid.groups }, .group = { grid.group },
             .bufs = { RT_IN_AT(a->x, i, m), RT_OUT_AT(a->y, i, m) },
-            .params = &p, .params_size = sizeof(p) }));
+            .params = &p, .params_size = sizeof(p), .tune = { OP_GRID_TUNES(grid) } }));
     }
 done:
     return err;

@@ -133,7 +133,7 @@ static enum rt_err stats(struct rt_cmd *cmd, const struct op_logprob_backward_ar
 {
     const struct logprob_stats_params p = { k.rows, k.ld, k.v, k.words };
     return rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-        .kernel = "logprob_stats", .groups = { k.rows },
+        .kernel = "logprob_stats", .groups = { k.rows }, .group = { op_row_lanes(a->h.buf) },
         .bufs = { RT_IN_AT(a->scratch.logits, 0, (uint64_t) k.rows * k.ld), RT_IN_AT(a->targets, k.m, k.rows),
                   RT_INOUT_AT(a->scratch.state, 0, (uint64_t) k.rows * COLUMNS) },
         .params = &p, .params_size = sizeof(p) });
@@ -153,13 +153,14 @@ static enum rt_err finish(struct rt_cmd *cmd, const struct op_logprob_backward_a
 static enum rt_err grad(struct rt_cmd *cmd, const struct op_logprob_backward_args *a, struct chunk k)
 {
     const struct logprob_grad_params p = { k.rows, k.ld, k.v, k.words };
+    const struct op_grid grid = op_grid(a->h.buf, op_stride(k.words));
     const uint64_t n = (uint64_t) k.rows * k.ld;
     return rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-        .kernel = "logprob_grad", .groups = { op_groups(a->h.buf, op_stride(k.words) / 2), k.rows },
+        .kernel = "logprob_grad", .groups = { grid.groups, k.rows }, .group = { grid.group },
         .bufs = { RT_IN_AT(a->scratch.logits, 0, n), RT_IN_AT(a->targets, k.m, k.rows),
                   RT_IN_AT(a->result, (uint64_t) k.m * COLUMNS, (uint64_t) k.rows * COLUMNS),
                   RT_IN_AT(a->coef, k.m, k.rows), RT_OUT_AT(a->scratch.dlogits, 0, n) },
-        .params = &p, .params_size = sizeof(p) });
+        .params = &p, .params_size = sizeof(p), .tune = { OP_GRID_TUNES(grid) } });
 }
 
 static enum rt_err backward_chunk(struct rt_cmd *cmd, const struct op_logprob_backward_args *a, struct chunk k)

@@ -91,4 +91,51 @@ static inline uint32_t op_groups(const struct rt_buf *buf, uint64_t lanes)
     return (uint32_t) ((lanes + group - 1) / group);
 }
 
+// The device is a CPU behind OpenCL, whose compiler makes vectors of a group's lanes.
+static inline bool op_is_cpu(const struct rt_buf *buf)
+{
+    const struct rt_caps *caps = &rt_dev_plan(rt_buf_dev(buf))->caps;
+    return caps->kind == RT_CPU && caps->api[0] == 'o';
+}
+
+// How a row of an elementwise kernel is cut: groups along x of `group` lanes with `per` elements each (the kernel's
+// PER); `whole` = no lane is beyond the end (its WHOLE).
+struct op_grid {
+    uint32_t groups, group;
+    int32_t per, whole;
+};
+
+// Cut rows of n elements (even, >= 2) into groups of plan.group lanes with two elements each; on a CPU into equal
+// parts of 32 to 1024 lanes with one element each, where n has such parts.
+static inline struct op_grid op_grid(const struct rt_buf *buf, uint32_t n)
+{
+    const struct rt_plan *plan = rt_dev_plan(rt_buf_dev(buf));
+    const uint32_t limit = plan->caps.group_invocations, most = limit < 1024 ? limit : 1024;
+    for (uint32_t g = (n - 1) / most + 1; op_is_cpu(buf) && (g == 1 || n / g >= 32); g++)
+        if (n % g == 0)
+            return (struct op_grid){ g, n / g, 1, 1 };
+    return (struct op_grid){ (n / 2 - 1) / plan->group + 1, plan->group, 2, 0 };
+}
+
+// The same for the next run over a flat tensor of which `left` elements (even, >= 2) are left and `most` can be bound,
+// a multiple of 256: *n is how many it takes. On a CPU whole groups come first, then the rest.
+static inline struct op_grid op_flat_grid(const struct rt_buf *buf, uint64_t left, uint64_t most, uint64_t *n)
+{
+    const uint32_t group = 256;
+    *n = left < most ? left : most;
+    if (!op_is_cpu(buf) || *n < group)
+        return (struct op_grid){ op_groups(buf, *n / 2), rt_dev_plan(rt_buf_dev(buf))->group, 2, 0 };
+    *n -= *n % group;
+    return (struct op_grid){ (uint32_t) (*n / group), group, 1, 1 };
+}
+
+// Lanes of a group that reduces a row, a power of two: plan.group; one on a CPU, where it works in vectors of four.
+static inline uint32_t op_row_lanes(const struct rt_buf *buf)
+{
+    return op_is_cpu(buf) ? 1 : rt_dev_plan(rt_buf_dev(buf))->group;
+}
+
+// For a dispatch of an elementwise kernel.
+#define OP_GRID_TUNES(grid) { "PER", (grid).per }, { "WHOLE", (grid).whole }
+
 #endif // OP_OP_H

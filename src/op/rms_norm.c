@@ -114,7 +114,7 @@ enum rt_err op_rms_norm(struct rt_cmd *cmd, const struct op_rms_norm_args *a)
         const uint32_t n = u32_min(step, a->n_rows - t);
         const struct rms_norm_params p = { n, a->cols, a->ldx, a->ldy, a->eps, a->w_offset };
         RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-            .kernel = "rms_norm", .groups = { n },
+            .kernel = "rms_norm", .groups = { n }, .group = { op_row_lanes(a->x.buf) },
             .bufs = { op_bind_rows(a->x, a->ldx, t, n, RT_ACCESS_IN), RT_IN_AT(a->w.buf, a->w.first, a->cols),
                       op_bind_rows(a->y, a->ldy, t, n, RT_ACCESS_OUT), op_bind_rows(a->rstd, 1, t, n, RT_ACCESS_OUT) },
             .params = &p, .params_size = sizeof(p) }));
@@ -159,7 +159,7 @@ static enum rt_err back_dw(struct rt_cmd *cmd, const struct op_rms_norm_backward
         const uint32_t n = u32_min(step, a->n_rows - t), blocks = (uint32_t) div_up(n, BLOCK);
         const struct rms_norm_dw_params p = { n, a->cols, a->ldx, a->ldy, ldp };
         RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-            .kernel = "rms_norm_dw", .groups = { op_groups(a->x.buf, a->cols / 2), blocks },
+            .kernel = "rms_norm_dw", .groups = { op_groups(a->x.buf, div_up(a->cols, 4)), blocks },
             .bufs = { op_bind_rows(a->dy, a->ldy, t, n, RT_ACCESS_IN), op_bind_rows(a->x, a->ldx, t, n, RT_ACCESS_IN),
                       op_bind_rows(a->rstd, 1, t, n, RT_ACCESS_IN),
                       RT_OUT_AT(a->scratch, (uint64_t) (t / BLOCK) * ldp, (uint64_t) blocks * ldp) },
@@ -200,7 +200,7 @@ enum rt_err op_rms_norm_backward(struct rt_cmd *cmd, const struct op_rms_norm_ba
         const uint32_t n = u32_min(step, a->n_rows - t);
         const struct rms_norm_dx_params p = { n, a->cols, a->ldx, a->ldy, a->lddx, a->w_offset };
         RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-            .kernel = "rms_norm_dx", .groups = { n },
+            .kernel = "rms_norm_dx", .groups = { n }, .group = { op_row_lanes(a->x.buf) },
             .bufs = { op_bind_rows(a->dy, a->ldy, t, n, RT_ACCESS_IN), op_bind_rows(a->x, a->ldx, t, n, RT_ACCESS_IN),
                       RT_IN_AT(a->w.buf, a->w.first, a->cols), op_bind_rows(a->rstd, 1, t, n, RT_ACCESS_IN),
                       op_bind_rows(a->dx, a->lddx, t, n, RT_ACCESS_INOUT) },

@@ -58,20 +58,24 @@ enum rt_err op_rope(struct rt_cmd *cmd, const struct op_rope_args *a)
     enum rt_err err = RT_OK;
     const uint32_t rot = a->rot_dim ? a->rot_dim : a->head_dim;
     const uint64_t n_table = (uint64_t) a->n_pos * (rot / 2);
+    bool by_head;
     uint32_t step;
 
     RT_TRY(check(a, rot));
     step = u32_min(op_vec_range_rows(a->x, a->ldx), op_vec_range_rows(a->y, a->ldy));
     RT_REQUIRE(step, RT_E_UNSUPPORTED);
+    by_head = op_is_cpu(a->y.buf) && rot == a->head_dim && a->ldy == rot * a->n_heads &&
+              a->ldy / 2 <= u32_min(rt_dev_plan(rt_buf_dev(a->y.buf))->caps.group_invocations, 1024);
     for (uint32_t t = 0; t < a->n_rows; t += step) {
         const uint32_t n = u32_min(step, a->n_rows - t);
         const struct rope_params p = { n, a->n_heads, a->head_dim, rot, a->ldx, a->ldy, a->inverse ? -1.0f : 1.0f };
         RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-            .kernel = "rope", .groups = { op_groups(a->y.buf, a->ldy / 2), n },
+            .kernel = "rope", .groups = { by_head ? 1 : op_groups(a->y.buf, a->ldy / 2), n },
+            .group = { by_head ? rot / 2 : 0, by_head ? a->n_heads : 0 },
             .bufs = { op_bind_rows(a->x, a->ldx, t, n, RT_ACCESS_IN), RT_IN_AT(a->cos_table, 0, n_table),
                       RT_IN_AT(a->sin_table, 0, n_table), RT_IN_AT(a->pos, t, n),
                       op_bind_rows(a->y, a->ldy, t, n, RT_ACCESS_OUT) },
-            .params = &p, .params_size = sizeof(p), .tune = { { "ODD", rot / 2 % 2 } } }));
+            .params = &p, .params_size = sizeof(p), .tune = { { "ODD", rot / 2 % 2 }, { "PER", by_head ? 1 : 2 } } }));
     }
 done:
     return err;

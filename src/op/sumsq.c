@@ -28,7 +28,7 @@ enum rt_err op_sumsq(struct rt_cmd *cmd, const struct op_sumsq_args *a)
         const uint64_t m = u64_min(step, a->n - i);
         const struct sumsq_params p = { (uint32_t) m, a->part_first + (uint32_t) (i / SUMSQ_BLOCK) };
         RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-            .kernel = "sumsq", .groups = { (uint32_t) op_sumsq_parts(m) },
+            .kernel = "sumsq", .groups = { (uint32_t) op_sumsq_parts(m) }, .group = { op_row_lanes(a->x.buf) },
             .bufs = { RT_IN_AT(a->x.buf, a->x.first + i, m), RT_OUT(a->part) },
             .params = &p, .params_size = sizeof(p) }));
     }

@@ -55,17 +55,19 @@ done:
 enum rt_err op_swiglu(struct rt_cmd *cmd, const struct op_swiglu_args *a)
 {
     enum rt_err err = RT_OK;
+    struct op_grid grid;
     uint32_t step;
 
     RT_TRY(check((const struct op_vec[]){ a->g, a->u, a->a }, 3, a->n_rows, a->cols, a->ld, a->act, &step));
+    grid = op_grid(a->a.buf, a->ld);
     for (uint32_t t = 0; t < a->n_rows; t += step) {
         const uint32_t n = u32_min(step, a->n_rows - t);
         const struct swiglu_params p = { n, a->cols, a->ld };
         RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-            .kernel = "swiglu", .groups = { op_groups(a->a.buf, a->ld / 4), n },
+            .kernel = "swiglu", .groups = { grid.groups, n }, .group = { grid.group },
             .bufs = { op_bind_rows(a->g, a->ld, t, n, RT_ACCESS_IN), op_bind_rows(a->u, a->ld, t, n, RT_ACCESS_IN),
                       op_bind_rows(a->a, a->ld, t, n, RT_ACCESS_OUT) },
-            .params = &p, .params_size = sizeof(p), .tune = { { "ACT", (int32_t) a->act } } }));
+            .params = &p, .params_size = sizeof(p), .tune = { { "ACT", (int32_t) a->act }, OP_GRID_TUNES(grid) } }));
     }
 done:
     return err;
@@ -74,19 +76,21 @@ done:
 enum rt_err op_swiglu_backward(struct rt_cmd *cmd, const struct op_swiglu_backward_args *a)
 {
     enum rt_err err = RT_OK;
+    struct op_grid grid;
     uint32_t step;
 
     RT_TRY(check((const struct op_vec[]){ a->g, a->u, a->da, a->dg, a->du }, 5, a->n_rows, a->cols, a->ld, a->act,
                  &step));
+    grid = op_grid(a->dg.buf, a->ld);
     for (uint32_t t = 0; t < a->n_rows; t += step) {
         const uint32_t n = u32_min(step, a->n_rows - t);
         const struct swiglu_params p = { n, a->cols, a->ld };
         RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-            .kernel = "swiglu_back", .groups = { op_groups(a->dg.buf, a->ld / 4), n },
+            .kernel = "swiglu_back", .groups = { grid.groups, n }, .group = { grid.group },
             .bufs = { op_bind_rows(a->g, a->ld, t, n, RT_ACCESS_IN), op_bind_rows(a->u, a->ld, t, n, RT_ACCESS_IN),
                       op_bind_rows(a->da, a->ld, t, n, RT_ACCESS_IN), op_bind_rows(a->dg, a->ld, t, n, RT_ACCESS_OUT),
                       op_bind_rows(a->du, a->ld, t, n, RT_ACCESS_OUT) },
-            .params = &p, .params_size = sizeof(p), .tune = { { "ACT", (int32_t) a->act } } }));
+            .params = &p, .params_size = sizeof(p), .tune = { { "ACT", (int32_t) a->act }, OP_GRID_TUNES(grid) } }));
     }
 done:
     return err;

@@ -12,7 +12,7 @@ struct shape {
 // D of 2, 14 and 30 have an odd D/2; then partial rotation; 1 to 131 rows, rows around a group of pairs.
 static const struct shape SHAPES[] = {
     { 1, 1, 2, 0, 0 }, { 63, 3, 14, 0, 0 }, { 64, 1, 30, 0, 0 }, { 65, 2, 64, 0, 0 }, { 131, 9, 64, 0, 0 },
-    { 7, 2, 128, 0, 0 }, { 33, 3, 80, 32, 0 }, { 33, 5, 10, 6, 0 }, { 5, 1, 126, 0, 0 }, { 5, 1, 130, 0, 0 },
+    { 7, 2, 128, 0, 0 }, { 33, 3, 80, 32, 0 }, { 33, 5, 10, 6, 0 }, { 5, 1, 126, 0, 0 }, { 5, 1, 130, 0, 0 }, { 9, 8, 6, 0, 0 }, { 9, 17, 128, 0, 0 },
 };
 
 static struct op_vec run(struct t *t, struct rt_dev *dev, struct shape s, const double *x, bool inverse)
