@@ -17,7 +17,7 @@ static const char *const CASES[] = {
     "family_llama", "family_llama3", "conv_implicit", "boundary_merge", "std_implicit", "epochs2_partial",
     "loss_sigmoid", "loss_sigmoid_beta", "batch1x4", "drop_last", "seed_other", "data_seed", "sched_constant",
     "sched_constant_warmup", "sched_cosine", "sched_no_warmup", "sched_warmup_ratio", "clip_off", "clip_tiny", "adam_other",
-    "lr_big", "logging2", "std_implicit_bos", "conv_explicit", "trunc_keep_start", "trunc_keep_end", "pad_multiple",
+    "lr_big", "logging2", "std_implicit_bos", "conv_explicit", "trunc_keep_end", "pad_multiple",
     "gradient_checkpointing", "loss_sft", "loss_hinge", "loss_ipo", "loss_exo_pair", "loss_nca_pair", "loss_robust",
     "loss_bco_pair", "loss_sppo_hard", "loss_apo_zero", "loss_apo_down", "loss_discopop", "loss_sigmoid_norm",
     "fdiv_alpha_divergence", "fdiv_alpha_other", "fdiv_alpha_robust", "fdiv_forward_kl", "fdiv_forward_kl_ipo",
