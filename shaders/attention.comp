@@ -1,5 +1,6 @@
-// shaders/attention.comp -- flash attention: a group owns NA queries of one head and walks over the tiles
-// of the keys that they see, counted from row_begin and from seg_begin. Oracle: op_attention_ref().
+// shaders/attention.comp -- flash attention: a group owns NA queries of one head and walks over the
+// tiles of the keys that they see, counted from row_begin and from seg_begin. Oracle:
+// op_attention_ref().
 #ifndef __OPENCL_C_VERSION__
 #extension GL_EXT_control_flow_attributes : require
 #define UNROLL [[unroll]]
@@ -27,7 +28,8 @@ KERNEL_BEGIN(attention)
     const uint skip = GROUP_X % uint(PARTS) * uint(NA), n = index[block + 1u];
     const uint rows = UMIN(n - UMIN(n, skip), uint(NA)); // 0: nothing to do
     const uint q0 = index[block] + skip, own0 = index[block + 2u] + skip;
-    const uint row_begin = index[block + 3u], prompt_end = index[block + 4u], seg_begin = index[block + 5u];
+    const uint row_begin = index[block + 3u], prompt_end = index[block + 4u];
+    const uint seg_begin = index[block + 5u];
     const uint col = head * uint(D), key_col = head / (n_heads / n_kv_heads) * uint(D);
     const uint tiles1 = rows > 0u ? (prompt_end - row_begin + uint(NB) - 1u) / uint(NB) : 0u;
     const uint tiles2 = rows > 0u ? (own0 + rows - seg_begin + uint(NB) - 1u) / uint(NB) : 0u;

@@ -12,7 +12,8 @@ KERNEL_BEGIN(attention_delta)
         return; // no barrier follows
     float even = 0.0f, odd = 0.0f;
     for (uint d = 0u; d < head_dim; d += 2u) {
-        const vec2 a = LD2(o, t * ldo + h * head_dim + d), b = LD2(d_o, t * lddo + h * head_dim + d);
+        const vec2 a = LD2(o, t * ldo + h * head_dim + d);
+        const vec2 b = LD2(d_o, t * lddo + h * head_dim + d);
         even = MAD(a.x, b.x, even);
         odd = MAD(a.y, b.y, odd);
     }

@@ -1,5 +1,5 @@
-// shaders/attention_dkv.comp -- gradients of keys and values: a group owns NA keys of one key head and walks
-// over the queries that see them, head by head of those that read this key head. Oracle:
+// shaders/attention_dkv.comp -- gradients of keys and values: a group owns NA keys of one key head
+// and walks over the queries that see them, head by head of those that read this key head. Oracle:
 // op_attention_dkv_ref().
 #ifndef __OPENCL_C_VERSION__
 #extension GL_EXT_control_flow_attributes : require
@@ -22,7 +22,8 @@
 #define tile_d_o tile
 #endif
 #define LOCALS                                                                                     \
-    SHARED(vec4, tile, TILE_VEC4S) SHARED(float, p, NA * PS) SHARED(float, ds, NA * PS) D_O_LOCALS OWN_LOCALS
+    SHARED(vec4, tile, TILE_VEC4S) SHARED(float, p, NA * PS) SHARED(float, ds, NA * PS) D_O_LOCALS \
+    OWN_LOCALS
 #include "kernel.h"
 #include "attention_tile.h"
 #define Q_ROWS tile, q, q0, count, ldq, col
@@ -31,11 +32,12 @@
 #define V_ROWS own_v, v, k0, rows, ldv, key_col
 
 KERNEL_BEGIN(attention_dkv)
-    const uint block = blocks_at + GROUP_X / uint(PARTS) * uint(ATTENTION_WORDS), key_head = GROUP_Y;
+    const uint block = blocks_at + GROUP_X / uint(PARTS) * uint(ATTENTION_WORDS);
     const uint skip = GROUP_X % uint(PARTS) * uint(NA), n = index[block + 1u];
     const uint rows = UMIN(n - UMIN(n, skip), uint(NA)); // 0: nothing to do
-    const uint k0 = index[block] + skip, q_begin = index[block + 2u] + skip, q_end = index[block + 3u];
-    const uint shift = index[block + 4u], key_col = key_head * uint(D);
+    const uint k0 = index[block] + skip, shift = index[block + 4u];
+    const uint q_begin = index[block + 2u] + skip, q_end = index[block + 3u];
+    const uint key_head = GROUP_Y, key_col = key_head * uint(D);
     const uint tiles = rows > 0u ? (q_end - q_begin + uint(NB) - 1u) / uint(NB) : 0u;
     const uint heads = n_heads / n_kv_heads;
     vec4 acc_k[RA * NC], acc_v[RA * NC];

@@ -33,7 +33,8 @@ KERNEL_BEGIN(attention_dq)
     const uint skip = GROUP_X % uint(PARTS) * uint(NA), n = index[block + 1u];
     const uint rows = UMIN(n - UMIN(n, skip), uint(NA)); // 0: nothing to do
     const uint q0 = index[block] + skip, own0 = index[block + 2u] + skip;
-    const uint row_begin = index[block + 3u], prompt_end = index[block + 4u], seg_begin = index[block + 5u];
+    const uint row_begin = index[block + 3u], prompt_end = index[block + 4u];
+    const uint seg_begin = index[block + 5u];
     const uint col = head * uint(D), key_col = head / (n_heads / n_kv_heads) * uint(D);
     const uint tiles1 = rows > 0u ? (prompt_end - row_begin + uint(NB) - 1u) / uint(NB) : 0u;
     const uint tiles2 = rows > 0u ? (own0 + rows - seg_begin + uint(NB) - 1u) / uint(NB) : 0u;
@@ -67,7 +68,7 @@ KERNEL_BEGIN(attention_dq)
         PRODUCTS(s, Q_ROWS, K_ROWS)
         UNROLL for (int i = 0; i < RA; i++) {
             const uint row = OWN_ROW(i);
-            const uint end = own0 + row + 1u;                   // one past the last key that is seen
+            const uint end = own0 + row + 1u; // one past the last key that is seen
             const uint seen = UMIN(count, end - UMIN(end, k0)); // keys of the tile
             UNROLL for (int j = 0; j < RB; j++) {
                 const float w = EXP_NEG(s[i * RB + j] * scale - row_lse[i]);

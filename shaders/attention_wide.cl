@@ -1,5 +1,5 @@
-// shaders/attention_wide.cl -- flash attention on a CPU: a work-item owns L queries of HG query heads that
-// read one key head. Oracle: op_attention_ref().
+// shaders/attention_wide.cl -- flash attention on a CPU: a work-item owns L queries of HG query
+// heads that read one key head. Oracle: op_attention_ref().
 #include "attention.h"
 #define BUFFERS ATTENTION_BUFFERS
 #define PARAMS ATTENTION_PARAMS
@@ -19,7 +19,8 @@ void scores(__local const float *keys, __local const float *qt, __local float *p
         UNROLL for (int i = 0; i < KT; i++)
             UNROLL for (int v = 0; v < QV; v++)
             {
-                const FV x = select((FV)(NO_SCORE), s[i * QV + v], own[v] >= k0 + j + i && j + i < n);
+                const int16 seen = own[v] >= k0 + j + i && j + i < n;
+                const FV x = select((FV)(NO_SCORE), s[i * QV + v], seen);
                 STF(p, (j + i) * L + v * 16, x);
                 most[v] = fmax(most[v], x);
             }
@@ -31,8 +32,10 @@ KERNEL_BEGIN(attention_wide)
     const uint all = index[block + 1], head0 = GROUP_Y * HG;
     if (skip >= all)
         return; // no barrier follows
-    const uint rows = min(all - skip, (uint)L), q0 = index[block] + skip, own0 = index[block + 2] + skip;
-    const uint row_begin = index[block + 3], prompt_end = index[block + 4], seg_begin = index[block + 5];
+    const uint rows = min(all - skip, (uint)L);
+    const uint q0 = index[block] + skip, own0 = index[block + 2] + skip;
+    const uint row_begin = index[block + 3], prompt_end = index[block + 4];
+    const uint seg_begin = index[block + 5];
     const uint key_col = head0 / (n_heads / n_kv_heads) * D;
     FV most[HG * QV], sum[HG * QV];
     uint16 own[QV];
@@ -75,7 +78,7 @@ KERNEL_BEGIN(attention_wide)
         for (uint v_ = 0; v_ < QV; v_++) {
             const FV s = sum[h * QV + v_];
             STF(factor, v_ * 16, 1.0f / s);
-            STF(p, v_ * 16, most[h * QV + v_] + log(s)); // log(1) is 0: exact when the own key is alone
+            STF(p, v_ * 16, most[h * QV + v_] + log(s)); // log(1) is 0: exact for one key
         }
         STORE_LANES(o, (ot + h * DP * L), q0 * ldo + (head0 + h) * D, ldo, rows, factor)
         for (uint l = 0; l < rows; l++)

@@ -1,11 +1,12 @@
-// shaders/attention_wide.h -- what the attention kernels for CPUs share (OpenCL C only); include after
-// kernel.h. Groups of one work-item, local memory as its scratch.
+// shaders/attention_wide.h -- what the attention kernels for CPUs share (OpenCL C only); include
+// after kernel.h. Groups of one work-item, local memory as its scratch.
 //
-// A work-item owns L = 16 QV rows (queries, or keys) of HG heads, one row a vector lane, with the rows'
-// elements transposed: [d][lane]. It walks over blocks of at most KB rows of the other kind, converted to
-// floats [row][d], so that every product is a broadcast scalar times a vector: KT rows x QV vectors, or KT
-// columns x QV vectors, of sums stay in registers. Scores, maxima and sums are vectors over the lanes too,
-// and a lane's result depends on its own row alone. DP: head size, rounded up to a multiple of 8.
+// A work-item owns L = 16 QV rows (queries, or keys) of HG heads, one row a vector lane, with the
+// rows' elements transposed: [d][lane]. It walks over blocks of at most KB rows of the other kind,
+// converted to floats [row][d], so that every product is a broadcast scalar times a vector: KT rows
+// x QV vectors, or KT columns x QV vectors, of sums stay in registers. Scores, maxima and sums are
+// vectors over the lanes too, and a lane's result depends on its own row alone. DP: head size,
+// rounded up to a multiple of 8.
 #ifndef ATTENTION_WIDE_H
 #define ATTENTION_WIDE_H
 
@@ -41,7 +42,8 @@ float8 wide_from_half(ushort8 h)
 {
     const uint8 w = convert_uint8(h), em = w & 0x7fffu;
     const uint8 small = as_uint8(convert_float8(em) * 0x1p-24f);
-    const uint8 big = (em << 13) + select((uint8)(0x38000000u), (uint8)(0x70000000u), em >= 0x7c00u);
+    const uint8 bias = select((uint8)(0x38000000u), (uint8)(0x70000000u), em >= 0x7c00u);
+    const uint8 big = (em << 13) + bias;
     return as_float8(select(big, small, em < 0x400u) | ((w & 0x8000u) << 16));
 }
 #define LD8(buf, i) BY_TYPE(LD8_, TYPE_##buf)(buf, i)
@@ -49,7 +51,8 @@ float8 wide_from_half(ushort8 h)
 #define LD8_F16(buf, i) wide_from_half(vload8(0, buf + (i)))
 #define LD8_BF16(buf, i) as_float8(convert_uint8(vload8(0, buf + (i))) << 16)
 
-// n rows of DP floats out of rows of a buffer; row r begins at element `at` + r * ld. Times `factor`.
+// n rows of DP floats out of rows of a buffer; row r begins at element `at` + r * ld. Times
+// `factor`.
 #define LOAD_ROWS(to, buf, at, ld, n, factor)                                                      \
     for (uint r_ = 0; r_ < (n); r_++) {                                                            \
         const uint at_ = (at) + r_ * (ld);                                                         \
@@ -107,7 +110,8 @@ void products(__local const float *rows, __local const float *lanes, FV *s)
 }
 
 // sums[d] = sums[d] * shrink + sum over j < n of rows[j][d] * p[j], for all d.
-void accumulate(__local float *sums, const FV *shrink, __local const float *rows, __local const float *p, uint n)
+void accumulate(__local float *sums, const FV *shrink, __local const float *rows,
+                __local const float *p, uint n)
 {
     for (int d = 0; d < DP; d += KT) {
         FV s[KT * QV];

@@ -1,6 +1,6 @@
-// shaders/attention_wide_dkv.cl -- gradients of keys and values on a CPU: a work-item owns L keys of one key
-// head and walks over the queries that see them, head by head of those that read it. Oracle:
-// op_attention_dkv_ref().
+// shaders/attention_wide_dkv.cl -- gradients of keys and values on a CPU: a work-item owns L keys
+// of one key head and walks over the queries that see them, head by head of those that read it.
+// Oracle: op_attention_dkv_ref().
 #include "attention.h"
 #define BUFFERS ATTENTION_DKV_BUFFERS
 #define PARAMS ATTENTION_PARAMS
@@ -17,7 +17,8 @@ KERNEL_BEGIN(attention_wide_dkv)
     if (skip >= all)
         return; // no barrier follows
     const uint rows = min(all - skip, (uint)L), k0 = index[block] + skip, key_col = key_head * D;
-    const uint q_begin = index[block + 2] + skip, q_end = index[block + 3], shift = index[block + 4];
+    const uint q_begin = index[block + 2] + skip, q_end = index[block + 3];
+    const uint shift = index[block + 4];
     const FV keep[QV] = ONES;
     uint16 key[QV];
 

@@ -1,5 +1,5 @@
-// shaders/attention_wide_dq.cl -- gradient of the queries on a CPU: a work-item owns L queries of HG query
-// heads that read one key head. Oracle: op_attention_dq_ref().
+// shaders/attention_wide_dq.cl -- gradient of the queries on a CPU: a work-item owns L queries of
+// HG query heads that read one key head. Oracle: op_attention_dq_ref().
 #include "attention.h"
 #define BUFFERS ATTENTION_DQ_BUFFERS
 #define PARAMS ATTENTION_PARAMS
@@ -36,8 +36,10 @@ KERNEL_BEGIN(attention_wide_dq)
     const uint all = index[block + 1], head0 = GROUP_Y * HG;
     if (skip >= all)
         return; // no barrier follows
-    const uint rows = min(all - skip, (uint)L), q0 = index[block] + skip, own0 = index[block + 2] + skip;
-    const uint row_begin = index[block + 3], prompt_end = index[block + 4], seg_begin = index[block + 5];
+    const uint rows = min(all - skip, (uint)L);
+    const uint q0 = index[block] + skip, own0 = index[block + 2] + skip;
+    const uint row_begin = index[block + 3], prompt_end = index[block + 4];
+    const uint seg_begin = index[block + 5];
     const uint key_col = head0 / (n_heads / n_kv_heads) * D;
     const FV keep[QV] = ONES;
     FV row_lse[HG * QV], row_delta[HG * QV];

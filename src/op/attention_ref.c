@@ -13,7 +13,10 @@ struct job {
     const struct attention_params *p;
 };
 
-static uint32_t word(const struct rt_host_buf *index, uint64_t i) { return ((const uint32_t *) index->data)[i]; }
+static uint32_t word(const struct rt_host_buf *index, uint64_t i)
+{
+    return ((const uint32_t *) index->data)[i];
+}
 
 // Elements [at, at + n) of b, or nothing but their sum of products with x.
 static void load(const struct rt_host_buf *b, uint64_t at, uint32_t n, double *x)
@@ -46,8 +49,8 @@ static void add(double *y, double a, const struct rt_host_buf *b, uint64_t at, u
 }
 
 // Row t, head h of a matrix; the last head also writes the padding columns.
-static void store(const struct rt_host_buf *b, uint64_t t, uint32_t ld, uint32_t h, uint32_t heads, uint32_t n,
-                  const double *x, double factor)
+static void store(const struct rt_host_buf *b, uint64_t t, uint32_t ld, uint32_t h, uint32_t heads,
+                  uint32_t n, const double *x, double factor)
 {
     for (uint32_t d = 0; d < n; d++)
         rt_host_store(b, t * ld + (uint64_t) h * n + d, factor * x[d]);
@@ -62,11 +65,15 @@ struct query {
 
 static struct query query_of(const struct rt_host_buf *index, uint64_t block, uint32_t i)
 {
-    return (struct query){ word(index, block) + i, word(index, block + 2) + i, word(index, block + 3),
-                           word(index, block + 4) - word(index, block + 3), word(index, block + 5) };
+    return (struct query){word(index, block) + i, word(index, block + 2) + i,
+                          word(index, block + 3), word(index, block + 4) - word(index, block + 3),
+                          word(index, block + 5)};
 }
 
-static uint32_t visible(const struct query *x) { return x->n_prompt + x->own + 1 - x->seg_begin; }
+static uint32_t visible(const struct query *x)
+{
+    return x->n_prompt + x->own + 1 - x->seg_begin;
+}
 
 static uint64_t key(const struct query *x, uint32_t i)
 {
@@ -84,13 +91,15 @@ static void forward_query(const struct job *j, const struct query *x, uint32_t h
     const struct attention_params *p = j->p;
     const struct rt_host_buf *b = j->call->bufs;
     const uint32_t n = p->head_dim, g = h / (p->n_heads / p->n_kv_heads);
-    double q[MOST_DIM], o[MOST_DIM] = { 0 }, most = -HUGE_VAL, sum = 0.0;
+    double q[MOST_DIM], o[MOST_DIM] = {0}, most = -HUGE_VAL, sum = 0.0;
 
     load(&b[0], (uint64_t) x->t * p->ldq + (uint64_t) h * n, n, q);
     for (uint32_t i = 0; i < visible(x); i++)
-        most = fmax(most, (double) p->scale * dot(&b[1], key(x, i) * p->ldk + (uint64_t) g * n, n, q));
+        most =
+            fmax(most, (double) p->scale * dot(&b[1], key(x, i) * p->ldk + (uint64_t) g * n, n, q));
     for (uint32_t i = 0; i < visible(x); i++) {
-        const double s = (double) p->scale * dot(&b[1], key(x, i) * p->ldk + (uint64_t) g * n, n, q);
+        const double s =
+            (double) p->scale * dot(&b[1], key(x, i) * p->ldk + (uint64_t) g * n, n, q);
         const double e = exp(s - most);
         sum += e;
         add(o, e, &b[2], key(x, i) * p->ldv + (uint64_t) g * n, n);
@@ -112,7 +121,7 @@ static void forward_items(void *user, uint64_t begin, uint64_t end)
 
 void op_attention_ref(const struct rt_host_call *call)
 {
-    struct job j = { call, call->params };
+    struct job j = {call, call->params};
     thread_for((uint64_t) j.p->n_blocks * j.p->n_heads, 1, forward_items, &j);
 }
 
@@ -136,7 +145,7 @@ static void dq_query(const struct job *j, const struct query *x, uint32_t h)
     const uint32_t n = p->head_dim, g = h / (p->n_heads / p->n_kv_heads);
     const uint64_t at = (uint64_t) h * p->n_tokens + x->t;
     const double lse = rt_host_load(&b[5], at), delta = rt_host_load(&b[6], at);
-    double q[MOST_DIM], d_o[MOST_DIM], dq[MOST_DIM] = { 0 };
+    double q[MOST_DIM], d_o[MOST_DIM], dq[MOST_DIM] = {0};
 
     load(&b[0], (uint64_t) x->t * p->ldq + (uint64_t) h * n, n, q);
     load(&b[4], (uint64_t) x->t * p->lddo + (uint64_t) h * n, n, d_o);
@@ -162,7 +171,7 @@ static void dq_items(void *user, uint64_t begin, uint64_t end)
 
 void op_attention_dq_ref(const struct rt_host_call *call)
 {
-    struct job j = { call, call->params };
+    struct job j = {call, call->params};
     thread_for((uint64_t) j.p->n_blocks * j.p->n_heads, 1, dq_items, &j);
 }
 
@@ -172,7 +181,7 @@ static void dkv_key(const struct job *j, uint64_t k, uint32_t q_begin, uint32_t 
     const struct attention_params *p = j->p;
     const struct rt_host_buf *b = j->call->bufs;
     const uint32_t n = p->head_dim, group = p->n_heads / p->n_kv_heads;
-    double key_row[MOST_DIM], value[MOST_DIM], dk[MOST_DIM] = { 0 }, dv[MOST_DIM] = { 0 };
+    double key_row[MOST_DIM], value[MOST_DIM], dk[MOST_DIM] = {0}, dv[MOST_DIM] = {0};
 
     load(&b[1], k * p->ldk + (uint64_t) g * n, n, key_row);
     load(&b[2], k * p->ldv + (uint64_t) g * n, n, value);
@@ -180,7 +189,8 @@ static void dkv_key(const struct job *j, uint64_t k, uint32_t q_begin, uint32_t 
         for (uint64_t t = q_begin; t < q_end; t++) {
             const uint64_t at = (uint64_t) h * p->n_tokens + t, q = t * p->ldq + (uint64_t) h * n;
             const uint64_t d_o = t * p->lddo + (uint64_t) h * n;
-            const double w = exp((double) p->scale * dot(&b[0], q, n, key_row) - rt_host_load(&b[5], at));
+            const double w =
+                exp((double) p->scale * dot(&b[0], q, n, key_row) - rt_host_load(&b[5], at));
             add(dv, w, &b[4], d_o, n);
             add(dk, w * (dot(&b[4], d_o, n, value) - rt_host_load(&b[6], at)), &b[0], q, n);
         }
@@ -194,14 +204,15 @@ static void dkv_items(void *user, uint64_t begin, uint64_t end)
     const struct rt_host_buf *index = &j->call->bufs[3];
     for (uint64_t item = begin; item < end; item++) {
         const uint64_t block = block_of(j->p, item);
-        for (uint32_t i = 0; i < word(index, block + 1); i++) // key i of the block is first seen by its own query
-            dkv_key(j, (uint64_t) word(index, block) + i, word(index, block + 2) + i, word(index, block + 3),
-                    (uint32_t) (item / j->p->n_blocks));
+        for (uint32_t i = 0; i < word(index, block + 1);
+             i++) // key i of the block is first seen by its own query
+            dkv_key(j, (uint64_t) word(index, block) + i, word(index, block + 2) + i,
+                    word(index, block + 3), (uint32_t) (item / j->p->n_blocks));
     }
 }
 
 void op_attention_dkv_ref(const struct rt_host_call *call)
 {
-    struct job j = { call, call->params };
+    struct job j = {call, call->params};
     thread_for((uint64_t) j.p->n_blocks * j.p->n_kv_heads, 1, dkv_items, &j);
 }

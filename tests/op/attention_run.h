@@ -9,8 +9,11 @@
 #include "tests/t.h"
 
 // The variants that a device can run: the first n_variants().
-static const char *const VARIANTS[] = { "portable", "wide" };
-static inline size_t n_variants(struct t *t) { return rt_dev_plan(t_dev(t))->rungs & RT_RUNG_WIDE ? 2 : 1; }
+static const char *const VARIANTS[] = {"direct", "staged", "wide"};
+static inline size_t n_variants(struct t *t)
+{
+    return t_on_host(t) ? 1 : rt_dev_plan(t_dev(t))->rungs & RT_RUNG_WIDE ? 3 : 2;
+}
 
 enum { MOST_SEGS = 16 };
 
@@ -27,13 +30,14 @@ struct layout {
 
 static inline struct layout lay_out(const struct shape *x)
 {
-    struct layout l = { 0 };
+    struct layout l = {0};
     for (int r = 0; r < 4; r++) {
         const uint32_t row = l.tokens, prompt_end = row + x->rows[r][0];
         for (int s = 0; s < 3; s++) {
             const uint32_t at = l.tokens, n = x->rows[r][s];
             if (n)
-                l.segs[l.n++] = (struct op_segment){ at, at + n, at, s ? row : at, s ? prompt_end : at, at };
+                l.segs[l.n++] =
+                    (struct op_segment){at, at + n, at, s ? row : at, s ? prompt_end : at, at};
             l.tokens += n;
         }
     }
@@ -50,24 +54,36 @@ struct result {
     struct rt_buf *o, *lse, *dq, *dk, *dv;
 };
 
-static inline struct op_attention_view mat(struct rt_buf *b, uint32_t cols) { return (struct op_attention_view){ b, 0, op_stride(cols) }; }
+static inline struct op_attention_view mat(struct rt_buf *b, uint32_t cols)
+{
+    return (struct op_attention_view){b, 0, op_stride(cols)};
+}
 
 // Not t_buf(): on host:f64 the values stay as they are.
-static inline struct rt_buf *put(struct t *t, struct rt_dev *dev, enum rt_type type, const double *x, uint64_t n)
+static inline struct rt_buf *put(struct t *t, struct rt_dev *dev, enum rt_type type,
+                                 const double *x, uint64_t n)
 {
     struct rt_buf *b = t_zeros(t, dev, type, n);
     T_OK(rt_buf_write(b, 0, n, RT_F64, x));
     return b;
 }
 
-static inline struct data random_data(struct t *t, const struct shape *x, uint32_t tokens, double sigma)
+static inline struct data random_data(struct t *t, const struct shape *x, uint32_t tokens,
+                                      double sigma)
 {
-    const uint64_t nq = (uint64_t) tokens * op_stride(x->h * x->d), nk = (uint64_t) tokens * op_stride(x->kv * x->d);
-    return (struct data){ t_normal(t, nq, sigma), t_normal(t, nk, sigma), t_normal(t, nk, 1.0), t_normal(t, nq, 1.0),
-                          NULL, NULL, false };
+    const uint64_t nq = (uint64_t) tokens * op_stride(x->h * x->d),
+                   nk = (uint64_t) tokens * op_stride(x->kv * x->d);
+    return (struct data){t_normal(t, nq, sigma),
+                         t_normal(t, nk, sigma),
+                         t_normal(t, nk, 1.0),
+                         t_normal(t, nq, 1.0),
+                         NULL,
+                         NULL,
+                         false};
 }
 
-static inline struct rt_buf *upload_index(struct t *t, struct rt_dev *dev, const struct layout *l, struct op_attention_index *info)
+static inline struct rt_buf *upload_index(struct t *t, struct rt_dev *dev, const struct layout *l,
+                                          struct op_attention_index *info)
 {
     const uint32_t cap = op_attention_index_max(dev, l->tokens, l->n);
     uint32_t *words = t_alloc(t, cap * sizeof(*words));
@@ -77,20 +93,26 @@ static inline struct rt_buf *upload_index(struct t *t, struct rt_dev *dev, const
 
 static inline struct op_attention_args args_of(const struct shape *x, uint32_t tokens)
 {
-    return (struct op_attention_args){ .n_tokens = tokens, .n_keys = tokens, .n_heads = x->h, .n_kv_heads = x->kv,
-                                       .head_dim = x->d, .scale = (float) (1.0 / sqrt((double) x->d)) };
+    return (struct op_attention_args){.n_tokens = tokens,
+                                      .n_keys = tokens,
+                                      .n_heads = x->h,
+                                      .n_kv_heads = x->kv,
+                                      .head_dim = x->d,
+                                      .scale = (float) (1.0 / sqrt((double) x->d))};
 }
 
 // Forward, and the backward if `x` asks for it.
-static inline struct result run(struct t *t, struct rt_dev *dev, enum rt_type type, const struct shape *s, const struct data *x,
-                         const char *variant)
+static inline struct result run(struct t *t, struct rt_dev *dev, enum rt_type type,
+                                const struct shape *s, const struct data *x, const char *variant)
 {
     const struct layout l = lay_out(s);
     const uint32_t cols = s->h * s->d, key_cols = s->kv * s->d;
-    const uint64_t nq = (uint64_t) l.tokens * op_stride(cols), nk = (uint64_t) l.tokens * op_stride(key_cols);
+    const uint64_t nq = (uint64_t) l.tokens * op_stride(cols),
+                   nk = (uint64_t) l.tokens * op_stride(key_cols);
     struct op_attention_args a = args_of(s, l.tokens);
     struct op_attention_index info;
-    struct result r = { .o = t_output(t, dev, type, nq), .lse = t_output(t, dev, RT_F32, s->h * l.tokens) };
+    struct result r = {.o = t_output(t, dev, type, nq),
+                       .lse = t_output(t, dev, RT_F32, s->h * l.tokens)};
     struct rt_cmd *cmd;
 
     a.variant = dev == t_ref(t) ? NULL : variant;
@@ -100,8 +122,9 @@ static inline struct result run(struct t *t, struct rt_dev *dev, enum rt_type ty
     a.k = mat(put(t, dev, type, x->k, nk), key_cols);
     a.v = mat(put(t, dev, type, x->v, nk), key_cols);
     a.o = mat(r.o, cols);
-    a.lse = (struct op_attention_view){ .buf = r.lse };
-    const uint64_t scratch = u64_max(op_attention_scratch(dev, &a, false), op_attention_scratch(dev, &a, true));
+    a.lse = (struct op_attention_view){.buf = r.lse};
+    const uint64_t scratch =
+        u64_max(op_attention_scratch(dev, &a, false), op_attention_scratch(dev, &a, true));
     if (scratch)
         a.scratch.buf = t_output(t, dev, RT_F32, scratch);
     T_OK(rt_cmd_create(dev, &cmd));
