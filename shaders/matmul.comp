@@ -1,6 +1,6 @@
-// shaders/matmul.comp -- C = A B by tiles in shared memory. A group makes BM x BN of C, a lane TM rows of it
-// and NV times four columns, BN / NV apart; LANES = BM / TM * BN / (4 NV). Every element is one chain of fused
-// multiply-adds, k from 0 up, whatever the tile. Oracle: op_matmul_ref().
+// shaders/matmul.comp -- C = A B by tiles in shared memory. A group makes BM x BN of C, a lane TM
+// rows of it and NV times four columns, BN / NV apart; LANES = BM / TM * BN / (4 NV). Every element
+// is one chain of fused multiply-adds, k from 0 up, whatever the tile. Oracle: op_matmul_ref().
 #ifndef __OPENCL_C_VERSION__
 #extension GL_EXT_control_flow_attributes : require
 #define UNROLL [[unroll]]
@@ -35,7 +35,7 @@
 #define AT(s, i) s[(i) >> 2][(i) & 3u]
 #endif
 
-// A tile whose rows run along k (row r of `rows` at r * ld): four elements along k a turn, transposed.
+// A tile whose rows run along k (row r of `rows` at r * ld): four elements a turn, transposed.
 #define LOAD_ALONG_K(mat, mat_first, ld, r0, rows, R, s, S)                                        \
     for (uint t = LANE; t < uint(R) * (uint(BK) / 4u); t += uint(LANES)) {                         \
         const uint r = t / (uint(BK) / 4u), l = t % (uint(BK) / 4u) * 4u;                          \
@@ -106,10 +106,11 @@ KERNEL_BEGIN(matmul)
                 const vec4 x = as[ia + i / 4u];
                 UNROLL for (uint v = 0u; v < uint(NV); v++)
                 {
-                    acc[i * uint(NV) + v] = MAD(vec4(x.x), y[v], acc[i * uint(NV) + v]);
-                    acc[(i + 1u) * uint(NV) + v] = MAD(vec4(x.y), y[v], acc[(i + 1u) * uint(NV) + v]);
-                    acc[(i + 2u) * uint(NV) + v] = MAD(vec4(x.z), y[v], acc[(i + 2u) * uint(NV) + v]);
-                    acc[(i + 3u) * uint(NV) + v] = MAD(vec4(x.w), y[v], acc[(i + 3u) * uint(NV) + v]);
+                    const uint q = i * uint(NV) + v;
+                    acc[q] = MAD(vec4(x.x), y[v], acc[q]);
+                    acc[q + uint(NV)] = MAD(vec4(x.y), y[v], acc[q + uint(NV)]);
+                    acc[q + uint(2 * NV)] = MAD(vec4(x.z), y[v], acc[q + uint(2 * NV)]);
+                    acc[q + uint(3 * NV)] = MAD(vec4(x.w), y[v], acc[q + uint(3 * NV)]);
                 }
             }
 #else // one row

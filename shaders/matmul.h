@@ -12,5 +12,5 @@
                              OUT(2, elem, c)   /* (m,n) */
 #define MATMUL_ROUND_PARAMS U32(flags) U32(m) U32(n) U32(ldx) U32(ldc) U32(x_first) \
                             U32(bias_first) U32(c_first)
-// The wide variant: rows and columns of C that one work-item makes, and the block of k that it sums at once.
+// The wide variant: rows and columns of C that one work-item makes, the block of k it sums at once.
 #define MATMUL_WIDE_PARAMS MATMUL_PARAMS U32(chunk) U32(width) U32(block)

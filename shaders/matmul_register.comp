@@ -1,6 +1,7 @@
-// shaders/matmul_register.comp -- C = A B by tiles in registers, without shared memory: for Vulkan on a CPU,
-// where loads are what costs. A lane makes RM rows x 8 columns of C, loading 8 elements at a time; lanes lie
-// along n. Every element is one chain of fused multiply-adds, k from 0 up. Oracle: op_matmul_ref().
+// shaders/matmul_register.comp -- C = A B by tiles in registers, without shared memory: for Vulkan
+// on a CPU, where loads are what costs. A lane makes RM rows x 8 columns of C, loading 8 elements
+// at a time; lanes lie along n. Every element is one chain of fused multiply-adds, k from 0 up.
+// Oracle: op_matmul_ref().
 #extension GL_EXT_control_flow_attributes : require
 #define UNROLL [[unroll]]
 #ifndef RM
@@ -62,6 +63,9 @@ uvec4 head_of(uvec4 v, uint left)
     }
 #define PUT2_F16(i, v) ST2(c, i, vec2((v).x, j + 1u < n ? (v).y : 0.0f));
 #define PUT2_BF16(i, v) PUT2_F16(i, v)
+#define EACH_ROW UNROLL for (uint r = 0u; r < uint(RM); r++)
+#define EACH_OF_8 UNROLL for (uint s = 0u; s < 8u; s++)
+#define ROW_A(r) (a_first + min(i0 + r, m - 1u) * lda + l0)
 #define ROWS8 (uint(RM + 7) / 8u)
 
 KERNEL_BEGIN(matmul_register)
@@ -69,45 +73,45 @@ KERNEL_BEGIN(matmul_register)
     if (j0 >= n)
         return; // no barrier follows
     float acc[RM][8];
-    UNROLL for (uint r = 0u; r < uint(RM); r++) UNROLL for (uint s = 0u; s < 8u; s++) acc[r][s] = 0.0f;
+    EACH_ROW EACH_OF_8 acc[r][s] = 0.0f;
 
 #if FORM == 0 // both run along k
     for (uint l0 = 0u; l0 < k; l0 += 8u) {
         EIGHT x[RM], y[8];
-        UNROLL for (uint r = 0u; r < uint(RM); r++) x[r] = LD8(a, a_first + min(i0 + r, m - 1u) * lda + l0);
-        UNROLL for (uint s = 0u; s < 8u; s++) y[s] = LD8(b, b_first + min(j0 + s, n - 1u) * ldb + l0);
+        EACH_ROW x[r] = LD8(a, ROW_A(r));
+        EACH_OF_8 y[s] = LD8(b, b_first + min(j0 + s, n - 1u) * ldb + l0);
         if (l0 + 8u > k) {
-            UNROLL for (uint r = 0u; r < uint(RM); r++) x[r] = head_of(x[r], k - l0);
-            UNROLL for (uint s = 0u; s < 8u; s++) y[s] = head_of(y[s], k - l0);
+            EACH_ROW x[r] = head_of(x[r], k - l0);
+            EACH_OF_8 y[s] = head_of(y[s], k - l0);
         }
         UNROLL for (uint q = 0u; q < 4u; q++)
         {
             vec2 v[8];
-            UNROLL for (uint s = 0u; s < 8u; s++) v[s] = PAIR(y[s], q);
-            UNROLL for (uint r = 0u; r < uint(RM); r++)
+            EACH_OF_8 v[s] = PAIR(y[s], q);
+            EACH_ROW
             {
                 const vec2 u = PAIR(x[r], q);
-                UNROLL for (uint s = 0u; s < 8u; s++) acc[r][s] = MAD(u.y, v[s].y, MAD(u.x, v[s].x, acc[r][s]));
+                EACH_OF_8 acc[r][s] = MAD(u.y, v[s].y, MAD(u.x, v[s].x, acc[r][s]));
             }
         }
     }
 #elif FORM == 1 // A runs along k, B across
     for (uint l0 = 0u; l0 < k; l0 += 8u) {
         EIGHT x[RM], y[8];
-        UNROLL for (uint r = 0u; r < uint(RM); r++) x[r] = LD8(a, a_first + min(i0 + r, m - 1u) * lda + l0);
-        UNROLL for (uint s = 0u; s < 8u; s++) y[s] = LD8(b, b_first + min(l0 + s, k - 1u) * ldb + j0);
+        EACH_ROW x[r] = LD8(a, ROW_A(r));
+        EACH_OF_8 y[s] = LD8(b, b_first + min(l0 + s, k - 1u) * ldb + j0);
         if (l0 + 8u > k) {
-            UNROLL for (uint r = 0u; r < uint(RM); r++) x[r] = head_of(x[r], k - l0);
-            UNROLL for (uint s = 0u; s < 8u; s++) y[s] = l0 + s < k ? y[s] : NONE;
+            EACH_ROW x[r] = head_of(x[r], k - l0);
+            EACH_OF_8 y[s] = l0 + s < k ? y[s] : NONE;
         }
         UNROLL for (uint l = 0u; l < 8u; l++)
         {
             vec2 v[4];
             UNROLL for (uint q = 0u; q < 4u; q++) v[q] = PAIR(y[l], q);
-            UNROLL for (uint r = 0u; r < uint(RM); r++)
+            EACH_ROW
             {
                 const float u = PAIR(x[r], l >> 1)[l & 1u];
-                UNROLL for (uint s = 0u; s < 8u; s++) acc[r][s] = MAD(u, v[s >> 1][s & 1u], acc[r][s]);
+                EACH_OF_8 acc[r][s] = MAD(u, v[s >> 1][s & 1u], acc[r][s]);
             }
         }
     }
@@ -119,23 +123,23 @@ KERNEL_BEGIN(matmul_register)
         UNROLL for (uint r = 0u; r < ROWS8; r++) x[r] =
             LD8(a, a_first + l * lda + (i0 & 0xfffffff8u) + (i0 + r * 8u < m ? r * 8u : 0u));
         UNROLL for (uint q = 0u; q < 4u; q++) v[q] = PAIR(y, q);
-        UNROLL for (uint r = 0u; r < uint(RM); r++)
+        EACH_ROW
         {
             const uint at = uint(RM) < 8u ? (i0 & 7u) + r : r & 7u;
             const float u = PAIR(x[r >> 3], at >> 1)[at & 1u];
-            UNROLL for (uint s = 0u; s < 8u; s++) acc[r][s] = MAD(u, v[s >> 1][s & 1u], acc[r][s]);
+            EACH_OF_8 acc[r][s] = MAD(u, v[s >> 1][s & 1u], acc[r][s]);
         }
     }
 #endif
 
     float add[8];
-    UNROLL for (uint s = 0u; s < 8u; s++)
+    EACH_OF_8
     {
         add[s] = 0.0f;
         if ((flags & 2u) != 0u && j0 + s < n)
             add[s] = LD(bias, bias_first + j0 + s);
     }
-    UNROLL for (uint r = 0u; r < uint(RM); r++)
+    EACH_ROW
     {
         const uint at = c_first + (i0 + r) * ldc + j0;
         if (i0 + r < m) {

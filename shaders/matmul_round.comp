@@ -1,4 +1,5 @@
-// shaders/matmul_round.comp -- C = X + bias in C's type, two elements a lane. Oracle: op_matmul_round_ref().
+// shaders/matmul_round.comp -- C = X + bias in C's type, two elements a lane.
+// Oracle: op_matmul_round_ref().
 #include "matmul.h"
 #define BUFFERS MATMUL_ROUND_BUFFERS
 #define PARAMS MATMUL_ROUND_PARAMS

@@ -1,9 +1,10 @@
-// shaders/matmul_wide.cl -- C = A B on a CPU: one work-item makes `chunk` rows x `width` columns of C, with explicit
-// vectors of VW floats. B's columns are packed into local memory, `block` of k at a time, as panels of NR
-// columns, A's rows by TT tiles of MR, all as floats. Within a block every element is one chain of fused
-// multiply-adds, k from 0 up; blocks are added in order: in C if that is f32, else in local memory.
-// With DOT the operands are bf16 and stay so: a step is two of k, a packed float is the bits of a pair, and
-// vdpbf16ps (AVX512-BF16) adds both products. Oracle: op_matmul_ref().
+// shaders/matmul_wide.cl -- C = A B on a CPU: one work-item makes `chunk` rows x `width` columns of
+// C, with explicit vectors of VW floats. B's columns are packed into local memory, `block` of k at
+// a time, as panels of NR columns, A's rows by TT tiles of MR, all as floats. Within a block every
+// element is one chain of fused multiply-adds, k from 0 up; blocks are added in order: in C if that
+// is f32, else in local memory. With DOT the operands are bf16 and stay so: a step is two of k, a
+// packed float is the bits of a pair, and vdpbf16ps (AVX512-BF16) adds both products.
+// Oracle: op_matmul_ref().
 #ifndef FORM
 #define FORM 0
 #endif
@@ -28,7 +29,10 @@
 #include "matmul.h"
 #define BUFFERS MATMUL_BUFFERS
 #define PARAMS MATMUL_WIDE_PARAMS
-#define LOCALS SHARED(float, bp, STEPS(KC) * NC) SHARED(float, ap, (TT * MR + 2) * LDA) SHARED(float, part, PART)
+#define LOCALS                                                                                     \
+    SHARED(float, bp, STEPS(KC) * NC)                                                              \
+    SHARED(float, ap, (TT * MR + 2) * LDA)                                                         \
+    SHARED(float, part, PART)
 #include "kernel.h"
 
 #define IS_F32(buf) BY_TYPE(IS_F32_, TYPE_##buf)
@@ -93,8 +97,8 @@ CONVERSIONS(16)
 #define LDF(buf, i) CAT(vload, VW)(0, buf + (i))
 #define STF(buf, i, v) CAT(vstore, VW)(v, 0, buf + (i))
 
-// Transposition of VW vectors v[0], ..., in steps of D = VW / 2, ..., 1: MIX_D exchanges the columns with
-// bit D of x with those without of y.
+// Transposition of VW vectors v[0], ..., in steps of D = VW / 2, ..., 1: MIX_D exchanges the
+// columns with bit D of x with those without of y.
 #define PAIRS(D, MIX)                                                                              \
     _Pragma("unroll") for (int i = 0; i < VW; i++) if ((i & D) == 0)                               \
     {                                                                                              \
@@ -126,9 +130,9 @@ CONVERSIONS(16)
 
 // ---- Packing ----------------------------------------------------------------------------------
 
-// What a step of one row or column is packed as. ALONG: W steps of a row that runs along k, from element i;
-// ACROSS: one step of W neighbours in rows `ld` apart that lie across k. ALONG1 and ACROSS1 take one word, whose
-// second half is of k only if `both`.
+// What a step of one row or column is packed as. ALONG: W steps of a row that runs along k, from
+// element i; ACROSS: one step of W neighbours in rows `ld` apart that lie across k. ALONG1 and
+// ACROSS1 take one word, whose second half is of k only if `both`.
 #if DOT
 #define ALONG(W, buf, i) CAT(as_float, W)(CAT(vload, W)(0, (__global const uint *)(buf + (i))))
 #define ALONG1(buf, i, both) as_float(buf[i] | (both ? (uint)buf[(i) + 1] << 16 : 0u))
@@ -147,8 +151,8 @@ CONVERSIONS(16)
 #endif
 #define BOTH(s) (K_OF(s) + 1 < kc)
 
-// Memory is asked for ahead of its use: the next tiles of A while these are multiplied (16 steps a turn, spread
-// over the panels), rows of B while others are packed.
+// Memory is asked for ahead of its use: the next tiles of A while these are multiplied (16 steps a
+// turn, spread over the panels), rows of B while others are packed.
 #ifdef __clang__
 #define FETCH(buf, i) __builtin_prefetch((const void *)(ulong)(buf + (i)))
 #else
@@ -198,11 +202,14 @@ CONVERSIONS(16)
 #define AP(r, s) at_a[(s) * MR + (r)]
 #define FETCH_A(s)                                                                                 \
     {                                                                                              \
-        const ulong from = next + K_OF((t * panels + q) * steps + (s)) / (TT * panels) * (ulong)lda; \
+        const uint turn = ((t * panels + q) * steps + (s)) / (TT * panels);                        \
+        const ulong from = next + K_OF(turn) * (ulong)lda;                                         \
         FETCH(a, from);                                                                            \
         FETCH(a, from + lda);                                                                      \
-        if (DOT)                                                                                   \
+        if (DOT) {                                                                                 \
             FETCH(a, from + 2 * (ulong)lda);                                                       \
+            FETCH(a, from + 3 * (ulong)lda);                                                       \
+        }                                                                                          \
         FETCH(a, from + LINE);                                                                     \
         FETCH(a, from + lda + LINE);                                                               \
     }
@@ -247,7 +254,8 @@ CONVERSIONS(16)
 #define MULTIPLY_ADD(acc, x, y) acc = fma(x, y, acc)
 #endif
 
-// R rows from r0 of A's tile, those beyond the last idle, times panel q. Rows and columns of C: i + r0, ..., j0 + q NR, ...
+// R rows from r0 of A's tile, those beyond the last idle, times panel q: rows i + r0, ... and
+// columns j, ... of C.
 #define TILE(R, r0)                                                                                \
     {                                                                                              \
         FV acc[R][2];                                                                              \
@@ -322,7 +330,7 @@ CONVERSIONS(16)
         FV v = sum;                                                                                \
         if (l0 > 0)                                                                                \
             v += LDF(part, AT_PART + d);                                                           \
-        if (l0 + block < k) {                                                                         \
+        if (l0 + block < k) {                                                                      \
             STF(part, AT_PART + d, v);                                                             \
         } else {                                                                                   \
             if ((flags & 2u) != 0)                                                                 \
@@ -335,7 +343,7 @@ CONVERSIONS(16)
         float v = sum;                                                                             \
         if (l0 > 0)                                                                                \
             v += part[AT_PART + e];                                                                \
-        if (l0 + block < k) {                                                                         \
+        if (l0 + block < k) {                                                                      \
             part[AT_PART + e] = v;                                                                 \
         } else {                                                                                   \
             if ((flags & 2u) != 0)                                                                 \

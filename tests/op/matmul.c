@@ -219,6 +219,33 @@ static void rows_stand_alone(struct t *t, enum op_matmul_variant v, enum rt_type
     t_reset(t);
 }
 
+// Halves at the ends of their range, times one: subnormals, the largest, Inf, exactly.
+static void halves_are_exact(struct t *t, enum op_matmul_variant v)
+{
+    static const double X[] = {0x1p-24,  -0x3p-24, 0x3ffp-24, 0x1p-14, 65504.0,
+                               -65504.0, 1.0,      -0.5,      INFINITY};
+    double a[9 * 8] = {0}, one[24], want[9 * 24];
+    struct op_matmul_args p = {.form = OP_NN, .m = 9, .n = 24, .k = 1, .variant = v};
+    struct rt_cmd *cmd;
+
+    for (int i = 0; i < 9 * 24; i++)
+        want[i] = X[i / 24];
+    for (int i = 0; i < 24; i++)
+        one[i] = 1.0;
+    for (int i = 0; i < 9; i++)
+        a[i * 8] = X[i];
+    p.a = (struct op_mat){t_buf(t, t_dev(t), RT_F16, a, 72), 0, 8};
+    p.b = (struct op_mat){t_buf(t, t_dev(t), RT_F16, one, 24), 0, 24};
+    for (int type = RT_F32; type <= RT_F16; type++) {
+        p.c = (struct op_mat_out){t_output(t, t_dev(t), (enum rt_type) type, 9 * 24), 0, 24};
+        T_OK(rt_cmd_create(t_dev(t), &cmd));
+        T_OK(op_matmul(cmd, &p));
+        T_OK(rt_cmd_wait(&cmd));
+        assert_memory_equal(result(t, &p, "halves"), want, sizeof(want));
+    }
+    t_reset(t);
+}
+
 // Central differences of L = sum C .* G on host:f64: dA is G B, dB is G^T A (in the forms that say
 // so). The function is bilinear, so the differences are exact but for rounding: 1e-16 * |L| / h, h
 // = 1e-3.
@@ -381,6 +408,8 @@ static void body(struct t *t)
     clamped(t);
     for (int v = OP_MATMUL_TILE; v < OP_MATMUL_VARIANTS; v++) {
         all_shapes(t, (enum op_matmul_variant) v);
+        if (op_matmul_has(t_dev(t), (enum op_matmul_variant) v, RT_F16))
+            halves_are_exact(t, (enum op_matmul_variant) v);
         for (size_t y = 0; y < COUNT_OF(TYPES); y++)
             for (size_t f = 0; f < COUNT_OF(FORMS); f++)
                 if (op_matmul_has(t_dev(t), (enum op_matmul_variant) v, TYPES[y]))
