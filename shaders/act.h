@@ -1,4 +1,5 @@
-// shaders/act.h -- activations by number (enum op_act) and their slopes. ACT is compiled in. After kernel.h.
+// shaders/act.h -- activations by number (enum op_act) and their slopes. ACT is compiled in. After
+// kernel.h.
 #ifndef ACT_H
 #define ACT_H
 

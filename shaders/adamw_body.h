@@ -1,5 +1,5 @@
-// shaders/adamw_body.h -- the text of adamw.comp and of adamw_copy.comp, which defines COPY. NAME is the kernel's.
-// Oracle: op_adamw_ref().
+// shaders/adamw_body.h -- the text of adamw.comp and of adamw_copy.comp, which defines COPY. NAME
+// is the kernel's. Oracle: op_adamw_ref().
 #define PARAMS ADAMW_PARAMS
 #define LOCALS
 #include "kernel.h"

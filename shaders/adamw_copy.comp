@@ -1,4 +1,5 @@
-// shaders/adamw_copy.comp -- one AdamW step on f32 parameters and their working copy in storage type.
+// shaders/adamw_copy.comp -- one AdamW step on f32 parameters and their working copy in storage
+// type.
 #include "adamw.h"
 #define NAME adamw_copy
 #define COPY

@@ -1,7 +1,7 @@
-// shaders/exp.h -- exp of numbers that are not above 0 but for rounding: exp_neg(float), exp_neg4(vec4). After kernel.h.
-// In OpenCL C written out, because PoCL makes no vectors of the built-in one: 2^k * e^r, |r| <= ln(2)/2, e^r by its
-// series up to r^7, together good to 1 ULP (seen over all of [-87, 0]). Below -87.3, where f32 runs out of normal
-// numbers, 0. NaN stays NaN.
+// shaders/exp.h -- exp of numbers that are not above 0 but for rounding: exp_neg(float),
+// exp_neg4(vec4). After kernel.h. In OpenCL C written out, because PoCL makes no vectors of the
+// built-in one: 2^k * e^r, |r| <= ln(2)/2, e^r by its series up to r^7, together good to 1 ULP
+// (seen over all of [-87, 0]). Below -87.3, where f32 runs out of normal numbers, 0. NaN stays NaN.
 #ifndef EXP_H
 #define EXP_H
 

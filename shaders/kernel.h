@@ -81,9 +81,10 @@ typedef uint4 uvec4;
         LOCALS
 #define KERNEL_END }
 
-// Halves by integer arithmetic, so that every driver rounds alike. Without comparisons, so that PoCL makes vectors
-// of lanes, not of what a lane reads. `small` is the subnormal, without making a float one; where one of it and `big`
-// does not apply it is 2^-14 (0x38800000). Inf and NaN keep their exponent.
+// Halves by integer arithmetic, so that every driver rounds alike. Without comparisons, so that
+// PoCL makes vectors of lanes, not of what a lane reads. `small` is the subnormal, without making a
+// float one; where one of it and `big` does not apply it is 2^-14 (0x38800000). Inf and NaN keep
+// their exponent.
 #define FROM_HALF(h, uint_t, as_float_t, as_uint_t, convert)                              \
     const uint_t em = (h) & 0x7fffu, small = as_uint_t(convert(UMIN(em, 0x400u)) * 0x1p-24f);      \
     const uint_t big = (UMAX(em, 0x400u) << 13) + ((0u - ((em + 0x400u) >> 15)) & 0x38000000u);    \
@@ -100,7 +101,8 @@ float4 half_to_float4(uint4 h) { FROM_HALF(h, uint4, as_float4, as_uint4, conver
 #define LD4_F32(buf, i) vload4(0, buf + (i))
 #define ST2_F32(buf, i, v) vstore2(v, 0, buf + (i))
 #define ST4_F32(buf, i, v) vstore4(v, 0, buf + (i))
-#define STORE_WORD(buf, i, w) (((__global uint *)(buf))[(i) >> 1] = (w)) // vectorizes, vstore2 does not
+// A word, because PoCL makes no wide vectors of vstore2.
+#define STORE_WORD(buf, i, w) (((__global uint *)(buf))[(i) >> 1] = (w))
 
 
 #else // ---- GLSL ----------------------------------------------------------------------------------
@@ -160,10 +162,11 @@ vec2 bf16_pair(uint w) { return vec2(uintBitsToFloat(w << 16), uintBitsToFloat(w
 
 #endif // ---- both ---------------------------------------------------------------------------------
 
-// Elementwise kernels compute PER neighbours a lane, i and those behind it, into an array and store it with ST_EACH.
-// Two make a whole word. On a CPU behind OpenCL the host asks for one (op_grid() in src/op/op.h), because only then
-// PoCL makes wide vectors of the lanes; nor does it where lanes ask whether they are beyond the end, so a host that
-// cuts its grid so that none is says that it is WHOLE.
+// Elementwise kernels compute PER neighbours a lane, i and those behind it, into an array and store
+// it with ST_EACH. Two make a whole word. On a CPU behind OpenCL the host asks for one (op_grid()
+// in src/op/op.h), because only then PoCL makes wide vectors of the lanes; nor does it where lanes
+// ask whether they are beyond the end, so a host that cuts its grid so that none is says that it is
+// WHOLE.
 #ifndef PER
 #define PER 2
 #endif
@@ -183,10 +186,11 @@ vec2 bf16_pair(uint w) { return vec2(uintBitsToFloat(w << 16), uintBitsToFloat(w
 #define LANE LANE_X
 #define GLOBAL_ID (GROUP_X * uint(GROUP) + LANE_X)
 
-// float -> f16 bits, to nearest even; subnormals kept, overflow to Inf, NaN stays NaN. u is the float's bits. Without
-// branches or comparisons, so that PoCL makes vectors of lanes, not of a lane's two results. Below 2^-14 (0x38800000)
-// the sum's last bits are the subnormal, rounded by the adder; from 2^16 (0x47800000) on it is Inf. Where one of
-// `small` and `normal` does not apply it is 0x400, the bits of 2^-14.
+// float -> f16 bits, to nearest even; subnormals kept, overflow to Inf, NaN stays NaN. u is the
+// float's bits. Without branches or comparisons, so that PoCL makes vectors of lanes, not of a
+// lane's two results. Below 2^-14 (0x38800000) the sum's last bits are the subnormal, rounded by
+// the adder; from 2^16 (0x47800000) on it is Inf. Where one of `small` and `normal` does not apply
+// it is 0x400, the bits of 2^-14.
 #define TO_HALF(u, a, uint_t, as_float_t, as_uint_t)                                               \
     const uint_t small = as_uint_t(as_float_t(UMIN(a, 0x38800000u)) + 0.5f) - 0x3f000000u;         \
     const uint_t most = UMIN(UMAX(a, 0x38800000u), 0x47800000u);                                   \

@@ -1,5 +1,6 @@
-// shaders/logprob.h -- statistics of rows of logits, chunk by chunk, and their gradient. Source: src/op/logprob.h.
-// Columns of the running state of a row (8 floats); "others" are all columns but the target.
+// shaders/logprob.h -- statistics of rows of logits, chunk by chunk, and their gradient. Source:
+// src/op/logprob.h. Columns of the running state of a row (8 floats); "others" are all columns but
+// the target.
 #define ST_MAX 0u     // maximum over the others
 #define ST_SUM 1u     // sum over the others of exp(l - max)
 #define ST_DOT 2u     // sum over the others of exp(l - max) * (l - max)

@@ -1,4 +1,5 @@
-// shaders/logprob_finish.comp -- a row's results from its statistics, one lane a row. Oracle: op_logprob_finish_ref().
+// shaders/logprob_finish.comp -- a row's results from its statistics, one lane a row. Oracle:
+// op_logprob_finish_ref().
 #include "logprob.h"
 #define BUFFERS LOGPROB_FINISH_BUFFERS
 #define PARAMS LOGPROB_FINISH_PARAMS
@@ -6,8 +7,8 @@
 #include "kernel.h"
 #include "exp.h"
 
-// log(1 + x), 0 <= x <= 1, to a few 2^-24 of itself, which log() near 1 is far from: 2 atanh(s), s = x / (2 + x)
-// <= 1/3, whose series is cut where terms fall below 2^-26.
+// log(1 + x), 0 <= x <= 1, to a few 2^-24 of itself, which log() near 1 is far from: 2 atanh(s), s
+// = x / (2 + x) <= 1/3, whose series is cut where terms fall below 2^-26.
 float log_one_plus(float x)
 {
     const float s = x / (2.0f + x), q = s * s;
@@ -38,7 +39,8 @@ KERNEL_BEGIN(logprob_finish)
     result[s + 2u] = top + log_sum;
     result[s + 3u] = state[s + ST_TOTAL] / float(n_vocab);
     result[s + 4u] = t >= top && t > state[s + ST_MAX_LOW] ? 1.0f : 0.0f;
-    result[s + 5u] = p * nats + q * (log_sum + nats_other - state[s + ST_DOT] / sum); // all terms >= 0
+    // All terms are >= 0.
+    result[s + 5u] = p * nats + q * (log_sum + nats_other - state[s + ST_DOT] / sum);
     result[s + 6u] = t;
     result[s + 7u] = 0.0f;
 KERNEL_END

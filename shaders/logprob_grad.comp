@@ -1,5 +1,5 @@
-// shaders/logprob_grad.comp -- dlogits = coef * (onehot - softmax) of one chunk; the target's entry is coef * (1 - p),
-// from exp(lse_other - lse). Oracle: op_logprob_grad_ref().
+// shaders/logprob_grad.comp -- dlogits = coef * (onehot - softmax) of one chunk; the target's entry
+// is coef * (1 - p), from exp(lse_other - lse). Oracle: op_logprob_grad_ref().
 #include "logprob.h"
 #define BUFFERS LOGPROB_GRAD_BUFFERS
 #define PARAMS LOGPROB_GRAD_PARAMS
@@ -8,13 +8,16 @@
 #include "exp.h"
 
 KERNEL_BEGIN(logprob_grad)
-    const uint j = GLOBAL_ID * uint(PER), m = GROUP_Y, t = target[m] - v_begin, v_end = (v_count + 7u) & ~7u;
+    const uint j = GLOBAL_ID * uint(PER), m = GROUP_Y;
+    const uint t = target[m] - v_begin, v_end = (v_count + 7u) & ~7u;
     if (BEYOND(j, v_end))
         return; // no barrier follows
-    const float lse = result[m * 8u + 1u], c = coef[m], hit = c * exp_neg(result[m * 8u + 2u] - lse);
+    const float lse = result[m * 8u + 1u], c = coef[m];
+    const float hit = c * exp_neg(result[m * 8u + 2u] - lse);
     float d[PER];
     for (uint k = 0u; k < uint(PER); k++) {
-        const float other = -c * exp_neg(logits[m * ld + j + k] - lse), value = j + k == t ? hit : other;
+        const float other = -c * exp_neg(logits[m * ld + j + k] - lse);
+        const float value = j + k == t ? hit : other;
         d[k] = j + k < v_count ? value : 0.0f;
     }
     ST_EACH(dlogits, m * ld + j, d);

@@ -1,6 +1,6 @@
-// shaders/logprob_stats.comp -- carry a row's statistics over one more chunk of its logits; one group a row.
-// The target's column stays out of the maximum and the sums: the columns before and behind it are walked one after
-// the other, four at once. Oracle: op_logprob_stats_ref().
+// shaders/logprob_stats.comp -- carry a row's statistics over one more chunk of its logits; one
+// group a row. The target's column stays out of the maximum and the sums: the columns before and
+// behind it are walked one after the other, four at once. Oracle: op_logprob_stats_ref().
 #include "logprob.h"
 #define BUFFERS LOGPROB_STATS_BUFFERS
 #define PARAMS LOGPROB_STATS_PARAMS
@@ -11,7 +11,8 @@
 #define LOWEST (-1e30f) // stands for -Inf, which Vulkan may assume away
 #define ALL4(op, v) op(op((v).x, (v).y), op((v).z, (v).w))
 
-// For the columns [from, to) of the row, shared among the lanes: `four` at j .. j + 3, then `one` at j.
+// For the columns [from, to) of the row, shared among the lanes: `four` at j .. j + 3, then `one`
+// at j.
 #define WALK(j, from, to, four, one)                                                               \
     {                                                                                              \
         const uint rest_ = (from) + ((to) - (from)) / (4u * uint(LANES)) * (4u * uint(LANES));     \
@@ -26,7 +27,8 @@
 #define LARGEST(from, to, best)                                                                    \
     {                                                                                              \
         vec4 best4 = vec4(best, best, best, best);                                                 \
-        WALK(j, from, to, const vec4 l = LD4_F32(logits, row + j); best4 = MAX(best4, l); total4 += l;, \
+        WALK(j, from, to,                                                                          \
+             const vec4 l = LD4_F32(logits, row + j); best4 = MAX(best4, l); total4 += l;,         \
              const float l = logits[row + j]; best = MAX(best, l); total += l;)                    \
         best = MAX(best, ALL4(MAX, best4));                                                        \
     }
@@ -38,11 +40,14 @@
 
 KERNEL_BEGIN(logprob_stats)
     const uint m = GROUP_X, row = m * ld, s = m * 8u, t = target[m];
-    const uint before = t < v_begin ? 0u : UMIN(t - v_begin, v_count); // columns before the target
-    const uint behind = t < v_begin ? 0u : UMIN(t - v_begin + 1u, v_count); // first column behind it
+    // Columns before the target, and the first one behind it; both 0 or both v_count when it is not
+    // here.
+    const uint before = t < v_begin ? 0u : UMIN(t - v_begin, v_count);
+    const uint behind = t < v_begin ? 0u : UMIN(t - v_begin + 1u, v_count);
     const bool first = v_begin == 0u;
     const float old_top = first ? LOWEST : state[s + ST_MAX];
-    float low = first ? LOWEST : state[s + ST_MAX_LOW], top = old_top, total = 0.0f, sum = 0.0f, dots = 0.0f;
+    float low = first ? LOWEST : state[s + ST_MAX_LOW], top = old_top;
+    float total = 0.0f, sum = 0.0f, dots = 0.0f;
     vec4 total4 = vec4(0.0f, 0.0f, 0.0f, 0.0f), sum4 = total4, dot4 = total4;
 
     LARGEST(0u, before, low)
@@ -59,9 +64,11 @@ KERNEL_BEGIN(logprob_stats)
     GROUP_SUM(red, sum)
     GROUP_SUM(red, dots)
     if (LANE == 0u) {
-        const float old_sum = first ? 0.0f : state[s + ST_SUM], old_dot = first ? 0.0f : state[s + ST_DOT];
+        const float old_sum = first ? 0.0f : state[s + ST_SUM];
+        const float old_dot = first ? 0.0f : state[s + ST_DOT];
         const float old_total = first ? 0.0f : state[s + ST_TOTAL];
-        const float d = old_top - top, shrink = exp_neg(d); // LOWEST - top: shrink is 0, and so is old_sum
+        // At first old_top is LOWEST, and both `shrink` and old_sum are 0.
+        const float d = old_top - top, shrink = exp_neg(d);
         const bool here = before < behind;
         const float l = here ? logits[row + before] : 0.0f;
         state[s + ST_MAX] = top;

@@ -1,4 +1,5 @@
-// shaders/rms_norm.comp -- y = x * rstd * (w + w_offset), one group a row. Oracle: op_rms_norm_ref().
+// shaders/rms_norm.comp -- y = x * rstd * (w + w_offset), one group a row. Oracle:
+// op_rms_norm_ref().
 #include "rms_norm.h"
 #define BUFFERS RMS_NORM_BUFFERS
 #define PARAMS RMS_NORM_PARAMS

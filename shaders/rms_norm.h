@@ -12,10 +12,10 @@
                             INOUT(4, float, dx) /* (T, lddx) added into */
 #define RMS_NORM_DX_PARAMS U32(n_rows) U32(cols) U32(ldx) U32(ldy) U32(lddx) F32(w_offset)
 
-#define RMS_NORM_DW_BUFFERS IN(0, elem, dy)     /* (T, ldy)                                        */ \
-                            IN(1, float, x)     /* (T, ldx)                                        */ \
-                            IN(2, float, rstd)  /* (T)                                             */ \
-                            OUT(3, float, part) /* (blocks, ldp): sums over blocks of 64 rows      */
+#define RMS_NORM_DW_BUFFERS IN(0, elem, dy)     /* (T, ldy)                                   */ \
+                            IN(1, float, x)     /* (T, ldx)                                   */ \
+                            IN(2, float, rstd)  /* (T)                                        */ \
+                            OUT(3, float, part) /* (blocks, ldp): sums over blocks of 64 rows */
 #define RMS_NORM_DW_PARAMS U32(n_rows) U32(cols) U32(ldx) U32(ldy) U32(ldp)
 
 #define RMS_NORM_DW_SUM_BUFFERS IN(0, float, part)  /* (blocks, ldp)  */ \

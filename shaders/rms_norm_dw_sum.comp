@@ -1,4 +1,5 @@
-// shaders/rms_norm_dw_sum.comp -- dw += the blocks' sums, in order, one column a lane. Oracle: op_rms_norm_dw_sum_ref().
+// shaders/rms_norm_dw_sum.comp -- dw += the blocks' sums, in order, one column a lane. Oracle:
+// op_rms_norm_dw_sum_ref().
 #include "rms_norm.h"
 #define BUFFERS RMS_NORM_DW_SUM_BUFFERS
 #define PARAMS RMS_NORM_DW_SUM_PARAMS

@@ -1,5 +1,5 @@
-// shaders/rms_norm_dx.comp -- dx += rstd * (g - xhat * mean(g * xhat)), g = dy * (w + w_offset), xhat = x * rstd;
-// one group a row. Oracle: op_rms_norm_dx_ref().
+// shaders/rms_norm_dx.comp -- dx += rstd * (g - xhat * mean(g * xhat)), g = dy * (w + w_offset),
+// xhat = x * rstd; one group a row. Oracle: op_rms_norm_dx_ref().
 #include "rms_norm.h"
 #define BUFFERS RMS_NORM_DX_BUFFERS
 #define PARAMS RMS_NORM_DX_PARAMS

@@ -1,6 +1,7 @@
-// shaders/rope.comp -- rotate pairs (j, j + R/2) of each head, two elements of y a lane. Oracle: op_rope_ref().
-// ODD: R/2 is odd, so that partners do not lie in words of their own. PER 1, on a CPU: a group is a row, a lane along x
-// makes elements j and j + R/2 of head LANE_Y; nothing but whole heads is in the row.
+// shaders/rope.comp -- rotate pairs (j, j + R/2) of each head, two elements of y a lane. Oracle:
+// op_rope_ref(). ODD: R/2 is odd, so that partners do not lie in words of their own. PER 1, on a
+// CPU: a group is a row, a lane along x makes elements j and j + R/2 of head LANE_Y; nothing but
+// whole heads is in the row.
 #include "rope.h"
 #define BUFFERS ROPE_BUFFERS
 #define PARAMS ROPE_PARAMS
@@ -11,16 +12,20 @@
 #define ODD 0
 #endif
 
-// e's share of the rotation by (c, s), where e is an element of its head and `low` says that it is x[j], not
-// x[j + R/2].
-float turn(float e, float partner, float c, float s, bool low) { return e * c + (low ? -partner : partner) * s; }
+// e's share of the rotation by (c, s), where e is an element of its head and `low` says that it is
+// x[j], not x[j + R/2].
+float turn(float e, float partner, float c, float s, bool low)
+{
+    return e * c + (low ? -partner : partner) * s;
+}
 
 KERNEL_BEGIN(rope)
     const uint t = GROUP_Y, half_ = rot_dim / 2u;
 #if PER == 1
-    const uint from = t * ldx + LANE_Y * head_dim + LANE_X, to = t * ldy + LANE_Y * head_dim + LANE_X;
+    const uint e = LANE_Y * head_dim + LANE_X, from = t * ldx + e, to = t * ldy + e;
     const uint at = pos[t] * half_ + LANE_X;
-    const float a = LD(x, from), b = LD(x, from + half_), c = cos_table[at], s = sin_table[at] * sign;
+    const float a = LD(x, from), b = LD(x, from + half_), c = cos_table[at];
+    const float s = sin_table[at] * sign;
     ST1(y, to, turn(a, b, c, s, true));
     ST1(y, to + half_, turn(b, a, c, s, false));
 #else
@@ -37,14 +42,16 @@ KERNEL_BEGIN(rope)
 #if ODD
             const bool low1 = e + 1u < half_;
             const uint j1 = low1 ? e + 1u : e + 1u - half_;
-            const vec2 partner = vec2(LD(x, row + (low ? j + half_ : j)), LD(x, row + (low1 ? j1 + half_ : j1)));
+            const uint p = low ? j + half_ : j, p1 = low1 ? j1 + half_ : j1;
+            const vec2 partner = vec2(LD(x, row + p), LD(x, row + p1));
 #else
             const bool low1 = low;
             const uint j1 = j + 1u;
             const vec2 partner = LD2(x, row + (low ? j + half_ : j));
 #endif
-            v = vec2(turn(v.x, partner.x, cos_table[table + j], sin_table[table + j] * sign, low),
-                     turn(v.y, partner.y, cos_table[table + j1], sin_table[table + j1] * sign, low1));
+            const float s = sin_table[table + j] * sign, s1 = sin_table[table + j1] * sign;
+            v = vec2(turn(v.x, partner.x, cos_table[table + j], s, low),
+                     turn(v.y, partner.y, cos_table[table + j1], s1, low1));
         }
     }
     ST2(y, t * ldy + i, v);

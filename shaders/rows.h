@@ -1,12 +1,14 @@
 // shaders/rows.h -- gather rows of a table, and add rows into a table. Source: src/op/rows.h.
-#define ROWS_GATHER_BUFFERS IN(0, elem, x)   /* rows [row_begin, +row_count) of the table, stride ldx */ \
-                            IN(1, uint, ids) /* (M) row of the table for each row of y               */ \
-                            OUT(2, elem, y)  /* (M, ldy)                                             */
-#define ROWS_GATHER_PARAMS U32(n_rows) U32(cols) U32(ldx) U32(ldy) U32(row_begin) U32(row_count) F32(scale)
+#define ROWS_GATHER_BUFFERS IN(0, elem, x)   /* table rows [row_begin, +row_count), stride ldx */ \
+                            IN(1, uint, ids) /* (M) row of the table for each row of y        */ \
+                            OUT(2, elem, y)  /* (M, ldy)                                      */
+#define ROWS_GATHER_PARAMS                                                                         \
+    U32(n_rows) U32(cols) U32(ldx) U32(ldy) U32(row_begin) U32(row_count)             \
+    F32(scale)
 
-#define ROWS_SCATTER_BUFFERS IN(0, elem, dy)    /* rows [src_begin, +src_count) of the source, stride ldy */ \
-                             IN(1, uint, index) /* (3M + 1) what op_scatter_index() wrote                 */ \
-                             INOUT(2, float, dx) /* rows [row_begin, +row_count) of the table, stride ldx */
+#define ROWS_SCATTER_BUFFERS IN(0, elem, dy)    /* rows [src_begin, +src_count) of M, ldy */ \
+                             IN(1, uint, index) /* (3M + 1) of op_scatter_index()         */ \
+                             INOUT(2, float, dx) /* table rows [row_begin, +row_count), ldx */
 #define ROWS_SCATTER_PARAMS                                                                        \
     U32(n_src) U32(n_unique) U32(cols) U32(ldx) U32(ldy) U32(row_begin) U32(row_count)             \
     U32(src_begin) U32(src_count) F32(scale)

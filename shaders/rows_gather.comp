@@ -1,4 +1,5 @@
-// shaders/rows_gather.comp -- y[m] = scale * x[ids[m]], four columns a lane. Oracle: op_rows_gather_ref().
+// shaders/rows_gather.comp -- y[m] = scale * x[ids[m]], four columns a lane. Oracle:
+// op_rows_gather_ref().
 #include "rows.h"
 #define BUFFERS ROWS_GATHER_BUFFERS
 #define PARAMS ROWS_GATHER_PARAMS

@@ -1,5 +1,5 @@
-// shaders/rows_scatter.comp -- dx[id] += scale * sum of the rows of dy with that id, four columns a lane.
-// Oracle: op_rows_scatter_ref().
+// shaders/rows_scatter.comp -- dx[id] += scale * sum of the rows of dy with that id, four columns a
+// lane. Oracle: op_rows_scatter_ref().
 #include "rows.h"
 #define BUFFERS ROWS_SCATTER_BUFFERS
 #define PARAMS ROWS_SCATTER_PARAMS

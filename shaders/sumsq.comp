@@ -1,5 +1,5 @@
-// shaders/sumsq.comp -- part = sum of squares over a block, one group a block, sixteen numbers a lane at once.
-// Oracle: op_sumsq_ref().
+// shaders/sumsq.comp -- part = sum of squares over a block, one group a block, sixteen numbers a
+// lane at once. Oracle: op_sumsq_ref().
 #include "sumsq.h"
 #define BUFFERS SUMSQ_BUFFERS
 #define PARAMS SUMSQ_PARAMS
@@ -7,8 +7,8 @@
 #include "kernel.h"
 
 KERNEL_BEGIN(sumsq)
-    const uint begin = GROUP_X * SUMSQ_BLOCK, end = UMIN(begin + SUMSQ_BLOCK, n), step = uint(LANES) * 4u;
-    const uint whole = begin + (end - begin) / (4u * step) * (4u * step);
+    const uint begin = GROUP_X * SUMSQ_BLOCK, end = UMIN(begin + SUMSQ_BLOCK, n);
+    const uint step = uint(LANES) * 4u, whole = begin + (end - begin) / (4u * step) * (4u * step);
     vec4 s0 = vec4(0.0f, 0.0f, 0.0f, 0.0f), s1 = s0, s2 = s0, s3 = s0;
     for (uint i = begin + LANE * 4u; i < whole; i += 4u * step) {
         const vec4 a = LD4_F32(x, i), b = LD4_F32(x, i + step);

@@ -1,4 +1,5 @@
-// shaders/swiglu_back.comp -- dg = da * u * act'(g), du = da * act(g). Oracle: op_swiglu_back_ref().
+// shaders/swiglu_back.comp -- dg = da * u * act'(g), du = da * act(g). Oracle:
+// op_swiglu_back_ref().
 #include "swiglu.h"
 #define BUFFERS SWIGLU_BACK_BUFFERS
 #define PARAMS SWIGLU_PARAMS

@@ -9,12 +9,12 @@ OP_PARAMS(adamw, ADAMW_PARAMS);
 
 // The numbers of one step, computed by the caller in double and rounded once.
 struct op_adamw_step {
-    float grad_mult;       // clip coefficient / (loss scale); finite
-    float decay;           // 1 - lr * weight_decay
+    float grad_mult; // clip coefficient / (loss scale); finite
+    float decay;     // 1 - lr * weight_decay
     float beta1, one_minus_beta1, beta2, one_minus_beta2;
-    float step_size;       // lr / (1 - beta1^t)
-    float inv_sqrt_bc2;    // 1 / sqrt(1 - beta2^t)
-    float eps;             // >= 0
+    float step_size;    // lr / (1 - beta1^t)
+    float inv_sqrt_bc2; // 1 / sqrt(1 - beta2^t)
+    float eps;          // >= 0
 };
 
 // Elementwise, in torch's order:

@@ -1,4 +1,5 @@
-// src/op/embed.h -- token embedding and its gradient. Two names for row gather and scatter (rows.h).
+// src/op/embed.h -- token embedding and its gradient. Two names for row gather and scatter
+// (rows.h).
 #ifndef OP_EMBED_H
 #define OP_EMBED_H
 
@@ -33,6 +34,7 @@ struct op_embed_backward_args {
 };
 
 // Errors: as op_rows_scatter_add().
-RT_NODISCARD enum rt_err op_embed_backward(struct rt_cmd *cmd, const struct op_embed_backward_args *a);
+RT_NODISCARD enum rt_err op_embed_backward(struct rt_cmd *cmd,
+                                           const struct op_embed_backward_args *a);
 
 #endif // OP_EMBED_H

@@ -3,11 +3,11 @@
 #include "src/base/arith.h"
 
 const struct rt_kernel op_logprob_stats_kernel =
-    OP_KERNEL(logprob_stats, "logprob_stats.comp", LOGPROB_STATS_BUFFERS, struct logprob_stats_params,
-              op_logprob_stats_ref);
+    OP_KERNEL(logprob_stats, "logprob_stats.comp", LOGPROB_STATS_BUFFERS,
+              struct logprob_stats_params, op_logprob_stats_ref);
 const struct rt_kernel op_logprob_finish_kernel =
-    OP_KERNEL(logprob_finish, "logprob_finish.comp", LOGPROB_FINISH_BUFFERS, struct logprob_finish_params,
-              op_logprob_finish_ref);
+    OP_KERNEL(logprob_finish, "logprob_finish.comp", LOGPROB_FINISH_BUFFERS,
+              struct logprob_finish_params, op_logprob_finish_ref);
 const struct rt_kernel op_logprob_grad_kernel =
     OP_KERNEL(logprob_grad, "logprob_grad.comp", LOGPROB_GRAD_BUFFERS, struct logprob_grad_params,
               op_logprob_grad_ref);
@@ -16,8 +16,8 @@ enum { COLUMNS = OP_LOGPROB_COLUMNS };
 
 // ---- How the work is cut ----------------------------------------------------------------------
 
-// Chunks with the defaults filled in, no larger than the work and than what can be bound. rows is 0 when not even
-// 64 rows of a chunk of logits can be.
+// Chunks with the defaults filled in, no larger than the work and than what can be bound. rows is 0
+// when not even 64 rows of a chunk of logits can be.
 static struct op_logprob_chunks cut(const struct rt_dev *dev, uint32_t n_rows, uint32_t n_vocab,
                                     struct op_logprob_chunks c)
 {
@@ -30,8 +30,8 @@ static struct op_logprob_chunks cut(const struct rt_dev *dev, uint32_t n_rows, u
 }
 
 // What the products of a chunk need, whole or the last and smaller one.
-static uint64_t matmul_scratch(const struct rt_dev *dev, enum rt_type type, uint32_t rows, uint32_t cols,
-                               uint32_t vocab, bool backward)
+static uint64_t matmul_scratch(const struct rt_dev *dev, enum rt_type type, uint32_t rows,
+                               uint32_t cols, uint32_t vocab, bool backward)
 {
     uint64_t n = op_matmul_scratch(dev, OP_NT, type, rows, vocab, cols);
     if (backward) {
@@ -41,17 +41,19 @@ static uint64_t matmul_scratch(const struct rt_dev *dev, enum rt_type type, uint
     return n;
 }
 
-struct op_logprob_sizes op_logprob_sizes(const struct rt_dev *dev, enum rt_type type, uint32_t n_rows, uint32_t cols,
-                                         uint32_t n_vocab, struct op_logprob_chunks chunks, bool backward)
+struct op_logprob_sizes op_logprob_sizes(const struct rt_dev *dev, enum rt_type type,
+                                         uint32_t n_rows, uint32_t cols, uint32_t n_vocab,
+                                         struct op_logprob_chunks chunks, bool backward)
 {
     const struct op_logprob_chunks c = cut(dev, n_rows, n_vocab, chunks);
     const uint64_t n = (uint64_t) c.rows * c.vocab;
     const uint32_t rest = n_vocab % c.vocab;
-    struct op_logprob_sizes s = { n, backward ? n : 0, (uint64_t) c.rows * COLUMNS, 0 };
+    struct op_logprob_sizes s = {n, backward ? n : 0, (uint64_t) c.rows * COLUMNS, 0};
 
     s.matmul = matmul_scratch(dev, type, u32_max(c.rows, 1), cols, c.vocab, backward);
     if (rest)
-        s.matmul = u64_max(s.matmul, matmul_scratch(dev, type, u32_max(c.rows, 1), cols, rest, backward));
+        s.matmul =
+            u64_max(s.matmul, matmul_scratch(dev, type, u32_max(c.rows, 1), cols, rest, backward));
     return s;
 }
 
@@ -59,7 +61,7 @@ struct op_logprob_sizes op_logprob_sizes(const struct rt_dev *dev, enum rt_type 
 
 static bool mat_holds(const struct rt_buf *buf, uint64_t first, uint32_t ld, uint32_t rows)
 {
-    return op_vec_holds((struct op_vec){ buf, first }, (uint64_t) rows * ld);
+    return op_vec_holds((struct op_vec){buf, first}, (uint64_t) rows * ld);
 }
 
 // What forward and backward have in common.
@@ -68,9 +70,11 @@ static enum rt_err check(const struct op_logprob_backward_args *a)
     enum rt_err err = RT_OK;
     const struct op_logprob_chunks c = a->chunks;
 
-    RT_REQUIRE(a->n_rows >= 1 && a->n_rows <= 1u << 28 && a->n_vocab >= 2 && a->n_vocab <= 1u << 28, RT_E_ARG);
+    RT_REQUIRE(a->n_rows >= 1 && a->n_rows <= 1u << 28 && a->n_vocab >= 2 && a->n_vocab <= 1u << 28,
+               RT_E_ARG);
     RT_REQUIRE(op_row_ok(a->cols, a->h.ld) && op_row_ok(a->cols, a->w.ld), RT_E_ARG);
-    RT_REQUIRE(c.rows % 64 == 0 && c.vocab % 128 == 0 && c.rows <= 1u << 20 && c.vocab <= 1u << 24, RT_E_ARG);
+    RT_REQUIRE(c.rows % 64 == 0 && c.vocab % 128 == 0 && c.rows <= 1u << 20 && c.vocab <= 1u << 24,
+               RT_E_ARG);
     RT_REQUIRE(a->softcap == 0.0f, RT_E_UNSUPPORTED);
     RT_REQUIRE(a->logit_scale == 0.0f || a->logit_scale == 1.0f, RT_E_UNSUPPORTED);
     RT_REQUIRE(mat_holds(a->h.buf, a->h.first, a->h.ld, a->n_rows), RT_E_SHAPE);
@@ -83,14 +87,16 @@ done:
 }
 
 // Scratch for one chunk of these sizes.
-static enum rt_err check_scratch(const struct op_logprob_backward_args *a, struct op_logprob_chunks c, bool backward)
+static enum rt_err check_scratch(const struct op_logprob_backward_args *a,
+                                 struct op_logprob_chunks c, bool backward)
 {
     enum rt_err err = RT_OK;
     const uint64_t n = (uint64_t) c.rows * c.vocab;
 
     RT_REQUIRE(c.rows, RT_E_UNSUPPORTED);
     RT_REQUIRE(rt_buf_holds(a->scratch.logits, RT_F32, n), RT_E_SHAPE);
-    RT_REQUIRE(backward || rt_buf_holds(a->scratch.state, RT_F32, (uint64_t) c.rows * COLUMNS), RT_E_SHAPE);
+    RT_REQUIRE(backward || rt_buf_holds(a->scratch.state, RT_F32, (uint64_t) c.rows * COLUMNS),
+               RT_E_SHAPE);
     RT_REQUIRE(!backward || rt_buf_holds(a->scratch.dlogits, rt_buf_type(a->h.buf), n), RT_E_SHAPE);
     RT_REQUIRE(!backward || rt_buf_holds(a->coef, RT_F32, a->n_rows), RT_E_SHAPE);
     RT_REQUIRE(!backward || op_row_ok(a->cols, a->dh.ld), RT_E_ARG);
@@ -122,61 +128,96 @@ static struct op_mat_out out_rows_of(struct op_mat_out x, uint32_t begin)
     return x;
 }
 
-static enum rt_err make_logits(struct rt_cmd *cmd, const struct op_logprob_backward_args *a, struct chunk k)
+static enum rt_err make_logits(struct rt_cmd *cmd, const struct op_logprob_backward_args *a,
+                               struct chunk k)
 {
-    return op_matmul(cmd, &(struct op_matmul_args){
-        .form = OP_NT, .m = k.rows, .n = k.words, .k = a->cols, .a = rows_of(a->h, k.m), .b = rows_of(a->w, k.v),
-        .c = { a->scratch.logits, 0, k.ld }, .scratch = a->scratch.matmul });
+    return op_matmul(cmd, &(struct op_matmul_args){.form = OP_NT,
+                                                   .m = k.rows,
+                                                   .n = k.words,
+                                                   .k = a->cols,
+                                                   .a = rows_of(a->h, k.m),
+                                                   .b = rows_of(a->w, k.v),
+                                                   .c = {a->scratch.logits, 0, k.ld},
+                                                   .scratch = a->scratch.matmul});
 }
 
-static enum rt_err stats(struct rt_cmd *cmd, const struct op_logprob_backward_args *a, struct chunk k)
+static enum rt_err stats(struct rt_cmd *cmd, const struct op_logprob_backward_args *a,
+                         struct chunk k)
 {
-    const struct logprob_stats_params p = { k.rows, k.ld, k.v, k.words };
-    return rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-        .kernel = "logprob_stats", .groups = { k.rows }, .group = { op_row_lanes(a->h.buf) },
-        .bufs = { RT_IN_AT(a->scratch.logits, 0, (uint64_t) k.rows * k.ld), RT_IN_AT(a->targets, k.m, k.rows),
-                  RT_INOUT_AT(a->scratch.state, 0, (uint64_t) k.rows * COLUMNS) },
-        .params = &p, .params_size = sizeof(p) });
+    const struct logprob_stats_params p = {k.rows, k.ld, k.v, k.words};
+    return rt_cmd_dispatch(
+        cmd, &(struct rt_dispatch_desc){
+                 .kernel = "logprob_stats",
+                 .groups = {k.rows},
+                 .group = {op_row_lanes(a->h.buf)},
+                 .bufs = {RT_IN_AT(a->scratch.logits, 0, (uint64_t) k.rows * k.ld),
+                          RT_IN_AT(a->targets, k.m, k.rows),
+                          RT_INOUT_AT(a->scratch.state, 0, (uint64_t) k.rows * COLUMNS)},
+                 .params = &p,
+                 .params_size = sizeof(p)});
 }
 
-static enum rt_err finish(struct rt_cmd *cmd, const struct op_logprob_backward_args *a, struct rt_buf *result,
-                          struct chunk k)
+static enum rt_err finish(struct rt_cmd *cmd, const struct op_logprob_backward_args *a,
+                          struct rt_buf *result, struct chunk k)
 {
-    const struct logprob_finish_params p = { k.rows, a->n_vocab };
-    return rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-        .kernel = "logprob_finish", .items = k.rows,
-        .bufs = { RT_IN_AT(a->scratch.state, 0, (uint64_t) k.rows * COLUMNS),
-                  RT_OUT_AT(result, (uint64_t) k.m * COLUMNS, (uint64_t) k.rows * COLUMNS) },
-        .params = &p, .params_size = sizeof(p) });
+    const struct logprob_finish_params p = {k.rows, a->n_vocab};
+    return rt_cmd_dispatch(
+        cmd, &(struct rt_dispatch_desc){
+                 .kernel = "logprob_finish",
+                 .items = k.rows,
+                 .bufs = {RT_IN_AT(a->scratch.state, 0, (uint64_t) k.rows * COLUMNS),
+                          RT_OUT_AT(result, (uint64_t) k.m * COLUMNS, (uint64_t) k.rows * COLUMNS)},
+                 .params = &p,
+                 .params_size = sizeof(p)});
 }
 
-static enum rt_err grad(struct rt_cmd *cmd, const struct op_logprob_backward_args *a, struct chunk k)
+static enum rt_err grad(struct rt_cmd *cmd, const struct op_logprob_backward_args *a,
+                        struct chunk k)
 {
-    const struct logprob_grad_params p = { k.rows, k.ld, k.v, k.words };
+    const struct logprob_grad_params p = {k.rows, k.ld, k.v, k.words};
     const struct op_grid grid = op_grid(a->h.buf, op_stride(k.words));
     const uint64_t n = (uint64_t) k.rows * k.ld;
-    return rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-        .kernel = "logprob_grad", .groups = { grid.groups, k.rows }, .group = { grid.group },
-        .bufs = { RT_IN_AT(a->scratch.logits, 0, n), RT_IN_AT(a->targets, k.m, k.rows),
-                  RT_IN_AT(a->result, (uint64_t) k.m * COLUMNS, (uint64_t) k.rows * COLUMNS),
-                  RT_IN_AT(a->coef, k.m, k.rows), RT_OUT_AT(a->scratch.dlogits, 0, n) },
-        .params = &p, .params_size = sizeof(p), .tune = { OP_GRID_TUNES(grid) } });
+    return rt_cmd_dispatch(
+        cmd,
+        &(struct rt_dispatch_desc){
+            .kernel = "logprob_grad",
+            .groups = {grid.groups, k.rows},
+            .group = {grid.group},
+            .bufs = {RT_IN_AT(a->scratch.logits, 0, n), RT_IN_AT(a->targets, k.m, k.rows),
+                     RT_IN_AT(a->result, (uint64_t) k.m * COLUMNS, (uint64_t) k.rows * COLUMNS),
+                     RT_IN_AT(a->coef, k.m, k.rows), RT_OUT_AT(a->scratch.dlogits, 0, n)},
+            .params = &p,
+            .params_size = sizeof(p),
+            .tune = {OP_GRID_TUNES(grid)}});
 }
 
-static enum rt_err backward_chunk(struct rt_cmd *cmd, const struct op_logprob_backward_args *a, struct chunk k)
+static enum rt_err backward_chunk(struct rt_cmd *cmd, const struct op_logprob_backward_args *a,
+                                  struct chunk k)
 {
     enum rt_err err = RT_OK;
-    const struct op_mat dlogits = { a->scratch.dlogits, 0, k.ld };
+    const struct op_mat dlogits = {a->scratch.dlogits, 0, k.ld};
 
     RT_TRY(make_logits(cmd, a, k));
     RT_TRY(grad(cmd, a, k));
-    RT_TRY(op_matmul(cmd, &(struct op_matmul_args){
-        .form = OP_NN, .m = k.rows, .n = a->cols, .k = k.words, .a = dlogits, .b = rows_of(a->w, k.v),
-        .c = out_rows_of(a->dh, k.m), .accumulate = true, .scratch = a->scratch.matmul }));
+    RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = OP_NN,
+                                                   .m = k.rows,
+                                                   .n = a->cols,
+                                                   .k = k.words,
+                                                   .a = dlogits,
+                                                   .b = rows_of(a->w, k.v),
+                                                   .c = out_rows_of(a->dh, k.m),
+                                                   .accumulate = true,
+                                                   .scratch = a->scratch.matmul}));
     if (a->dw.buf)
-        RT_TRY(op_matmul(cmd, &(struct op_matmul_args){
-            .form = OP_TN, .m = k.words, .n = a->cols, .k = k.rows, .a = dlogits, .b = rows_of(a->h, k.m),
-            .c = out_rows_of(a->dw, k.v), .accumulate = true, .scratch = a->scratch.matmul }));
+        RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = OP_TN,
+                                                       .m = k.words,
+                                                       .n = a->cols,
+                                                       .k = k.rows,
+                                                       .a = dlogits,
+                                                       .b = rows_of(a->h, k.m),
+                                                       .c = out_rows_of(a->dw, k.v),
+                                                       .accumulate = true,
+                                                       .scratch = a->scratch.matmul}));
 done:
     return err;
 }
@@ -186,12 +227,19 @@ done:
 enum rt_err op_logprob(struct rt_cmd *cmd, const struct op_logprob_args *f)
 {
     enum rt_err err = RT_OK;
-    const struct op_logprob_backward_args a = {
-        .h = f->h, .w = f->w, .targets = f->targets, .result = f->result, .n_rows = f->n_rows, .cols = f->cols,
-        .n_vocab = f->n_vocab, .logit_scale = f->logit_scale, .softcap = f->softcap, .chunks = f->chunks,
-        .scratch = f->scratch };
+    const struct op_logprob_backward_args a = {.h = f->h,
+                                               .w = f->w,
+                                               .targets = f->targets,
+                                               .result = f->result,
+                                               .n_rows = f->n_rows,
+                                               .cols = f->cols,
+                                               .n_vocab = f->n_vocab,
+                                               .logit_scale = f->logit_scale,
+                                               .softcap = f->softcap,
+                                               .chunks = f->chunks,
+                                               .scratch = f->scratch};
     struct op_logprob_chunks c;
-    struct chunk k = { 0 };
+    struct chunk k = {0};
 
     RT_TRY(check(&a));
     c = cut(rt_buf_dev(a.h.buf), a.n_rows, a.n_vocab, a.chunks);
@@ -203,13 +251,14 @@ enum rt_err op_logprob(struct rt_cmd *cmd, const struct op_logprob_args *f)
             k.words = u32_min(c.vocab, a.n_vocab - k.v);
             RT_TRY(make_logits(cmd, &a, k));
             RT_TRY(stats(cmd, &a, k));
-            const struct op_logprob_squares_args q = { a.scratch.logits, a.targets, a.scratch.state, k.m, k.rows, k.ld, k.v,
-                                                       k.words };
+            const struct op_logprob_squares_args q = {
+                a.scratch.logits, a.targets, a.scratch.state, k.m, k.rows, k.ld, k.v, k.words};
             if (f->squares)
                 RT_TRY(op_logprob_squares(cmd, &q));
         }
         RT_TRY(finish(cmd, &a, f->result, k));
-        const struct op_logprob_squares_args q = { .state = a.scratch.state, .row = k.m, .n_rows = k.rows };
+        const struct op_logprob_squares_args q = {
+            .state = a.scratch.state, .row = k.m, .n_rows = k.rows};
         if (f->squares)
             RT_TRY(op_logprob_squares_finish(cmd, &q, f->result));
     }
@@ -221,7 +270,7 @@ enum rt_err op_logprob_backward(struct rt_cmd *cmd, const struct op_logprob_back
 {
     enum rt_err err = RT_OK;
     struct op_logprob_chunks c;
-    struct chunk k = { 0 };
+    struct chunk k = {0};
 
     RT_TRY(check(a));
     c = cut(rt_buf_dev(a->h.buf), a->n_rows, a->n_vocab, a->chunks);

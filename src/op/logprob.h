@@ -1,7 +1,8 @@
-// src/op/logprob.h -- linear head + log-softmax + gather: log-probs of target tokens without their logits.
+// src/op/logprob.h -- linear head + log-softmax + gather: log-probs of target tokens without their
+// logits.
 //
-// Logits exist for one chunk of rows and of the vocabulary at a time. The target's column is kept out of
-// the running maximum and sum, so that confident tokens lose nothing (design.md section 4).
+// Logits exist for one chunk of rows and of the vocabulary at a time. The target's column is kept
+// out of the running maximum and sum, so that confident tokens lose nothing (design.md section 4).
 #ifndef OP_LOGPROB_H
 #define OP_LOGPROB_H
 
@@ -22,11 +23,13 @@ enum op_logprob_column {
     OP_LOGPROB_HIT,       // 1 if argmax l = t (ties: the lowest index is the argmax), else 0
     OP_LOGPROB_ENTROPY,   // lse - sum_v p[v] l[v]
     OP_LOGPROB_TARGET,    // l[t]
-    OP_LOGPROB_WEIGHT,    // with `squares`: logp - log sum_v p[v]^2 (WPO's log weight of a token, arXiv:2406.11827); else 0
+    OP_LOGPROB_WEIGHT,    // with `squares`: logp - log sum_v p[v]^2 (WPO's log weight of a token,
+                          // arXiv:2406.11827); else 0
     OP_LOGPROB_COLUMNS
 };
 
-// How the work is cut. The bits of results depend on chunk_v alone; both are kept in the configuration.
+// How the work is cut. The bits of results depend on chunk_v alone; both are kept in the
+// configuration.
 struct op_logprob_chunks {
     uint32_t rows;  // a multiple of 64; 0 = 1024
     uint32_t vocab; // a multiple of 128; 0 = 8192. Less than V's own size is used when V is smaller
@@ -43,14 +46,16 @@ struct op_logprob_scratch {
     struct rt_buf *logits, *dlogits, *state, *matmul;
 };
 
-// Sizes for up to M rows of C columns, V words and storage type S; `backward` also counts what it needs.
-struct op_logprob_sizes op_logprob_sizes(const struct rt_dev *dev, enum rt_type type, uint32_t n_rows, uint32_t cols,
-                                         uint32_t n_vocab, struct op_logprob_chunks chunks, bool backward);
+// Sizes for up to M rows of C columns, V words and storage type S; `backward` also counts what it
+// needs.
+struct op_logprob_sizes op_logprob_sizes(const struct rt_dev *dev, enum rt_type type,
+                                         uint32_t n_rows, uint32_t cols, uint32_t n_vocab,
+                                         struct op_logprob_chunks chunks, bool backward);
 
 // A row's result does not depend on M or on the other rows.
 struct op_logprob_args {
-    struct op_mat h;              // (M, C) in: S (f32, f16 or bf16), after the last norm; first: multiple of 128
-    struct op_mat w;              // (V, C) in: S, the head; first: multiple of 128
+    struct op_mat h; // (M, C) in: S (f32, f16 or bf16), after the last norm; first: multiple of 128
+    struct op_mat w; // (V, C) in: S, the head; first: multiple of 128
     const struct rt_buf *targets; // (M) in: u32, each < V (not checked)
     struct rt_buf *result;        // (M, 8) out: f32, enum op_logprob_column
     uint32_t n_rows;              // M, >= 1
@@ -60,7 +65,7 @@ struct op_logprob_args {
     float softcap;                // 0 = none; others are not supported yet
     struct op_logprob_chunks chunks;
     struct op_logprob_scratch scratch;
-    bool squares;                 // make OP_LOGPROB_WEIGHT too
+    bool squares; // make OP_LOGPROB_WEIGHT too
 };
 
 // logp = -log1p(exp(lse_other - l[t])), exact for confident and for hopeless tokens alike.
@@ -68,7 +73,8 @@ struct op_logprob_args {
 //         RT_E_SHAPE  a tensor or scratch is smaller than said
 //         RT_E_UNSUPPORTED  logit_scale, softcap
 //         else        what op_matmul() or rt_cmd_dispatch() returns
-// Source: design.md section 6.4; online softmax: Milakov and Gimelshein 2018, arXiv:1805.02867, alg. 3.
+// Source: design.md section 6.4; online softmax: Milakov and Gimelshein 2018, arXiv:1805.02867,
+// alg. 3.
 RT_NODISCARD enum rt_err op_logprob(struct rt_cmd *cmd, const struct op_logprob_args *a);
 
 // With coef = dL/dlogp: dlogits[v] = coef * ([v = t] - p[v]), the target's own entry being
@@ -80,24 +86,28 @@ struct op_logprob_backward_args {
     const struct rt_buf *result;  // (M, 8) in: f32, made by the forward
     const struct rt_buf *coef;    // (M) in: f32, 1/nats
     struct op_mat_out dh;         // (M, C) in and out: f32; first: multiple of 128
-    struct op_mat_out dw;         // (V, C) in and out: f32; buf NULL: the head is frozen, no dw is made
+    struct op_mat_out dw; // (V, C) in and out: f32; buf NULL: the head is frozen, no dw is made
     uint32_t n_rows, cols, n_vocab;
-    float logit_scale, softcap;   // as in the forward
+    float logit_scale, softcap; // as in the forward
     struct op_logprob_chunks chunks;
     struct op_logprob_scratch scratch; // state is not used
 };
 
 // Errors: as op_logprob().
-RT_NODISCARD enum rt_err op_logprob_backward(struct rt_cmd *cmd, const struct op_logprob_backward_args *a);
+RT_NODISCARD enum rt_err op_logprob_backward(struct rt_cmd *cmd,
+                                             const struct op_logprob_backward_args *a);
 
-// The part of op_logprob() that makes OP_LOGPROB_WEIGHT, for it alone: one chunk, and the end of n_rows rows from `row` on.
+// The part of op_logprob() that makes OP_LOGPROB_WEIGHT, for it alone: one chunk, and the end of
+// n_rows rows from `row` on.
 struct op_logprob_squares_args {
     const struct rt_buf *logits, *targets;
     struct rt_buf *state;
     uint32_t row, n_rows, ld, v_begin, v_count;
 };
-RT_NODISCARD enum rt_err op_logprob_squares(struct rt_cmd *cmd, const struct op_logprob_squares_args *a);
-RT_NODISCARD enum rt_err op_logprob_squares_finish(struct rt_cmd *cmd, const struct op_logprob_squares_args *a,
+RT_NODISCARD enum rt_err op_logprob_squares(struct rt_cmd *cmd,
+                                            const struct op_logprob_squares_args *a);
+RT_NODISCARD enum rt_err op_logprob_squares_finish(struct rt_cmd *cmd,
+                                                   const struct op_logprob_squares_args *a,
                                                    struct rt_buf *result);
 
 // Oracles and host kernels.

@@ -7,13 +7,14 @@
 
 enum { COLUMNS = OP_LOGPROB_COLUMNS };
 
-// The state's sums are relative to ST_MAX, as the kernels keep them: a chunk alone cannot give the final ones.
+// The state's sums are relative to ST_MAX, as the kernels keep them: a chunk alone cannot give the
+// final ones.
 static void stats_row(const struct rt_host_call *call, uint64_t m)
 {
     const struct logprob_stats_params *p = call->params;
     const struct rt_host_buf *logits = &call->bufs[0], *state = &call->bufs[2];
     const uint32_t t = ((const uint32_t *) call->bufs[1].data)[m];
-    double s[COLUMNS] = { [ST_MAX] = -1e30, [ST_MAX_LOW] = -1e30 };
+    double s[COLUMNS] = {[ST_MAX] = -1e30, [ST_MAX_LOW] = -1e30};
 
     for (uint64_t i = 0; i < COLUMNS && p->v_begin > 0; i++)
         s[i] = rt_host_load(state, m * COLUMNS + i);
@@ -57,7 +58,7 @@ void op_logprob_finish_ref(const struct rt_host_call *call)
     const struct logprob_finish_params *p = call->params;
 
     for (uint64_t m = 0; m < p->n_rows; m++) {
-        double s[COLUMNS], r[COLUMNS] = { 0 };
+        double s[COLUMNS], r[COLUMNS] = {0};
         for (uint64_t i = 0; i < ST_USED; i++)
             s[i] = rt_host_load(&call->bufs[0], m * COLUMNS + i);
         const double t = s[ST_TARGET], other = s[ST_MAX] + log(s[ST_SUM]);
@@ -69,7 +70,8 @@ void op_logprob_finish_ref(const struct rt_host_call *call)
         r[OP_LOGPROB_MEAN] = s[ST_TOTAL] / p->n_vocab;
         r[OP_LOGPROB_HIT] = t >= s[ST_MAX] && t > s[ST_MAX_LOW];
         // -p log p of the target and of the others, whose log p is l - max - (lse - max).
-        r[OP_LOGPROB_ENTROPY] = exp(-nats) * nats + q * (t + nats - s[ST_MAX] - s[ST_DOT] / s[ST_SUM]);
+        r[OP_LOGPROB_ENTROPY] =
+            exp(-nats) * nats + q * (t + nats - s[ST_MAX] - s[ST_DOT] / s[ST_SUM]);
         r[OP_LOGPROB_TARGET] = t;
         for (uint64_t i = 0; i < COLUMNS; i++)
             rt_host_store(&call->bufs[1], m * COLUMNS + i, r[i]);

@@ -1,7 +1,7 @@
 // src/op/op.h -- what all ops share: the kernel table, and rows of it made from the kernels' lists.
 //
-// One op, one leaf name: shaders/x.h (buffers and parameters), shaders/x.comp, src/op/x.h (contract),
-// src/op/x.c (oracle, dispatch, row of the table), tests/op/x.c.
+// One op, one leaf name: shaders/x.h (buffers and parameters), shaders/x.comp, src/op/x.h
+// (contract), src/op/x.c (oracle, dispatch, row of the table), tests/op/x.c.
 #ifndef OP_OP_H
 #define OP_OP_H
 
@@ -23,7 +23,8 @@ const struct rt_kernel *const *op_kernels(void);
 #define OUT(n, t, x) { #x, RT_ACCESS_OUT, RT_ELEM_##t },
 #define INOUT(n, t, x) { #x, RT_ACCESS_INOUT, RT_ELEM_##t },
 
-// Initialiser of the table's row: kernel function NAME in shaders/FILE, its lists, its host function.
+// Initialiser of the table's row: kernel function NAME in shaders/FILE, its lists, its host
+// function.
 #define OP_KERNEL(fn, file, buffers, params_type, host_fn)                                         \
     {                                                                                              \
         .name = #fn, .source = (file), .params_bytes = sizeof(params_type), .host = (host_fn),     \
@@ -31,29 +32,33 @@ const struct rt_kernel *const *op_kernels(void);
         .bufs = { buffers }                                                                        \
     }
 
-// Row stride, in elements, of a tensor with `cols` columns: a multiple of 8, so that rows of halves begin
-// at whole 16-byte words (design.md section 2). Padding columns hold zeros.
+// Row stride, in elements, of a tensor with `cols` columns: a multiple of 8, so that rows of halves
+// begin at whole 16-byte words (design.md section 2). Padding columns hold zeros.
 static inline uint32_t op_stride(uint32_t cols) { return (cols + 7u) & ~7u; }
 
-// How many items of `bytes` bytes each (<= 4096) an op may bind at once on the buffer's device: a multiple of
-// 256 items, at most 2^30. Ops that stream over large tensors cut them into such pieces.
+// How many items of `bytes` bytes each (<= 4096) an op may bind at once on the buffer's device: a
+// multiple of 256 items, at most 2^30. Ops that stream over large tensors cut them into such
+// pieces.
 static inline uint64_t op_range_items(const struct rt_buf *buf, uint32_t bytes)
 {
     const uint64_t n = rt_dev_plan(rt_buf_dev(buf))->range_bytes / bytes & ~(uint64_t) 255;
     return n < (1u << 30) ? n : (1u << 30);
 }
 
-// A tensor inside a flat buffer (parameters, gradients): it begins at element `first`, a multiple of 128, so
-// that it can be bound in every storage type. Also names outputs: the op's contract says which.
+// A tensor inside a flat buffer (parameters, gradients): it begins at element `first`, a multiple
+// of 128, so that it can be bound in every storage type. Also names outputs: the op's contract says
+// which.
 struct op_vec {
     const struct rt_buf *buf;
     uint64_t first;
 };
 
-// v lies at an allowed place and holds at least n elements. For RT_REQUIRE; says nothing of the type.
+// v lies at an allowed place and holds at least n elements. For RT_REQUIRE; says nothing of the
+// type.
 static inline bool op_vec_holds(struct op_vec v, uint64_t n)
 {
-    return v.buf && v.first % 128 == 0 && v.first <= rt_buf_count(v.buf) && n <= rt_buf_count(v.buf) - v.first;
+    return v.buf && v.first % 128 == 0 && v.first <= rt_buf_count(v.buf) &&
+           n <= rt_buf_count(v.buf) - v.first;
 }
 
 // A row of `cols` columns with stride ld is as every op wants it: even, and in whole 16-byte words.
@@ -62,9 +67,9 @@ static inline bool op_row_ok(uint32_t cols, uint32_t ld)
     return cols >= 2 && cols % 2 == 0 && ld % 8 == 0 && ld >= cols;
 }
 
-// How many rows of `row_bytes` bytes an op may bind at once on the buffer's device: a multiple of 64, so that
-// a cut is bindable in every tensor of the op (also in one of a word a row), at most 2^30; 0 when not even 64
-// rows fit.
+// How many rows of `row_bytes` bytes an op may bind at once on the buffer's device: a multiple of
+// 64, so that a cut is bindable in every tensor of the op (also in one of a word a row), at most
+// 2^30; 0 when not even 64 rows fit.
 static inline uint32_t op_range_rows(const struct rt_buf *buf, uint64_t row_bytes)
 {
     const uint64_t n = rt_dev_plan(rt_buf_dev(buf))->range_bytes / row_bytes & ~(uint64_t) 63;
@@ -78,13 +83,15 @@ static inline uint32_t op_vec_range_rows(struct op_vec v, uint32_t ld)
 }
 
 // Bind rows [begin, begin + count) of a tensor with stride ld.
-static inline struct rt_bind op_bind_rows(struct op_vec v, uint32_t ld, uint32_t begin, uint32_t count,
-                                          enum rt_access access)
+static inline struct rt_bind op_bind_rows(struct op_vec v, uint32_t ld, uint32_t begin,
+                                          uint32_t count, enum rt_access access)
 {
-    return (struct rt_bind){ v.buf, access, v.first + (uint64_t) begin * ld, (uint64_t) count * ld };
+    const uint64_t first = v.first + (uint64_t) begin * ld;
+    return (struct rt_bind){ v.buf, access, first, (uint64_t) count * ld };
 }
 
-// Groups that cover `lanes` lanes of a one-dimensional grid on the buffer's device. lanes <= 2^32 - 1.
+// Groups that cover `lanes` lanes of a one-dimensional grid on the buffer's device. lanes <= 2^32 -
+// 1.
 static inline uint32_t op_groups(const struct rt_buf *buf, uint64_t lanes)
 {
     const uint32_t group = rt_dev_plan(rt_buf_dev(buf))->group;
@@ -98,15 +105,15 @@ static inline bool op_is_cpu(const struct rt_buf *buf)
     return caps->kind == RT_CPU && caps->api[0] == 'o';
 }
 
-// How a row of an elementwise kernel is cut: groups along x of `group` lanes with `per` elements each (the kernel's
-// PER); `whole` = no lane is beyond the end (its WHOLE).
+// How a row of an elementwise kernel is cut: groups along x of `group` lanes with `per` elements
+// each (the kernel's PER); `whole` = no lane is beyond the end (its WHOLE).
 struct op_grid {
     uint32_t groups, group;
     int32_t per, whole;
 };
 
-// Cut rows of n elements (even, >= 2) into groups of plan.group lanes with two elements each; on a CPU into equal
-// parts of 32 to 1024 lanes with one element each, where n has such parts.
+// Cut rows of n elements (even, >= 2) into groups of plan.group lanes with two elements each; on a
+// CPU into equal parts of 32 to 1024 lanes with one element each, where n has such parts.
 static inline struct op_grid op_grid(const struct rt_buf *buf, uint32_t n)
 {
     const struct rt_plan *plan = rt_dev_plan(rt_buf_dev(buf));
@@ -117,19 +124,23 @@ static inline struct op_grid op_grid(const struct rt_buf *buf, uint32_t n)
     return (struct op_grid){ (n / 2 - 1) / plan->group + 1, plan->group, 2, 0 };
 }
 
-// The same for the next run over a flat tensor of which `left` elements (even, >= 2) are left and `most` can be bound,
-// a multiple of 256: *n is how many it takes. On a CPU whole groups come first, then the rest.
-static inline struct op_grid op_flat_grid(const struct rt_buf *buf, uint64_t left, uint64_t most, uint64_t *n)
+// The same for the next run over a flat tensor of which `left` elements (even, >= 2) are left and
+// `most` can be bound, a multiple of 256: *n is how many it takes. On a CPU whole groups come
+// first, then the rest.
+static inline struct op_grid op_flat_grid(const struct rt_buf *buf, uint64_t left, uint64_t most,
+                                          uint64_t *n)
 {
+    const struct rt_plan *plan = rt_dev_plan(rt_buf_dev(buf));
     const uint32_t group = 256;
     *n = left < most ? left : most;
     if (!op_is_cpu(buf) || *n < group)
-        return (struct op_grid){ op_groups(buf, *n / 2), rt_dev_plan(rt_buf_dev(buf))->group, 2, 0 };
+        return (struct op_grid){ op_groups(buf, *n / 2), plan->group, 2, 0 };
     *n -= *n % group;
     return (struct op_grid){ (uint32_t) (*n / group), group, 1, 1 };
 }
 
-// Lanes of a group that reduces a row, a power of two: plan.group; one on a CPU, where it works in vectors of four.
+// Lanes of a group that reduces a row, a power of two: plan.group; one on a CPU, where it works in
+// vectors of four.
 static inline uint32_t op_row_lanes(const struct rt_buf *buf)
 {
     return op_is_cpu(buf) ? 1 : rt_dev_plan(rt_buf_dev(buf))->group;

@@ -33,21 +33,23 @@ RT_NODISCARD enum rt_err op_rms_norm(struct rt_cmd *cmd, const struct op_rms_nor
 
 // With xhat = x * rstd, g = dy * (w + w_offset):
 //   dx[t][c] += rstd[t] * (g[t][c] - xhat[t][c] * mean_c(g[t] * xhat[t]))
-//   dw[c]    += sum_t dy[t][c] * xhat[t][c]      over blocks of 64 rows, then over the blocks, in order
+//   dw[c]    += sum_t dy[t][c] * xhat[t][c]      over blocks of 64 rows, then over the blocks, in
+//   order
 // Padding columns of dx are not touched.
 struct op_rms_norm_backward_args {
-    struct op_vec dy;            // (T, ldy)  in: f32, f16 or bf16
-    struct op_vec x, w, rstd;    // as given to and made by op_rms_norm()
-    struct op_vec dx;            // (T, lddx) in and out: f32; must not overlap dy or x
-    struct op_vec dw;            // (C)       in and out: f32; buf NULL: w is frozen, no dw is made
+    struct op_vec dy;             // (T, ldy)  in: f32, f16 or bf16
+    struct op_vec x, w, rstd;     // as given to and made by op_rms_norm()
+    struct op_vec dx;             // (T, lddx) in and out: f32; must not overlap dy or x
+    struct op_vec dw;             // (C)       in and out: f32; buf NULL: w is frozen, no dw is made
     const struct rt_buf *scratch; // f32, op_rms_norm_scratch() elements; may be NULL when dw.buf is
-    uint32_t n_rows, cols;       // T, C
-    uint32_t ldx, ldy, lddx;     // multiples of 8, >= C
+    uint32_t n_rows, cols;        // T, C
+    uint32_t ldx, ldy, lddx;      // multiples of 8, >= C
     float w_offset;
 };
 
 // Errors: as op_rms_norm().
-RT_NODISCARD enum rt_err op_rms_norm_backward(struct rt_cmd *cmd, const struct op_rms_norm_backward_args *a);
+RT_NODISCARD enum rt_err op_rms_norm_backward(struct rt_cmd *cmd,
+                                              const struct op_rms_norm_backward_args *a);
 
 // f32 elements of scratch that the backward of T rows of C columns needs for dw.
 uint64_t op_rms_norm_scratch(uint32_t n_rows, uint32_t cols);

@@ -40,9 +40,15 @@ static enum rt_err check(const struct op_rope_args *a, uint32_t rot)
     enum rt_err err = RT_OK;
 
     RT_REQUIRE(a->n_rows >= 1 && a->n_rows <= 1u << 30, RT_E_ARG);
-    RT_REQUIRE(a->n_heads >= 1 && a->n_heads <= 1u << 16 && a->head_dim >= 2 && a->head_dim <= 1u << 14, RT_E_ARG);
-    RT_REQUIRE(rot >= 2 && rot % 2 == 0 && rot <= a->head_dim && a->n_pos >= 1 && a->n_pos <= 1u << 30, RT_E_ARG);
-    RT_REQUIRE(op_row_ok(a->n_heads * a->head_dim, a->ldx) && op_row_ok(a->n_heads * a->head_dim, a->ldy), RT_E_ARG);
+    RT_REQUIRE(a->n_heads >= 1 && a->n_heads <= 1u << 16 && a->head_dim >= 2 &&
+                   a->head_dim <= 1u << 14,
+               RT_E_ARG);
+    RT_REQUIRE(rot >= 2 && rot % 2 == 0 && rot <= a->head_dim && a->n_pos >= 1 &&
+                   a->n_pos <= 1u << 30,
+               RT_E_ARG);
+    RT_REQUIRE(op_row_ok(a->n_heads * a->head_dim, a->ldx) &&
+                   op_row_ok(a->n_heads * a->head_dim, a->ldy),
+               RT_E_ARG);
     RT_REQUIRE(a->head_dim % 2 == 0, RT_E_ARG);
     RT_REQUIRE(op_vec_holds(a->x, (uint64_t) a->n_rows * a->ldx), RT_E_SHAPE);
     RT_REQUIRE(op_vec_holds(a->y, (uint64_t) a->n_rows * a->ldy), RT_E_SHAPE);
@@ -64,18 +70,25 @@ enum rt_err op_rope(struct rt_cmd *cmd, const struct op_rope_args *a)
     RT_TRY(check(a, rot));
     step = u32_min(op_vec_range_rows(a->x, a->ldx), op_vec_range_rows(a->y, a->ldy));
     RT_REQUIRE(step, RT_E_UNSUPPORTED);
-    by_head = op_is_cpu(a->y.buf) && rot == a->head_dim && a->ldy == rot * a->n_heads &&
-              a->ldy / 2 <= u32_min(rt_dev_plan(rt_buf_dev(a->y.buf))->caps.group_invocations, 1024);
+    by_head =
+        op_is_cpu(a->y.buf) && rot == a->head_dim && a->ldy == rot * a->n_heads &&
+        a->ldy / 2 <= u32_min(rt_dev_plan(rt_buf_dev(a->y.buf))->caps.group_invocations, 1024);
     for (uint32_t t = 0; t < a->n_rows; t += step) {
         const uint32_t n = u32_min(step, a->n_rows - t);
-        const struct rope_params p = { n, a->n_heads, a->head_dim, rot, a->ldx, a->ldy, a->inverse ? -1.0f : 1.0f };
-        RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-            .kernel = "rope", .groups = { by_head ? 1 : op_groups(a->y.buf, a->ldy / 2), n },
-            .group = { by_head ? rot / 2 : 0, by_head ? a->n_heads : 0 },
-            .bufs = { op_bind_rows(a->x, a->ldx, t, n, RT_ACCESS_IN), RT_IN_AT(a->cos_table, 0, n_table),
-                      RT_IN_AT(a->sin_table, 0, n_table), RT_IN_AT(a->pos, t, n),
-                      op_bind_rows(a->y, a->ldy, t, n, RT_ACCESS_OUT) },
-            .params = &p, .params_size = sizeof(p), .tune = { { "ODD", rot / 2 % 2 }, { "PER", by_head ? 1 : 2 } } }));
+        const struct rope_params p = {
+            n, a->n_heads, a->head_dim, rot, a->ldx, a->ldy, a->inverse ? -1.0f : 1.0f};
+        RT_TRY(rt_cmd_dispatch(
+            cmd,
+            &(struct rt_dispatch_desc){
+                .kernel = "rope",
+                .groups = {by_head ? 1 : op_groups(a->y.buf, a->ldy / 2), n},
+                .group = {by_head ? rot / 2 : 0, by_head ? a->n_heads : 0},
+                .bufs = {op_bind_rows(a->x, a->ldx, t, n, RT_ACCESS_IN),
+                         RT_IN_AT(a->cos_table, 0, n_table), RT_IN_AT(a->sin_table, 0, n_table),
+                         RT_IN_AT(a->pos, t, n), op_bind_rows(a->y, a->ldy, t, n, RT_ACCESS_OUT)},
+                .params = &p,
+                .params_size = sizeof(p),
+                .tune = {{"ODD", rot / 2 % 2}, {"PER", by_head ? 1 : 2}}}));
     }
 done:
     return err;

@@ -7,7 +7,8 @@
 
 OP_PARAMS(rope, ROPE_PARAMS);
 
-// For each head, with R rotated elements, j < R/2, c = cos_table[pos[t]][j], s = sin_table[pos[t]][j]:
+// For each head, with R rotated elements, j < R/2, c = cos_table[pos[t]][j], s =
+// sin_table[pos[t]][j]:
 //   y[j]       = x[j] * c       - x[j + R/2] * s
 //   y[j + R/2] = x[j + R/2] * c + x[j] * s
 // and y = x for the elements from R on. `inverse` turns the other way (s = -s): the gradient of the

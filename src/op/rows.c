@@ -5,10 +5,12 @@
 
 #include "src/base/arith.h"
 
-const struct rt_kernel op_rows_gather_kernel = OP_KERNEL(
-    rows_gather, "rows_gather.comp", ROWS_GATHER_BUFFERS, struct rows_gather_params, op_rows_gather_ref);
-const struct rt_kernel op_rows_scatter_kernel = OP_KERNEL(
-    rows_scatter, "rows_scatter.comp", ROWS_SCATTER_BUFFERS, struct rows_scatter_params, op_rows_scatter_ref);
+const struct rt_kernel op_rows_gather_kernel =
+    OP_KERNEL(rows_gather, "rows_gather.comp", ROWS_GATHER_BUFFERS, struct rows_gather_params,
+              op_rows_gather_ref);
+const struct rt_kernel op_rows_scatter_kernel =
+    OP_KERNEL(rows_scatter, "rows_scatter.comp", ROWS_SCATTER_BUFFERS, struct rows_scatter_params,
+              op_rows_scatter_ref);
 
 static const uint32_t MOST = 1u << 30; // rows of a tensor: sums of two stay below 2^32
 
@@ -85,16 +87,20 @@ void op_rows_gather_ref(const struct rt_host_call *call)
 void op_rows_scatter_ref(const struct rt_host_call *call)
 {
     const struct rows_scatter_params *p = call->params;
-    const uint32_t *ids = call->bufs[1].data, *starts = ids + p->n_src, *pos = starts + p->n_src + 1;
+    const uint32_t *ids = call->bufs[1].data, *starts = ids + p->n_src,
+                   *pos = starts + p->n_src + 1;
 
     for (uint32_t u = 0; u < p->n_unique; u++)
-        for (uint64_t c = 0; c < p->cols && ids[u] >= p->row_begin && ids[u] - p->row_begin < p->row_count; c++) {
+        for (uint64_t c = 0;
+             c < p->cols && ids[u] >= p->row_begin && ids[u] - p->row_begin < p->row_count; c++) {
             const uint64_t at = (uint64_t) (ids[u] - p->row_begin) * p->ldx + c;
             double sum = 0.0;
             for (uint32_t i = starts[u]; i < starts[u + 1]; i++)
                 if (pos[i] >= p->src_begin && pos[i] - p->src_begin < p->src_count)
-                    sum += rt_host_load(&call->bufs[0], (uint64_t) (pos[i] - p->src_begin) * p->ldy + c);
-            rt_host_store(&call->bufs[2], at, rt_host_load(&call->bufs[2], at) + (double) p->scale * sum);
+                    sum += rt_host_load(&call->bufs[0],
+                                        (uint64_t) (pos[i] - p->src_begin) * p->ldy + c);
+            rt_host_store(&call->bufs[2], at,
+                          rt_host_load(&call->bufs[2], at) + (double) p->scale * sum);
         }
 }
 
@@ -105,8 +111,10 @@ enum rt_err op_rows_gather(struct rt_cmd *cmd, const struct op_rows_gather_args 
     enum rt_err err = RT_OK;
     uint32_t step_x, step_y;
 
-    RT_REQUIRE(a->n_table >= 1 && a->n_table <= MOST && a->n_rows >= 1 && a->n_rows <= MOST, RT_E_ARG);
-    RT_REQUIRE(op_row_ok(a->cols, a->ldx) && op_row_ok(a->cols, a->ldy) && isfinite(a->scale), RT_E_ARG);
+    RT_REQUIRE(a->n_table >= 1 && a->n_table <= MOST && a->n_rows >= 1 && a->n_rows <= MOST,
+               RT_E_ARG);
+    RT_REQUIRE(op_row_ok(a->cols, a->ldx) && op_row_ok(a->cols, a->ldy) && isfinite(a->scale),
+               RT_E_ARG);
     RT_REQUIRE(op_vec_holds(a->x, (uint64_t) a->n_table * a->ldx), RT_E_SHAPE);
     RT_REQUIRE(op_vec_holds(a->y, (uint64_t) a->n_rows * a->ldy), RT_E_SHAPE);
     RT_REQUIRE(rt_buf_holds(a->ids, RT_U32, a->n_rows), RT_E_SHAPE);
@@ -115,14 +123,18 @@ enum rt_err op_rows_gather(struct rt_cmd *cmd, const struct op_rows_gather_args 
     RT_REQUIRE(step_x && step_y, RT_E_UNSUPPORTED);
     for (uint32_t m = 0; m < a->n_rows; m += step_y)
         for (uint32_t r = 0; r < a->n_table; r += step_x) {
-            const uint32_t rows = u32_min(step_y, a->n_rows - m), count = u32_min(step_x, a->n_table - r);
-            const struct rows_gather_params p = { rows, a->cols, a->ldx, a->ldy, r, count, a->scale };
-            RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-                .kernel = "rows_gather",
-                .groups = { op_groups(a->y.buf, a->ldy / 4), rows },
-                .bufs = { op_bind_rows(a->x, a->ldx, r, count, RT_ACCESS_IN), RT_IN_AT(a->ids, m, rows),
-                          op_bind_rows(a->y, a->ldy, m, rows, RT_ACCESS_OUT) },
-                .params = &p, .params_size = sizeof(p) }));
+            const uint32_t rows = u32_min(step_y, a->n_rows - m),
+                           count = u32_min(step_x, a->n_table - r);
+            const struct rows_gather_params p = {rows, a->cols, a->ldx, a->ldy, r, count, a->scale};
+            RT_TRY(rt_cmd_dispatch(cmd,
+                                   &(struct rt_dispatch_desc){
+                                       .kernel = "rows_gather",
+                                       .groups = {op_groups(a->y.buf, a->ldy / 4), rows},
+                                       .bufs = {op_bind_rows(a->x, a->ldx, r, count, RT_ACCESS_IN),
+                                                RT_IN_AT(a->ids, m, rows),
+                                                op_bind_rows(a->y, a->ldy, m, rows, RT_ACCESS_OUT)},
+                                       .params = &p,
+                                       .params_size = sizeof(p)}));
         }
 done:
     return err;
@@ -133,7 +145,8 @@ enum rt_err op_rows_scatter_add(struct rt_cmd *cmd, const struct op_rows_scatter
     enum rt_err err = RT_OK;
     uint32_t step_x, step_y;
 
-    RT_REQUIRE(a->n_table >= 1 && a->n_table <= MOST && a->n_rows >= 1 && a->n_rows < MOST, RT_E_ARG);
+    RT_REQUIRE(a->n_table >= 1 && a->n_table <= MOST && a->n_rows >= 1 && a->n_rows < MOST,
+               RT_E_ARG);
     RT_REQUIRE(a->n_unique >= 1 && a->n_unique <= a->n_rows && isfinite(a->scale), RT_E_ARG);
     RT_REQUIRE(op_row_ok(a->cols, a->ldx) && op_row_ok(a->cols, a->ldy), RT_E_ARG);
     RT_REQUIRE(op_vec_holds(a->dy, (uint64_t) a->n_rows * a->ldy), RT_E_SHAPE);
@@ -144,16 +157,19 @@ enum rt_err op_rows_scatter_add(struct rt_cmd *cmd, const struct op_rows_scatter
     RT_REQUIRE(step_x && step_y, RT_E_UNSUPPORTED);
     for (uint32_t r = 0; r < a->n_table; r += step_x)
         for (uint32_t s = 0; s < a->n_rows; s += step_y) {
-            const uint32_t count = u32_min(step_x, a->n_table - r), n_src = u32_min(step_y, a->n_rows - s);
-            const struct rows_scatter_params p = { a->n_rows, a->n_unique, a->cols, a->ldx, a->ldy, r, count,
-                                                   s, n_src, a->scale };
-            RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-                .kernel = "rows_scatter",
-                .groups = { op_groups(a->dx.buf, div_up(a->cols, 4)), a->n_unique },
-                .bufs = { op_bind_rows(a->dy, a->ldy, s, n_src, RT_ACCESS_IN),
-                          RT_IN_AT(a->index, 0, op_scatter_words(a->n_rows)),
-                          op_bind_rows(a->dx, a->ldx, r, count, RT_ACCESS_INOUT) },
-                .params = &p, .params_size = sizeof(p) }));
+            const uint32_t count = u32_min(step_x, a->n_table - r),
+                           n_src = u32_min(step_y, a->n_rows - s);
+            const struct rows_scatter_params p = {
+                a->n_rows, a->n_unique, a->cols, a->ldx, a->ldy, r, count, s, n_src, a->scale};
+            RT_TRY(rt_cmd_dispatch(
+                cmd, &(struct rt_dispatch_desc){
+                         .kernel = "rows_scatter",
+                         .groups = {op_groups(a->dx.buf, div_up(a->cols, 4)), a->n_unique},
+                         .bufs = {op_bind_rows(a->dy, a->ldy, s, n_src, RT_ACCESS_IN),
+                                  RT_IN_AT(a->index, 0, op_scatter_words(a->n_rows)),
+                                  op_bind_rows(a->dx, a->ldx, r, count, RT_ACCESS_INOUT)},
+                         .params = &p,
+                         .params_size = sizeof(p)}));
         }
 done:
     return err;

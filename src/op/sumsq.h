@@ -9,14 +9,18 @@
 OP_PARAMS(sumsq, SUMSQ_PARAMS);
 
 // How many partial sums a vector of n elements gives.
-static inline uint64_t op_sumsq_parts(uint64_t n) { return div_up(n, SUMSQ_BLOCK); }
+static inline uint64_t op_sumsq_parts(uint64_t n)
+{
+    return div_up(n, SUMSQ_BLOCK);
+}
 
-// part[part_first + b] = sum of x[i]^2 over the b-th block of SUMSQ_BLOCK elements. The host adds the parts, in
-// double. Inf and NaN in x, and squares beyond f32's range, come out as Inf or NaN.
+// part[part_first + b] = sum of x[i]^2 over the b-th block of SUMSQ_BLOCK elements. The host adds
+// the parts, in double. Inf and NaN in x, and squares beyond f32's range, come out as Inf or NaN.
 struct op_sumsq_args {
-    struct op_vec x;     // (n) in: f32
-    uint64_t n;          // 1 .. 2^40
-    struct rt_buf *part; // f32 out: op_sumsq_parts(n) numbers from part_first on; the rest is untouched
+    struct op_vec x; // (n) in: f32
+    uint64_t n;      // 1 .. 2^40
+    struct rt_buf
+        *part; // f32 out: op_sumsq_parts(n) numbers from part_first on; the rest is untouched
     uint32_t part_first;
 };
 

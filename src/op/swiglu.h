@@ -15,11 +15,11 @@ enum op_act {
 // a[t][f] = act(g[t][f]) * u[t][f]. Padding columns of outputs are written as zeros.
 // All tensors are (T, ld), f32, f16 or bf16, one stride; none may overlap another.
 struct op_swiglu_args {
-    struct op_vec g, u;  // in: gate, up
-    struct op_vec a;     // out
-    uint32_t n_rows;     // T, >= 1
-    uint32_t cols;       // F, even, >= 2
-    uint32_t ld;         // a multiple of 8, >= F
+    struct op_vec g, u; // in: gate, up
+    struct op_vec a;    // out
+    uint32_t n_rows;    // T, >= 1
+    uint32_t cols;      // F, even, >= 2
+    uint32_t ld;        // a multiple of 8, >= F
     enum op_act act;
 };
 
@@ -39,7 +39,8 @@ struct op_swiglu_backward_args {
 };
 
 // Errors: as op_swiglu().
-RT_NODISCARD enum rt_err op_swiglu_backward(struct rt_cmd *cmd, const struct op_swiglu_backward_args *a);
+RT_NODISCARD enum rt_err op_swiglu_backward(struct rt_cmd *cmd,
+                                            const struct op_swiglu_backward_args *a);
 
 // Oracles and host kernels (OP_ACT_SILU).
 void op_swiglu_ref(const struct rt_host_call *call);

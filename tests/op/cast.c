@@ -2,23 +2,24 @@
 
 #include "tests/op/ops.h"
 
-static const uint32_t SIZES[] = { 2, 126, 128, 130, 4098 };
-static const struct t_tol EXACT = { 0.0, 0.0 };
+static const uint32_t SIZES[] = {2, 126, 128, 130, 4098};
+static const struct t_tol EXACT = {0.0, 0.0};
 
-static struct rt_buf *run(struct t *t, struct rt_dev *dev, const double *x, uint64_t n, enum rt_type from,
-                          enum rt_type to)
+static struct rt_buf *run(struct t *t, struct rt_dev *dev, const double *x, uint64_t n,
+                          enum rt_type from, enum rt_type to)
 {
     struct rt_buf *y = t_output(t, dev, to, n);
     struct rt_cmd *cmd;
 
     T_OK(rt_cmd_create(dev, &cmd));
-    T_OK(op_cast(cmd, &(struct op_cast_args){ t_buf(t, dev, from, x, n), y, n }));
+    T_OK(op_cast(cmd, &(struct op_cast_args){t_buf(t, dev, from, x, n), y, n}));
     T_OK(rt_cmd_wait(&cmd));
     return y;
 }
 
 // One rounding, to nearest even, on integers: bit for bit the same everywhere.
-static void check(struct t *t, struct rt_dev *dev, const double *x, uint64_t n, enum rt_type from, enum rt_type to)
+static void check(struct t *t, struct rt_dev *dev, const double *x, uint64_t n, enum rt_type from,
+                  enum rt_type to)
 {
     double *want = t_alloc(t, n * sizeof(*want));
     memcpy(want, x, n * sizeof(*want));
@@ -27,7 +28,8 @@ static void check(struct t *t, struct rt_dev *dev, const double *x, uint64_t n, 
     t_close_to(t, "y", run(t, dev, x, n, from, to), want, n, EXACT);
 }
 
-// Every half, and the floats at and beside the middle of it and the next: ties, subnormals, the step to Inf.
+// Every half, and the floats at and beside the middle of it and the next: ties, subnormals, the
+// step to Inf.
 static void every_half(struct t *t, enum rt_type half)
 {
     enum { N = 0x8000 * 8 };
@@ -38,7 +40,7 @@ static void every_half(struct t *t, enum rt_type half)
         const float a = half == RT_F16 ? f16_to_f32((uint16_t) h) : bf16_to_f32((uint16_t) h);
         const uint32_t step = half == RT_F16 ? 0x2000u : 0x10000u;
         const float middle = h < 0x400u && half == RT_F16 ? ((float) h + 0.5f) * 0x1p-24f
-                                                           : f32_from_bits(f32_bits(a) + step / 2);
+                                                          : f32_from_bits(f32_bits(a) + step / 2);
         for (int sign = -1; sign <= 1; sign += 2) {
             x[n++] = sign * (double) a;
             x[n++] = sign * (double) middle;
@@ -54,7 +56,7 @@ static void every_half(struct t *t, enum rt_type half)
 // Inf stays Inf, NaN stays NaN, between any types.
 static void specials(struct t *t)
 {
-    const double x[4] = { (double) INFINITY, (double) -INFINITY, (double) NAN, 1.0 };
+    const double x[4] = {(double) INFINITY, (double) -INFINITY, (double) NAN, 1.0};
     for (size_t i = 0; i < 9; i++) {
         double y[4];
         T_OK(rt_buf_read(run(t, t_dev(t), x, 4, FLOATS[i / 3], FLOATS[i % 3]), 0, 4, RT_F64, y));
@@ -63,27 +65,50 @@ static void specials(struct t *t)
     t_reset(t);
 }
 
+// NaN whose bits would carry into the sign if they were rounded.
+static void full_nan(struct t *t, enum rt_type half)
+{
+    const float x[2] = {f32_from_bits(0x7fffffffu), f32_from_bits(0xff800001u)};
+    struct rt_buf *from = t_zeros(t, t_dev(t), RT_F32, 2), *to = t_zeros(t, t_dev(t), half, 2);
+    struct rt_cmd *cmd;
+    double y[2];
+
+    T_OK(rt_buf_write(from, 0, 2, RT_F32, x));
+    T_OK(rt_cmd_create(t_dev(t), &cmd));
+    T_OK(op_cast(cmd, &(struct op_cast_args){from, to, 2}));
+    T_OK(rt_cmd_wait(&cmd));
+    T_OK(rt_buf_read(to, 0, 2, RT_F64, y));
+    assert_true(isnan(y[0]) && isnan(y[1]));
+    t_reset(t);
+}
+
 static void body(struct t *t)
 {
     struct rt_dev *small = t_small_range(t);
     struct rt_buf *b = t_zeros(t, t_dev(t), RT_F16, 8);
 
-    T_ERR(RT_E_ARG, op_cast(NULL, &(struct op_cast_args){ b, b, 0 }));
-    T_ERR(RT_E_ARG, op_cast(NULL, &(struct op_cast_args){ b, b, 7 }));
-    T_ERR(RT_E_SHAPE, op_cast(NULL, &(struct op_cast_args){ b, b, 10 }));
-    T_ERR(RT_E_SHAPE, op_cast(NULL, &(struct op_cast_args){ b, NULL, 8 }));
+    T_ERR(RT_E_ARG, op_cast(NULL, &(struct op_cast_args){b, b, 0}));
+    T_ERR(RT_E_ARG, op_cast(NULL, &(struct op_cast_args){b, b, 7}));
+    T_ERR(RT_E_SHAPE, op_cast(NULL, &(struct op_cast_args){b, b, 10}));
+    T_ERR(RT_E_SHAPE, op_cast(NULL, &(struct op_cast_args){b, NULL, 8}));
     t_reset(t);
     for (size_t i = 0; i < COUNT_OF(SIZES); i++)
         for (size_t k = 0; k < 9; k++) {
-            check(t, t_dev(t), t_normal(t, SIZES[i], 100.0), SIZES[i], FLOATS[k / 3], FLOATS[k % 3]);
+            check(t, t_dev(t), t_normal(t, SIZES[i], 100.0), SIZES[i], FLOATS[k / 3],
+                  FLOATS[k % 3]);
             t_reset(t);
         }
     every_half(t, RT_F16);
     every_half(t, RT_BF16);
     specials(t);
+    full_nan(t, RT_F16);
+    full_nan(t, RT_BF16);
     check(t, small, t_normal(t, 600002, 1.0), 600002, RT_F32, RT_F16); // 1 MiB holds 262144 floats
     t_reset(t);
     rt_dev_close(&small);
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}

@@ -19,9 +19,15 @@ static void forward(struct t *t, enum rt_type type)
             want[i * LD + c] = c < C ? 8.0 * w[ids[i] * LD + c] : 0.0;
     }
     T_OK(rt_cmd_create(t_dev(t), &cmd));
-    T_OK(op_embed(cmd, &(struct op_embed_args){
-        .w = t_vec(t, t_dev(t), type, w, (uint64_t) V * LD), .ids = t_buf_u32(t, t_dev(t), ids, T), .x = x,
-        .n_vocab = V, .n_tokens = T, .cols = C, .ldw = LD, .ldx = LD, .scale = 8.0f }));
+    T_OK(op_embed(cmd, &(struct op_embed_args){.w = t_vec(t, t_dev(t), type, w, (uint64_t) V * LD),
+                                               .ids = t_buf_u32(t, t_dev(t), ids, T),
+                                               .x = x,
+                                               .n_vocab = V,
+                                               .n_tokens = T,
+                                               .cols = C,
+                                               .ldw = LD,
+                                               .ldx = LD,
+                                               .scale = 8.0f}));
     T_OK(rt_cmd_wait(&cmd));
     const double *got = t_read(t, x, T * LD);
     for (uint32_t i = 0; i < T * LD; i++)
@@ -50,23 +56,38 @@ static void backward(struct t *t)
     unique = op_scatter_index(ids, T, index);
     T_OK(rt_cmd_create(t_dev(t), &cmd));
     T_OK(op_embed_backward(cmd, &(struct op_embed_backward_args){
-        .dx = t_vec(t, t_dev(t), RT_F32, dx, (uint64_t) T * LD), .index = t_buf_u32(t, t_dev(t), index, 3 * T + 1),
-        .dw = dw, .n_vocab = V, .n_tokens = T, .n_unique = unique, .cols = C, .ldw = LD, .ldx = LD,
-        .scale = 2.0f }));
+                                    .dx = t_vec(t, t_dev(t), RT_F32, dx, (uint64_t) T * LD),
+                                    .index = t_buf_u32(t, t_dev(t), index, 3 * T + 1),
+                                    .dw = dw,
+                                    .n_vocab = V,
+                                    .n_tokens = T,
+                                    .n_unique = unique,
+                                    .cols = C,
+                                    .ldw = LD,
+                                    .ldx = LD,
+                                    .scale = 2.0f}));
     T_OK(rt_cmd_wait(&cmd));
     // A sum of a few numbers below 2, each addition rounded to 2^-24 of it.
-    t_close_to(t, "dw", (struct rt_buf *) (uintptr_t) dw.buf, want, FIRST + V * LD, (struct t_tol){ .atol = 2e-6 });
+    t_close_to(t, "dw", (struct rt_buf *) (uintptr_t) dw.buf, want, FIRST + V * LD,
+               (struct t_tol){.atol = 2e-6});
     t_reset(t);
 }
 
 static void errors(struct t *t)
 {
     const struct op_vec w = t_vec(t, t_dev(t), RT_F16, NULL, 64);
-    const uint32_t ids[1] = { 0 };
-    T_ERR(RT_E_SHAPE, op_embed(NULL, &(struct op_embed_args){
-        .w = w, .ids = t_buf_u32(t, t_dev(t), ids, 1), .x = w, .n_vocab = 8, .n_tokens = 1, .cols = 8, .ldw = 8,
-        .ldx = 8, .scale = 1.0f }));
-    T_ERR(RT_E_ARG, op_embed_backward(NULL, &(struct op_embed_backward_args){ .dx = w, .dw = w, .scale = 1.0f }));
+    const uint32_t ids[1] = {0};
+    T_ERR(RT_E_SHAPE, op_embed(NULL, &(struct op_embed_args){.w = w,
+                                                             .ids = t_buf_u32(t, t_dev(t), ids, 1),
+                                                             .x = w,
+                                                             .n_vocab = 8,
+                                                             .n_tokens = 1,
+                                                             .cols = 8,
+                                                             .ldw = 8,
+                                                             .ldx = 8,
+                                                             .scale = 1.0f}));
+    T_ERR(RT_E_ARG, op_embed_backward(
+                        NULL, &(struct op_embed_backward_args){.dx = w, .dw = w, .scale = 1.0f}));
     t_reset(t);
 }
 
@@ -78,4 +99,7 @@ static void body(struct t *t)
     backward(t);
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}

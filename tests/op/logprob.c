@@ -34,33 +34,55 @@ static struct op_vec filled(struct t *t, struct rt_dev *dev, uint64_t n, double 
     return t_vec(t, dev, RT_F32, x, n);
 }
 
-static struct rt_buf *mutable(struct op_vec v) { return (struct rt_buf *) (uintptr_t) v.buf; }
+static struct rt_buf *mutable(struct op_vec v)
+{
+    return (struct rt_buf *) (uintptr_t) v.buf;
+}
 
 static struct results run(struct t *t, struct rt_dev *dev, struct shape s, struct inputs in)
 {
-    const uint32_t ldh = op_stride(s.cols) + 8, ldw = op_stride(s.cols), lddh = op_stride(s.cols) + 16;
-    const struct op_logprob_chunks chunks = { s.chunk_rows, s.chunk_vocab };
-    const struct op_logprob_sizes n = op_logprob_sizes(dev, s.type, s.rows, s.cols, s.vocab, chunks, true);
-    const struct op_logprob_scratch sc = { scratch(t, dev, RT_F32, n.logits), scratch(t, dev, s.type, n.dlogits),
-                                           scratch(t, dev, RT_F32, n.state), scratch(t, dev, RT_F32, n.matmul) };
-    const struct op_vec h = t_vec(t, dev, s.type, t_pad(t, in.h, s.rows, s.cols, ldh, 777.0), (uint64_t) s.rows * ldh);
+    const uint32_t ldh = op_stride(s.cols) + 8, ldw = op_stride(s.cols),
+                   lddh = op_stride(s.cols) + 16;
+    const struct op_logprob_chunks chunks = {s.chunk_rows, s.chunk_vocab};
+    const struct op_logprob_sizes n =
+        op_logprob_sizes(dev, s.type, s.rows, s.cols, s.vocab, chunks, true);
+    const struct op_logprob_scratch sc = {
+        scratch(t, dev, RT_F32, n.logits), scratch(t, dev, s.type, n.dlogits),
+        scratch(t, dev, RT_F32, n.state), scratch(t, dev, RT_F32, n.matmul)};
+    const struct op_vec h =
+        t_vec(t, dev, s.type, t_pad(t, in.h, s.rows, s.cols, ldh, 777.0), (uint64_t) s.rows * ldh);
     const struct op_vec w = t_vec(t, dev, s.type, t_pad(t, in.w, s.vocab, s.cols, ldw, 777.0),
                                   (uint64_t) s.vocab * ldw);
     const struct rt_buf *targets = t_buf_u32(t, dev, in.targets, s.rows);
-    const struct results r = { t_output(t, dev, RT_F32, (uint64_t) s.rows * COLUMNS),
-                               filled(t, dev, (uint64_t) s.rows * lddh, 0.5),
-                               filled(t, dev, (uint64_t) s.vocab * ldw, 0.25) };
+    const struct results r = {t_output(t, dev, RT_F32, (uint64_t) s.rows * COLUMNS),
+                              filled(t, dev, (uint64_t) s.rows * lddh, 0.5),
+                              filled(t, dev, (uint64_t) s.vocab * ldw, 0.25)};
     struct rt_cmd *cmd;
 
     T_OK(rt_cmd_create(dev, &cmd));
-    T_OK(op_logprob(cmd, &(struct op_logprob_args){
-        .h = { h.buf, h.first, ldh }, .w = { w.buf, w.first, ldw }, .targets = targets, .result = r.result,
-        .n_rows = s.rows, .cols = s.cols, .n_vocab = s.vocab, .chunks = chunks, .scratch = sc, .squares = true }));
+    T_OK(op_logprob(cmd, &(struct op_logprob_args){.h = {h.buf, h.first, ldh},
+                                                   .w = {w.buf, w.first, ldw},
+                                                   .targets = targets,
+                                                   .result = r.result,
+                                                   .n_rows = s.rows,
+                                                   .cols = s.cols,
+                                                   .n_vocab = s.vocab,
+                                                   .chunks = chunks,
+                                                   .scratch = sc,
+                                                   .squares = true}));
     T_OK(op_logprob_backward(cmd, &(struct op_logprob_backward_args){
-        .h = { h.buf, h.first, ldh }, .w = { w.buf, w.first, ldw }, .targets = targets, .result = r.result,
-        .coef = t_buf(t, dev, RT_F32, in.coef, s.rows), .dh = { mutable(r.dh), FIRST, lddh },
-        .dw = { in.frozen ? NULL : mutable(r.dw), FIRST, ldw }, .n_rows = s.rows, .cols = s.cols,
-        .n_vocab = s.vocab, .chunks = chunks, .scratch = sc }));
+                                      .h = {h.buf, h.first, ldh},
+                                      .w = {w.buf, w.first, ldw},
+                                      .targets = targets,
+                                      .result = r.result,
+                                      .coef = t_buf(t, dev, RT_F32, in.coef, s.rows),
+                                      .dh = {mutable(r.dh), FIRST, lddh},
+                                      .dw = {in.frozen ? NULL : mutable(r.dw), FIRST, ldw},
+                                      .n_rows = s.rows,
+                                      .cols = s.cols,
+                                      .n_vocab = s.vocab,
+                                      .chunks = chunks,
+                                      .scratch = sc}));
     T_OK(rt_cmd_wait(&cmd));
     return r;
 }
@@ -74,14 +96,14 @@ static double *column(struct t *t, struct rt_buf *result, uint32_t rows, enum op
     return all;
 }
 
-static void close_column(struct t *t, const char *what, struct results got, struct results want, uint32_t rows,
-                         enum op_logprob_column c, struct t_tol tol)
+static void close_column(struct t *t, const char *what, struct results got, struct results want,
+                         uint32_t rows, enum op_logprob_column c, struct t_tol tol)
 {
     const double *g = column(t, got.result, rows, c), *w = column(t, want.result, rows, c);
     for (uint32_t m = 0; m < rows; m++)
         if (!(fabs(g[m] - w[m]) <= tol.atol + tol.rtol * fabs(w[m])))
-            fail_msg("%s on %s, row %u: got %.9g, want %.9g, bound %.3g", what, t_name(t), m, g[m], w[m],
-                     tol.atol + tol.rtol * fabs(w[m]));
+            fail_msg("%s on %s, row %u: got %.9g, want %.9g, bound %.3g", what, t_name(t), m, g[m],
+                     w[m], tol.atol + tol.rtol * fabs(w[m]));
 }
 
 // ---- Random logits ----------------------------------------------------------------------------
@@ -91,52 +113,57 @@ static struct inputs random_inputs(struct t *t, struct shape s)
     uint32_t *targets = t_alloc(t, s.rows * sizeof(*targets));
     for (uint32_t m = 0; m < s.rows; m++)
         targets[m] = m % 3 == 0 ? s.vocab - 1 - m % 2 : m * 7919u % s.vocab;
-    return (struct inputs){ t_normal(t, (uint64_t) s.rows * s.cols, 1.0),
-                            t_normal(t, (uint64_t) s.vocab * s.cols, 4.0 / sqrt(s.cols)),
-                            t_uniform(t, s.rows, -64.0, 64.0), targets, false };
+    return (struct inputs){t_normal(t, (uint64_t) s.rows * s.cols, 1.0),
+                           t_normal(t, (uint64_t) s.vocab * s.cols, 4.0 / sqrt(s.cols)),
+                           t_uniform(t, s.rows, -64.0, 64.0), targets, false};
 }
 
-// Logits are sums of C products in f32: roundings of 2^-24 of a running sum below 16, of either sign, so about
-// 16 * 2^-24 * sqrt(C); Vulkan's exp and log add 2e-6. Log-probs and the rest inherit that.
-// Gradients: dlogits are rounded to S (both sides round; they differ where a rounding flips), coef is up to 64, |w| up
-// to 4.5 * 4 / sqrt(C), |h| up to 4.5; flips have random signs.
+// Logits are sums of C products in f32: roundings of 2^-24 of a running sum below 16, of either
+// sign, so about 16 * 2^-24 * sqrt(C); Vulkan's exp and log add 2e-6. Log-probs and the rest
+// inherit that. Gradients: dlogits are rounded to S (both sides round; they differ where a rounding
+// flips), coef is up to 64, |w| up to 4.5 * 4 / sqrt(C), |h| up to 4.5; flips have random signs.
 static void check_random(struct t *t, struct rt_dev *dev, struct shape s)
 {
     const struct inputs in = random_inputs(t, s);
     const struct results got = run(t, dev, s, in), want = run(t, t_ref(t), s, in);
     const double err = 2e-6 + 16.0 * 0x1p-24 * sqrt(s.cols), eps = 2.0 * t_eps(s.type) + 4.0 * err;
-    const struct t_tol tol = { .atol = err, .rtol = 1e-6 };
+    const struct t_tol tol = {.atol = err, .rtol = 1e-6};
 
     close_column(t, "logp", got, want, s.rows, OP_LOGPROB_LOGP, tol);
     close_column(t, "lse", got, want, s.rows, OP_LOGPROB_LSE, tol);
     close_column(t, "lse_other", got, want, s.rows, OP_LOGPROB_LSE_OTHER, tol);
     close_column(t, "mean", got, want, s.rows, OP_LOGPROB_MEAN, tol);
-    close_column(t, "entropy", got, want, s.rows, OP_LOGPROB_ENTROPY, (struct t_tol){ 20.0 * err, 1e-5 });
+    close_column(t, "entropy", got, want, s.rows, OP_LOGPROB_ENTROPY,
+                 (struct t_tol){20.0 * err, 1e-5});
     close_column(t, "target", got, want, s.rows, OP_LOGPROB_TARGET, tol);
-    close_column(t, "weight", got, want, s.rows, OP_LOGPROB_WEIGHT, (struct t_tol){ 4.0 * err, 1e-6 });
-    close_column(t, "hit", got, want, s.rows, OP_LOGPROB_HIT, (struct t_tol){ 0.0, 0.0 });
+    close_column(t, "weight", got, want, s.rows, OP_LOGPROB_WEIGHT,
+                 (struct t_tol){4.0 * err, 1e-6});
+    close_column(t, "hit", got, want, s.rows, OP_LOGPROB_HIT, (struct t_tol){0.0, 0.0});
     t_close_vec(t, "dh", got.dh, want.dh, (uint64_t) s.rows * (op_stride(s.cols) + 16),
-                (struct t_tol){ .atol = eps * 64.0 * 18.0 / sqrt(s.cols), .rtol = 1e-6 });
-    t_close_vec(t, "dw", got.dw, want.dw, (uint64_t) s.vocab * op_stride(s.cols),
-                (struct t_tol){ .atol = eps * 64.0 * 4.5 * (1.0 + 0.2 * sqrt(s.rows)), .rtol = 1e-6 });
+                (struct t_tol){.atol = eps * 64.0 * 18.0 / sqrt(s.cols), .rtol = 1e-6});
+    t_close_vec(
+        t, "dw", got.dw, want.dw, (uint64_t) s.vocab * op_stride(s.cols),
+        (struct t_tol){.atol = eps * 64.0 * 4.5 * (1.0 + 0.2 * sqrt(s.rows)), .rtol = 1e-6});
     t_close(t, "result and its guard", got.result, want.result, (uint64_t) s.rows * COLUMNS,
-            (struct t_tol){ .atol = 20.0 * err, .rtol = 1e-5 });
+            (struct t_tol){.atol = 20.0 * err, .rtol = 1e-5});
     t_reset(t);
 }
 
 // ---- Chosen logits ----------------------------------------------------------------------------
 
-// Row m of h picks column m of w, so its logits are w[v][m] exactly: multiples of 1/64 below 128 in f32.
+// Row m of h picks column m of w, so its logits are w[v][m] exactly: multiples of 1/64 below 128 in
+// f32.
 enum { CASES = 8, VOCAB = 257, CHUNK = 128 }; // the third chunk is one word
 
 static void chosen_logits(double *w, uint32_t *targets)
 {
-    static const uint32_t TARGETS[CASES] = { 3, 256, 127, 128, 200, 40, 40, 256 };
-    static const double TARGET[CASES] = { 40.0, 120.0, -80.0, 0.0, 20.0, 30.0, 30.0, 12.5 };
+    static const uint32_t TARGETS[CASES] = {3, 256, 127, 128, 200, 40, 40, 256};
+    static const double TARGET[CASES] = {40.0, 120.0, -80.0, 0.0, 20.0, 30.0, 30.0, 12.5};
 
     for (uint32_t m = 0; m < CASES; m++)
         for (uint32_t v = 0; v < VOCAB; v++)
-            w[v * CASES + m] = v == TARGETS[m] ? TARGET[m] : (double) (v * 37 % 101 % 64) / 64.0 - 6.0;
+            w[v * CASES + m] =
+                v == TARGETS[m] ? TARGET[m] : (double) (v * 37 % 101 % 64) / 64.0 - 6.0;
     for (uint32_t m = 0; m < CASES; m++)
         targets[m] = TARGETS[m];
     w[20 * CASES + 5] = 30.0;  // row 5: a tie with a lower index: no hit
@@ -145,15 +172,16 @@ static void chosen_logits(double *w, uint32_t *targets)
     w[90 * CASES + 4] = 19.0;
 }
 
-// Row 1: the others are 126 below the target, where exp(-126) is nothing; their own log-sum-exp must not know.
-// exp of a number d is off by 3 + 2|d| ULP: with |d| <= 85, 173 * 2^-23 = 2.1e-5, relative, in logp of a confident
-// token and in the gradient, whose coefficient is chosen so that it is about 1.
+// Row 1: the others are 126 below the target, where exp(-126) is nothing; their own log-sum-exp
+// must not know. exp of a number d is off by 3 + 2|d| ULP: with |d| <= 85, 173 * 2^-23 = 2.1e-5,
+// relative, in logp of a confident token and in the gradient, whose coefficient is chosen so that
+// it is about 1.
 static void check_chosen(struct t *t, struct rt_dev *dev)
 {
-    const struct shape s = { CASES, CASES, VOCAB, 64, CHUNK, RT_F32 };
-    double w[VOCAB * CASES], h[CASES * CASES] = { 0 }, coef[CASES];
+    const struct shape s = {CASES, CASES, VOCAB, 64, CHUNK, RT_F32};
+    double w[VOCAB * CASES], h[CASES * CASES] = {0}, coef[CASES];
     uint32_t targets[CASES];
-    struct inputs in = { h, w, coef, targets, false };
+    struct inputs in = {h, w, coef, targets, false};
     struct results got, want;
     double *other, *lse;
 
@@ -167,15 +195,18 @@ static void check_chosen(struct t *t, struct rt_dev *dev)
         coef[m] = exp(fmin(lse[m] - other[m], 80.0));
     want = run(t, t_ref(t), s, in);
     got = run(t, dev, s, in);
-    close_column(t, "chosen logp", got, want, CASES, OP_LOGPROB_LOGP, (struct t_tol){ 1e-37, 3e-5 });
-    close_column(t, "chosen lse_other", got, want, CASES, OP_LOGPROB_LSE_OTHER, (struct t_tol){ 1e-6, 1e-6 });
-    close_column(t, "chosen lse", got, want, CASES, OP_LOGPROB_LSE, (struct t_tol){ 1e-6, 1e-6 });
-    close_column(t, "chosen hit", got, want, CASES, OP_LOGPROB_HIT, (struct t_tol){ 0.0, 0.0 });
-    close_column(t, "chosen mean", got, want, CASES, OP_LOGPROB_MEAN, (struct t_tol){ 1e-6, 2e-6 });
-    close_column(t, "chosen weight", got, want, CASES, OP_LOGPROB_WEIGHT, (struct t_tol){ 4e-6, 1e-5 });
-    close_column(t, "chosen entropy", got, want, CASES, OP_LOGPROB_ENTROPY, (struct t_tol){ 1e-30, 4e-5 });
-    t_close_vec(t, "chosen dh", got.dh, want.dh, CASES * 24, (struct t_tol){ 1e-4, 4e-5 });
-    t_close_vec(t, "chosen dw", got.dw, want.dw, VOCAB * CASES, (struct t_tol){ 1e-5, 4e-5 });
+    close_column(t, "chosen logp", got, want, CASES, OP_LOGPROB_LOGP, (struct t_tol){1e-37, 3e-5});
+    close_column(t, "chosen lse_other", got, want, CASES, OP_LOGPROB_LSE_OTHER,
+                 (struct t_tol){1e-6, 1e-6});
+    close_column(t, "chosen lse", got, want, CASES, OP_LOGPROB_LSE, (struct t_tol){1e-6, 1e-6});
+    close_column(t, "chosen hit", got, want, CASES, OP_LOGPROB_HIT, (struct t_tol){0.0, 0.0});
+    close_column(t, "chosen mean", got, want, CASES, OP_LOGPROB_MEAN, (struct t_tol){1e-6, 2e-6});
+    close_column(t, "chosen weight", got, want, CASES, OP_LOGPROB_WEIGHT,
+                 (struct t_tol){4e-6, 1e-5});
+    close_column(t, "chosen entropy", got, want, CASES, OP_LOGPROB_ENTROPY,
+                 (struct t_tol){1e-30, 4e-5});
+    t_close_vec(t, "chosen dh", got.dh, want.dh, CASES * 24, (struct t_tol){1e-4, 4e-5});
+    t_close_vec(t, "chosen dw", got.dw, want.dw, VOCAB * CASES, (struct t_tol){1e-5, 4e-5});
     assert_true(column(t, got.result, CASES, OP_LOGPROB_HIT)[5] == 0.0);
     assert_true(column(t, got.result, CASES, OP_LOGPROB_HIT)[6] == 1.0);
     t_reset(t);
@@ -184,7 +215,7 @@ static void check_chosen(struct t *t, struct rt_dev *dev)
 // ---- The oracle -------------------------------------------------------------------------------
 
 enum { FD_ROWS = 3, FD_COLS = 4, FD_VOCAB = 131 };
-static const struct shape FD = { FD_ROWS, FD_COLS, FD_VOCAB, 64, 128, RT_F32 };
+static const struct shape FD = {FD_ROWS, FD_COLS, FD_VOCAB, 64, 128, RT_F32};
 
 // Straight from the definitions, in one pass over whole rows.
 static void definitions(struct t *t)
@@ -200,7 +231,8 @@ static void definitions(struct t *t)
         for (uint32_t v = 0; v < FD_VOCAB; v++) {
             l[v] = 0.0;
             for (uint32_t c = 0; c < FD_COLS; c++)
-                l[v] += (double) (float) in.h[m * FD_COLS + c] * (double) (float) in.w[v * FD_COLS + c];
+                l[v] +=
+                    (double) (float) in.h[m * FD_COLS + c] * (double) (float) in.w[v * FD_COLS + c];
             sum += exp(l[v]);
             mean += l[v] / FD_VOCAB;
             best = l[v] > l[best] ? v : best;
@@ -210,9 +242,14 @@ static void definitions(struct t *t)
             entropy -= exp(l[v] - lse) * (l[v] - lse);
             squares += exp(2.0 * (l[v] - lse));
         }
-        const double want[COLUMNS] = { l[in.targets[m]] - lse, lse, log(sum - exp(l[in.targets[m]])), mean,
-                                       best == in.targets[m], entropy, l[in.targets[m]],
-                                       l[in.targets[m]] - lse - log(squares) };
+        const double want[COLUMNS] = {l[in.targets[m]] - lse,
+                                      lse,
+                                      log(sum - exp(l[in.targets[m]])),
+                                      mean,
+                                      best == in.targets[m],
+                                      entropy,
+                                      l[in.targets[m]],
+                                      l[in.targets[m]] - lse - log(squares)};
         for (uint32_t c = 0; c < COLUMNS; c++)
             assert_true(fabs(got[m * COLUMNS + c] - want[c]) < 1e-9);
     }
@@ -239,14 +276,14 @@ static void differences(struct t *t)
 {
     struct inputs in = random_inputs(t, FD);
     double *x = t_alloc(t, (NH + FD_VOCAB * FD_COLS) * sizeof(*x)), grad[NH + NW];
-    const double coef[FD_ROWS] = { 1.0, -0.5, 2.0 };
-    const uint32_t targets[FD_ROWS] = { 0, 3, 130 };
+    const double coef[FD_ROWS] = {1.0, -0.5, 2.0};
+    const uint32_t targets[FD_ROWS] = {0, 3, 130};
     struct results r;
 
     memcpy(x, in.h, NH * sizeof(*x));
     memcpy(x + NH, in.w, FD_VOCAB * FD_COLS * sizeof(*x));
     t_grid(x, NH + FD_VOCAB * FD_COLS);
-    in = (struct inputs){ x, x + NH, coef, targets, false };
+    in = (struct inputs){x, x + NH, coef, targets, false};
     r = run(t, t_ref(t), FD, in);
     const double *dh = t_read(t, r.dh, FD_ROWS * 24), *dw = t_read(t, r.dw, FD_VOCAB * 8);
     for (uint32_t i = 0; i < NH + NW; i++)
@@ -261,7 +298,7 @@ static void differences(struct t *t)
 // Row 70 of 131, alone and among the others: the same bits.
 static void independent(struct t *t, enum rt_type type)
 {
-    const struct shape all = { 131, 64, 1000, 64, 256, type }, one = { 1, 64, 1000, 64, 256, type };
+    const struct shape all = {131, 64, 1000, 64, 256, type}, one = {1, 64, 1000, 64, 256, type};
     struct inputs in = random_inputs(t, all);
     struct results a = run(t, t_dev(t), all, in), b;
     double x[COLUMNS], y[COLUMNS], *dh = t_read(t, a.dh, 131 * 80);
@@ -277,10 +314,11 @@ static void independent(struct t *t, enum rt_type type)
     t_reset(t);
 }
 
-// A frozen head gets no gradient; NaN in a row of h reaches its log-prob and no other's, NaN in w reaches all.
+// A frozen head gets no gradient; NaN in a row of h reaches its log-prob and no other's, NaN in w
+// reaches all.
 static void frozen_and_nan(struct t *t)
 {
-    const struct shape s = { 5, 14, 300, 64, 128, RT_BF16 };
+    const struct shape s = {5, 14, 300, 64, 128, RT_BF16};
     struct inputs in = random_inputs(t, s);
     double *h = t_alloc(t, 70 * sizeof(*h)), *w, *logp;
     struct results r;
@@ -310,15 +348,30 @@ static void frozen_and_nan(struct t *t)
 static void errors(struct t *t)
 {
     struct rt_dev *dev = t_dev(t);
-    struct rt_buf *f = t_zeros(t, dev, RT_F32, 64 * 128), *u = t_buf_u32(t, dev, (uint32_t[8]){ 0 }, 8);
+    struct rt_buf *f = t_zeros(t, dev, RT_F32, 64 * 128),
+                  *u = t_buf_u32(t, dev, (uint32_t[8]){0}, 8);
     struct rt_buf *half = t_zeros(t, dev, RT_F16, 64 * 128);
-    const struct op_logprob_args good = { .h = { f, 0, 8 }, .w = { f, 0, 8 }, .targets = u, .result = f, .n_rows = 8,
-                                          .cols = 8, .n_vocab = 100, .chunks = { 64, 128 },
-                                          .scratch = { f, f, f, NULL } };
-    const struct op_logprob_backward_args back = { .h = { f, 0, 8 }, .w = { f, 0, 8 }, .targets = u, .result = f,
-                                                   .coef = f, .dh = { f, 0, 8 }, .dw = { f, 0, 8 }, .n_rows = 8,
-                                                   .cols = 8, .n_vocab = 100, .chunks = { 64, 128 },
-                                                   .scratch = { f, f, NULL, NULL } };
+    const struct op_logprob_args good = {.h = {f, 0, 8},
+                                         .w = {f, 0, 8},
+                                         .targets = u,
+                                         .result = f,
+                                         .n_rows = 8,
+                                         .cols = 8,
+                                         .n_vocab = 100,
+                                         .chunks = {64, 128},
+                                         .scratch = {f, f, f, NULL}};
+    const struct op_logprob_backward_args back = {.h = {f, 0, 8},
+                                                  .w = {f, 0, 8},
+                                                  .targets = u,
+                                                  .result = f,
+                                                  .coef = f,
+                                                  .dh = {f, 0, 8},
+                                                  .dw = {f, 0, 8},
+                                                  .n_rows = 8,
+                                                  .cols = 8,
+                                                  .n_vocab = 100,
+                                                  .chunks = {64, 128},
+                                                  .scratch = {f, f, NULL, NULL}};
     struct op_logprob_args a;
     struct op_logprob_backward_args b;
 #define BAD(code, change) (a = good, change, T_ERR(code, op_logprob(NULL, &a)))
@@ -350,11 +403,12 @@ static void errors(struct t *t)
     t_reset(t);
 }
 
-// Around a chunk of words and of rows, the smallest vocabulary, one chunk that holds all, odd sizes.
+// Around a chunk of words and of rows, the smallest vocabulary, one chunk that holds all, odd
+// sizes.
 static const struct shape SHAPES[] = {
-    { 1, 2, 2, 0, 0, 0 },           { 63, 14, 3, 64, 128, 0 },    { 64, 56, 127, 64, 128, 0 },
-    { 65, 64, 128, 64, 128, 0 },    { 130, 28, 129, 64, 128, 0 }, { 67, 64, 1000, 128, 256, 0 },
-    { 40, 576, 1999, 0, 1024, 0 },  { 5, 14, 9001, 0, 0, 0 },
+    {1, 2, 2, 0, 0, 0},          {63, 14, 3, 64, 128, 0},    {64, 56, 127, 64, 128, 0},
+    {65, 64, 128, 64, 128, 0},   {130, 28, 129, 64, 128, 0}, {67, 64, 1000, 128, 256, 0},
+    {40, 576, 1999, 0, 1024, 0}, {5, 14, 9001, 0, 0, 0},
 };
 
 static void body(struct t *t)
@@ -374,9 +428,13 @@ static void body(struct t *t)
             s.type = FLOATS[k];
             check_random(t, t_dev(t), s);
         }
-    // 1 MiB holds 128 rows of 2048 logits: fewer than asked for; the head's 4099 rows are beyond it too.
-    check_random(t, small, (struct shape){ 200, 64, 4099, 0, 2048, RT_F32 });
+    // 1 MiB holds 128 rows of 2048 logits: fewer than asked for; the head's 4099 rows are beyond it
+    // too.
+    check_random(t, small, (struct shape){200, 64, 4099, 0, 2048, RT_F32});
     rt_dev_close(&small);
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}

@@ -9,13 +9,15 @@
 #include "src/op/op.h"
 #include "tests/t.h"
 
-// Where the tensors of these tests begin in their buffers; what lies before them must stay as it is.
+// Where the tensors of these tests begin in their buffers; what lies before them must stay as it
+// is.
 enum { FIRST = 128 };
 
-static const enum rt_type FLOATS[] = { RT_F32, RT_F16, RT_BF16 };
+static const enum rt_type FLOATS[] = {RT_F32, RT_F16, RT_BF16};
 
 // x (rows, cols), dense -> (rows, ld) with `pad` in the padding.
-static inline double *t_pad(struct t *t, const double *x, uint32_t rows, uint32_t cols, uint32_t ld, double pad)
+static inline double *t_pad(struct t *t, const double *x, uint32_t rows, uint32_t cols, uint32_t ld,
+                            double pad)
 {
     double *y = t_alloc(t, (size_t) rows * ld * sizeof(*y));
     for (size_t i = 0; i < (size_t) rows * ld; i++)
@@ -23,10 +25,12 @@ static inline double *t_pad(struct t *t, const double *x, uint32_t rows, uint32_
     return y;
 }
 
-// A tensor of n elements at FIRST, with 5 before it and a guard of NaN behind it. x NULL: filled with NaN.
-static inline struct op_vec t_vec(struct t *t, struct rt_dev *dev, enum rt_type type, const double *x, uint64_t n)
+// A tensor of n elements at FIRST, with 5 before it and a guard of NaN behind it. x NULL: filled
+// with NaN.
+static inline struct op_vec t_vec(struct t *t, struct rt_dev *dev, enum rt_type type,
+                                  const double *x, uint64_t n)
 {
-    struct op_vec v = { t_output(t, dev, type, FIRST + n), FIRST };
+    struct op_vec v = {t_output(t, dev, type, FIRST + n), FIRST};
     double *all = t_alloc(t, (FIRST + n) * sizeof(*all));
     for (uint64_t i = 0; i < FIRST + n; i++)
         all[i] = i < FIRST ? 5.0 : x ? x[i - FIRST] : (double) NAN;
@@ -36,10 +40,11 @@ static inline struct op_vec t_vec(struct t *t, struct rt_dev *dev, enum rt_type 
 }
 
 // Compare tensors made by t_vec, what lies before them and the guard included.
-static inline void t_close_vec(struct t *t, const char *what, struct op_vec got, struct op_vec want, uint64_t n,
-                               struct t_tol tol)
+static inline void t_close_vec(struct t *t, const char *what, struct op_vec got, struct op_vec want,
+                               uint64_t n, struct t_tol tol)
 {
-    t_close(t, what, (struct rt_buf *) (uintptr_t) got.buf, (struct rt_buf *) (uintptr_t) want.buf, FIRST + n, tol);
+    t_close(t, what, (struct rt_buf *) (uintptr_t) got.buf, (struct rt_buf *) (uintptr_t) want.buf,
+            FIRST + n, tol);
 }
 
 // n elements of a tensor, as double.
@@ -54,14 +59,17 @@ static inline double *t_read(struct t *t, struct op_vec v, uint64_t n)
 static inline struct rt_dev *t_small_range(struct t *t)
 {
     struct rt_dev *dev;
-    T_OK(rt_dev_open(&(struct rt_dev_desc){ .name = t_name(t), .kernels = op_kernels(),
-                                            .clamp = { .range_bytes = 1u << 20 } }, &dev));
+    T_OK(rt_dev_open(&(struct rt_dev_desc){.name = t_name(t),
+                                           .kernels = op_kernels(),
+                                           .clamp = {.range_bytes = 1u << 20}},
+                     &dev));
     return dev;
 }
 
-// Compare a gradient with central differences of `loss` on host:f64, in every one of the n inputs x. x and the
-// step are multiples of 2^-12 below 8, so that x + step is exact in f32. The error of a central difference is
-// step^2 / 6 times the third derivative: 2^-20 / 6 here, and `rtol` says how large that is beside |grad| + 1.
+// Compare a gradient with central differences of `loss` on host:f64, in every one of the n inputs
+// x. x and the step are multiples of 2^-12 below 8, so that x + step is exact in f32. The error of
+// a central difference is step^2 / 6 times the third derivative: 2^-20 / 6 here, and `rtol` says
+// how large that is beside |grad| + 1.
 typedef double t_loss(struct t *t, const double *x, void *ctx);
 
 static inline void t_grid(double *x, uint64_t n)
@@ -70,8 +78,8 @@ static inline void t_grid(double *x, uint64_t n)
         x[i] = floor(x[i] * 0x1p12) * 0x1p-12;
 }
 
-static inline void t_differences(struct t *t, const char *what, t_loss *loss, void *ctx, const double *x, uint64_t n,
-                                 const double *grad, double rtol)
+static inline void t_differences(struct t *t, const char *what, t_loss *loss, void *ctx,
+                                 const double *x, uint64_t n, const double *grad, double rtol)
 {
     const double h = 0x1p-10;
     double *y = t_alloc(t, n * sizeof(*y));
@@ -83,8 +91,8 @@ static inline void t_differences(struct t *t, const char *what, t_loss *loss, vo
         const double fd = (up - loss(t, y, ctx)) / (2.0 * h);
         y[i] = x[i];
         if (!(fabs(fd - grad[i]) <= rtol * (1.0 + fabs(grad[i]))))
-            fail_msg("%s: input %llu: differences give %.9g, the gradient says %.9g", what, (unsigned long long) i, fd,
-                     grad[i]);
+            fail_msg("%s: input %llu: differences give %.9g, the gradient says %.9g", what,
+                     (unsigned long long) i, fd, grad[i]);
     }
 }
 

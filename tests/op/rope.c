@@ -9,18 +9,22 @@ struct shape {
     enum rt_type type;
 };
 
-// D of 2, 14 and 30 have an odd D/2; then partial rotation; 1 to 131 rows, rows around a group of pairs.
+// D of 2, 14 and 30 have an odd D/2; then partial rotation; 1 to 131 rows, rows around a group of
+// pairs.
 static const struct shape SHAPES[] = {
-    { 1, 1, 2, 0, 0 }, { 63, 3, 14, 0, 0 }, { 64, 1, 30, 0, 0 }, { 65, 2, 64, 0, 0 }, { 131, 9, 64, 0, 0 },
-    { 7, 2, 128, 0, 0 }, { 33, 3, 80, 32, 0 }, { 33, 5, 10, 6, 0 }, { 5, 1, 126, 0, 0 }, { 5, 1, 130, 0, 0 }, { 9, 8, 6, 0, 0 }, { 9, 17, 128, 0, 0 },
+    {1, 1, 2, 0, 0},    {63, 3, 14, 0, 0}, {64, 1, 30, 0, 0},  {65, 2, 64, 0, 0},
+    {131, 9, 64, 0, 0}, {7, 2, 128, 0, 0}, {33, 3, 80, 32, 0}, {33, 5, 10, 6, 0},
+    {5, 1, 126, 0, 0},  {5, 1, 130, 0, 0}, {9, 8, 6, 0, 0},    {9, 17, 128, 0, 0},
 };
 
-static struct op_vec run(struct t *t, struct rt_dev *dev, struct shape s, const double *x, bool inverse)
+static struct op_vec run(struct t *t, struct rt_dev *dev, struct shape s, const double *x,
+                         bool inverse)
 {
     const uint32_t cols = s.heads * s.dim, ldx = op_stride(cols) + 8, ldy = op_stride(cols);
     const uint32_t half = (s.rot ? s.rot : s.dim) / 2;
     const struct op_vec y = t_vec(t, dev, s.type, NULL, (uint64_t) s.rows * ldy);
-    double *c = t_alloc(t, POSITIONS * half * sizeof(*c)), *sn = t_alloc(t, POSITIONS * half * sizeof(*sn));
+    double *c = t_alloc(t, POSITIONS * half * sizeof(*c)),
+           *sn = t_alloc(t, POSITIONS * half * sizeof(*sn));
     uint32_t *pos = t_alloc(t, s.rows * sizeof(*pos));
     struct rt_cmd *cmd;
 
@@ -33,30 +37,41 @@ static struct op_vec run(struct t *t, struct rt_dev *dev, struct shape s, const 
         pos[i] = i * 31 % POSITIONS;
     T_OK(rt_cmd_create(dev, &cmd));
     T_OK(op_rope(cmd, &(struct op_rope_args){
-        .x = t_vec(t, dev, s.type, t_pad(t, x, s.rows, cols, ldx, 777.0), (uint64_t) s.rows * ldx),
-        .cos_table = t_buf(t, dev, RT_F32, c, (uint64_t) POSITIONS * half),
-        .sin_table = t_buf(t, dev, RT_F32, sn, (uint64_t) POSITIONS * half), .pos = t_buf_u32(t, dev, pos, s.rows),
-        .y = y, .n_rows = s.rows, .n_heads = s.heads, .head_dim = s.dim, .rot_dim = s.rot, .n_pos = POSITIONS,
-        .ldx = ldx, .ldy = ldy, .inverse = inverse }));
+                          .x = t_vec(t, dev, s.type, t_pad(t, x, s.rows, cols, ldx, 777.0),
+                                     (uint64_t) s.rows * ldx),
+                          .cos_table = t_buf(t, dev, RT_F32, c, (uint64_t) POSITIONS * half),
+                          .sin_table = t_buf(t, dev, RT_F32, sn, (uint64_t) POSITIONS * half),
+                          .pos = t_buf_u32(t, dev, pos, s.rows),
+                          .y = y,
+                          .n_rows = s.rows,
+                          .n_heads = s.heads,
+                          .head_dim = s.dim,
+                          .rot_dim = s.rot,
+                          .n_pos = POSITIONS,
+                          .ldx = ldx,
+                          .ldy = ldy,
+                          .inverse = inverse}));
     T_OK(rt_cmd_wait(&cmd));
     return y;
 }
 
-// Two products and a sum of numbers below 8 in f32 (3 * 2^-24 * 16, which may cancel), one rounding to S.
+// Two products and a sum of numbers below 8 in f32 (3 * 2^-24 * 16, which may cancel), one rounding
+// to S.
 static void check(struct t *t, struct rt_dev *dev, struct shape s)
 {
     const uint32_t n = s.rows * op_stride(s.heads * s.dim);
     const double *x = t_uniform(t, (uint64_t) s.rows * s.heads * s.dim, -8.0, 8.0);
     for (int inverse = 0; inverse < 2; inverse++)
-        t_close_vec(t, "y", run(t, dev, s, x, inverse), run(t, t_ref(t), s, x, inverse), n,
-                    (struct t_tol){ .atol = 3e-6, .rtol = s.type == RT_F32 ? 0.0 : 2.0 * t_eps(s.type) });
+        t_close_vec(
+            t, "y", run(t, dev, s, x, inverse), run(t, t_ref(t), s, x, inverse), n,
+            (struct t_tol){.atol = 3e-6, .rtol = s.type == RT_F32 ? 0.0 : 2.0 * t_eps(s.type)});
     t_reset(t);
 }
 
 // The oracle turns back what it turned, and turns (1, 0) at position p, j = 0 to (cos p, sin p).
 static void oracle(struct t *t)
 {
-    const struct shape s = { 5, 2, 8, 0, RT_F32 };
+    const struct shape s = {5, 2, 8, 0, RT_F32};
     double x[80], back[80];
     const double *y, *z;
 
@@ -65,7 +80,8 @@ static void oracle(struct t *t)
     y = t_read(t, run(t, t_ref(t), s, x, false), 80);
     for (uint32_t i = 0; i < 10; i++) {
         const double p = i / 2 * 31 % POSITIONS;
-        assert_true(fabs(y[i * 8] - cos(p)) < 1e-7 && fabs(y[i * 8 + 4] - sin(p)) < 1e-7); // tables are f32
+        assert_true(fabs(y[i * 8] - cos(p)) < 1e-7 &&
+                    fabs(y[i * 8 + 4] - sin(p)) < 1e-7); // tables are f32
     }
     memcpy(back, y, sizeof(back));
     z = t_read(t, run(t, t_ref(t), s, back, true), 80);
@@ -77,10 +93,18 @@ static void oracle(struct t *t)
 static void errors(struct t *t)
 {
     const struct op_vec x = t_vec(t, t_dev(t), RT_F32, NULL, 64);
-    const uint32_t pos[8] = { 0 };
-    const struct op_rope_args good = { .x = x, .cos_table = x.buf, .sin_table = x.buf,
-                                       .pos = t_buf_u32(t, t_dev(t), pos, 8), .y = x, .n_rows = 8, .n_heads = 2,
-                                       .head_dim = 4, .n_pos = 2, .ldx = 8, .ldy = 8 };
+    const uint32_t pos[8] = {0};
+    const struct op_rope_args good = {.x = x,
+                                      .cos_table = x.buf,
+                                      .sin_table = x.buf,
+                                      .pos = t_buf_u32(t, t_dev(t), pos, 8),
+                                      .y = x,
+                                      .n_rows = 8,
+                                      .n_heads = 2,
+                                      .head_dim = 4,
+                                      .n_pos = 2,
+                                      .ldx = 8,
+                                      .ldy = 8};
     struct op_rope_args a;
 #define BAD(code, change) (a = good, change, T_ERR(code, op_rope(NULL, &a)))
     BAD(RT_E_ARG, a.n_rows = 0);
@@ -103,7 +127,7 @@ static void errors(struct t *t)
 static void body(struct t *t)
 {
     struct rt_dev *small = t_small_range(t);
-    struct shape s = { 1000, 9, 64, 0, RT_F32 }; // 1 MiB holds 448 rows of 584 floats
+    struct shape s = {1000, 9, 64, 0, RT_F32}; // 1 MiB holds 448 rows of 584 floats
 
     errors(t);
     oracle(t);
@@ -117,4 +141,7 @@ static void body(struct t *t)
     rt_dev_close(&small);
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}

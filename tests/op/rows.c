@@ -3,7 +3,7 @@
 #include "tests/op/ops.h"
 
 // Columns around one and two groups of four-column lanes, odd numbers of pairs, and a long row.
-static const uint32_t COLS[] = { 2, 14, 28, 56, 252, 254, 256, 258, 576, 1030 };
+static const uint32_t COLS[] = {2, 14, 28, 56, 252, 254, 256, 258, 576, 1030};
 
 struct shape {
     uint32_t table, rows, cols;
@@ -20,53 +20,72 @@ static uint32_t *make_ids(struct t *t, struct shape s)
     return ids;
 }
 
-static struct op_vec gather(struct t *t, struct rt_dev *dev, struct shape s, enum rt_type tx, enum rt_type ty,
-                            const double *x, const uint32_t *ids)
+static struct op_vec gather(struct t *t, struct rt_dev *dev, struct shape s, enum rt_type tx,
+                            enum rt_type ty, const double *x, const uint32_t *ids)
 {
     const uint32_t ldx = op_stride(s.cols) + 8, ldy = op_stride(s.cols);
     const struct op_vec y = t_vec(t, dev, ty, NULL, (uint64_t) s.rows * ldy);
     struct rt_cmd *cmd;
     T_OK(rt_cmd_create(dev, &cmd));
     T_OK(op_rows_gather(cmd, &(struct op_rows_gather_args){
-        .x = t_vec(t, dev, tx, t_pad(t, x, s.table, s.cols, ldx, 777.0), (uint64_t) s.table * ldx),
-        .ids = t_buf_u32(t, dev, ids, s.rows), .y = y, .n_table = s.table, .n_rows = s.rows, .cols = s.cols,
-        .ldx = ldx, .ldy = ldy, .scale = 1.5f }));
+                                 .x = t_vec(t, dev, tx, t_pad(t, x, s.table, s.cols, ldx, 777.0),
+                                            (uint64_t) s.table * ldx),
+                                 .ids = t_buf_u32(t, dev, ids, s.rows),
+                                 .y = y,
+                                 .n_table = s.table,
+                                 .n_rows = s.rows,
+                                 .cols = s.cols,
+                                 .ldx = ldx,
+                                 .ldy = ldy,
+                                 .scale = 1.5f}));
     T_OK(rt_cmd_wait(&cmd));
     return y;
 }
 
-// One multiplication in f32, then one rounding to y's type: 2^-24 + eps(y); both may round the other way than
-// the float64 product rounded once does.
-static void check_gather(struct t *t, struct rt_dev *dev, struct shape s, enum rt_type tx, enum rt_type ty)
+// One multiplication in f32, then one rounding to y's type: 2^-24 + eps(y); both may round the
+// other way than the float64 product rounded once does.
+static void check_gather(struct t *t, struct rt_dev *dev, struct shape s, enum rt_type tx,
+                         enum rt_type ty)
 {
     const double *x = t_normal(t, (uint64_t) s.table * s.cols, 2.0);
     const uint32_t *ids = make_ids(t, s);
-    const struct op_vec got = gather(t, dev, s, tx, ty, x, ids), want = gather(t, t_ref(t), s, tx, ty, x, ids);
+    const struct op_vec got = gather(t, dev, s, tx, ty, x, ids),
+                        want = gather(t, t_ref(t), s, tx, ty, x, ids);
     t_close_vec(t, "y", got, want, (uint64_t) s.rows * op_stride(s.cols),
-                (struct t_tol){ .atol = 1e-7, .rtol = 0x1p-23 + 2.0 * t_eps(ty) });
+                (struct t_tol){.atol = 1e-7, .rtol = 0x1p-23 + 2.0 * t_eps(ty)});
     t_reset(t);
 }
 
-static struct op_vec scatter(struct t *t, struct rt_dev *dev, struct shape s, enum rt_type type, const double *dy,
-                             const double *dx0, const uint32_t *ids)
+static struct op_vec scatter(struct t *t, struct rt_dev *dev, struct shape s, enum rt_type type,
+                             const double *dy, const double *dx0, const uint32_t *ids)
 {
     const uint32_t ldx = op_stride(s.cols) + 8, ldy = op_stride(s.cols);
     uint32_t *index = t_alloc(t, op_scatter_words(s.rows) * sizeof(*index));
     const uint32_t unique = op_scatter_index(ids, s.rows, index);
-    const struct op_vec dx = t_vec(t, dev, RT_F32, t_pad(t, dx0, s.table, s.cols, ldx, 3.0),
-                                   (uint64_t) s.table * ldx);
+    const struct op_vec dx =
+        t_vec(t, dev, RT_F32, t_pad(t, dx0, s.table, s.cols, ldx, 3.0), (uint64_t) s.table * ldx);
     struct rt_cmd *cmd;
     T_OK(rt_cmd_create(dev, &cmd));
-    T_OK(op_rows_scatter_add(cmd, &(struct op_rows_scatter_args){
-        .dy = t_vec(t, dev, type, t_pad(t, dy, s.rows, s.cols, ldy, 777.0), (uint64_t) s.rows * ldy),
-        .index = t_buf_u32(t, dev, index, op_scatter_words(s.rows)), .dx = dx, .n_table = s.table,
-        .n_rows = s.rows, .n_unique = unique, .cols = s.cols, .ldx = ldx, .ldy = ldy, .scale = -0.25f }));
+    T_OK(op_rows_scatter_add(cmd,
+                             &(struct op_rows_scatter_args){
+                                 .dy = t_vec(t, dev, type, t_pad(t, dy, s.rows, s.cols, ldy, 777.0),
+                                             (uint64_t) s.rows * ldy),
+                                 .index = t_buf_u32(t, dev, index, op_scatter_words(s.rows)),
+                                 .dx = dx,
+                                 .n_table = s.table,
+                                 .n_rows = s.rows,
+                                 .n_unique = unique,
+                                 .cols = s.cols,
+                                 .ldx = ldx,
+                                 .ldy = ldy,
+                                 .scale = -0.25f}));
     T_OK(rt_cmd_wait(&cmd));
     return dx;
 }
 
-// Up to `rows` terms of at most 8 are added in f32: each addition rounds by 2^-24 of the running sum, which is
-// below 2 * sqrt(rows) * 4 here; 2^-24 * rows * |sum| is never reached, half of it bounds it well.
+// Up to `rows` terms of at most 8 are added in f32: each addition rounds by 2^-24 of the running
+// sum, which is below 2 * sqrt(rows) * 4 here; 2^-24 * rows * |sum| is never reached, half of it
+// bounds it well.
 static void check_scatter(struct t *t, struct rt_dev *dev, struct shape s, enum rt_type type)
 {
     const double *dy = t_uniform(t, (uint64_t) s.rows * s.cols, -2.0, 2.0);
@@ -75,14 +94,15 @@ static void check_scatter(struct t *t, struct rt_dev *dev, struct shape s, enum 
     const struct op_vec got = scatter(t, dev, s, type, dy, dx0, ids);
     const struct op_vec want = scatter(t, t_ref(t), s, type, dy, dx0, ids);
     t_close_vec(t, "dx", got, want, (uint64_t) s.table * (op_stride(s.cols) + 8),
-                (struct t_tol){ .atol = 1e-6 + 0x1p-24 * s.rows, .rtol = 1e-6 });
+                (struct t_tol){.atol = 1e-6 + 0x1p-24 * s.rows, .rtol = 1e-6});
     t_reset(t);
 }
 
 static void check_index(struct t *t)
 {
-    static const uint32_t IDS[] = { 7, 3, 7, 0, 9, 3, 7 };
-    static const uint32_t WANT[] = { 0, 3, 7, 9, 0, 0, 0, 0, 1, 3, 6, 7, 0, 0, 0, 3, 1, 5, 0, 2, 6, 4 };
+    static const uint32_t IDS[] = {7, 3, 7, 0, 9, 3, 7};
+    static const uint32_t WANT[] = {0, 3, 7, 9, 0, 0, 0, 0, 1, 3, 6,
+                                    7, 0, 0, 0, 3, 1, 5, 0, 2, 6, 4};
     uint32_t out[22], many[1000], *big = t_alloc(t, 3001 * sizeof(*big));
 
     assert_int_equal(op_scatter_index(IDS, 7, out), 4);
@@ -100,10 +120,18 @@ static void check_index(struct t *t)
 
 static void gather_errors(struct t *t)
 {
-    const struct op_vec x = t_vec(t, t_dev(t), RT_F16, NULL, 64), y = t_vec(t, t_dev(t), RT_F32, NULL, 64);
-    const uint32_t ids[8] = { 0 };
-    const struct op_rows_gather_args good = { .x = x, .ids = t_buf_u32(t, t_dev(t), ids, 8), .y = y, .n_table = 8,
-                                              .n_rows = 8, .cols = 8, .ldx = 8, .ldy = 8, .scale = 1.0f };
+    const struct op_vec x = t_vec(t, t_dev(t), RT_F16, NULL, 64),
+                        y = t_vec(t, t_dev(t), RT_F32, NULL, 64);
+    const uint32_t ids[8] = {0};
+    const struct op_rows_gather_args good = {.x = x,
+                                             .ids = t_buf_u32(t, t_dev(t), ids, 8),
+                                             .y = y,
+                                             .n_table = 8,
+                                             .n_rows = 8,
+                                             .cols = 8,
+                                             .ldx = 8,
+                                             .ldy = 8,
+                                             .scale = 1.0f};
     struct op_rows_gather_args a;
 #define BAD(code, change) (a = good, change, T_ERR(code, op_rows_gather(NULL, &a)))
     BAD(RT_E_ARG, a.n_table = 0);
@@ -123,11 +151,19 @@ static void gather_errors(struct t *t)
 
 static void scatter_errors(struct t *t)
 {
-    const struct op_vec dy = t_vec(t, t_dev(t), RT_F16, NULL, 64), dx = t_vec(t, t_dev(t), RT_F32, NULL, 64);
-    const uint32_t index[25] = { 0 };
-    const struct op_rows_scatter_args good = { .dy = dy, .index = t_buf_u32(t, t_dev(t), index, 25), .dx = dx,
-                                               .n_table = 8, .n_rows = 8, .n_unique = 1, .cols = 8, .ldx = 8,
-                                               .ldy = 8, .scale = 1.0f };
+    const struct op_vec dy = t_vec(t, t_dev(t), RT_F16, NULL, 64),
+                        dx = t_vec(t, t_dev(t), RT_F32, NULL, 64);
+    const uint32_t index[25] = {0};
+    const struct op_rows_scatter_args good = {.dy = dy,
+                                              .index = t_buf_u32(t, t_dev(t), index, 25),
+                                              .dx = dx,
+                                              .n_table = 8,
+                                              .n_rows = 8,
+                                              .n_unique = 1,
+                                              .cols = 8,
+                                              .ldx = 8,
+                                              .ldy = 8,
+                                              .scale = 1.0f};
     struct op_rows_scatter_args a;
 #define BAD(code, change) (a = good, change, T_ERR(code, op_rows_scatter_add(NULL, &a)))
     BAD(RT_E_ARG, a.n_table = 0);
@@ -152,17 +188,20 @@ static void body(struct t *t)
     check_index(t);
     for (size_t i = 0; i < COUNT_OF(COLS); i++)
         for (size_t k = 0; k < 3; k++) {
-            const struct shape s = { 67, i % 2 ? 131 : 1, COLS[i] };
+            const struct shape s = {67, i % 2 ? 131 : 1, COLS[i]};
             check_gather(t, t_dev(t), s, FLOATS[k], RT_F32);
             check_gather(t, t_dev(t), s, FLOATS[k], FLOATS[k]);
             check_scatter(t, t_dev(t), s, FLOATS[k]);
         }
     // 1 MiB holds 448 rows of 576 floats: table and rows are cut, with rests.
-    check_gather(t, small, (struct shape){ 1001, 1400, 576 }, RT_F32, RT_F32);
-    check_gather(t, small, (struct shape){ 1901, 700, 576 }, RT_F16, RT_F32);
-    check_scatter(t, small, (struct shape){ 1001, 1400, 576 }, RT_F32);
-    check_scatter(t, small, (struct shape){ 701, 1900, 576 }, RT_BF16);
+    check_gather(t, small, (struct shape){1001, 1400, 576}, RT_F32, RT_F32);
+    check_gather(t, small, (struct shape){1901, 700, 576}, RT_F16, RT_F32);
+    check_scatter(t, small, (struct shape){1001, 1400, 576}, RT_F32);
+    check_scatter(t, small, (struct shape){701, 1900, 576}, RT_BF16);
     rt_dev_close(&small);
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}

@@ -2,7 +2,7 @@
 
 #include "tests/op/ops.h"
 
-static const uint32_t SIZES[] = { 1, 2, 63, 64, 65, 16383, 16384, 16385, 100003 };
+static const uint32_t SIZES[] = {1, 2, 63, 64, 65, 16383, 16384, 16385, 100003};
 
 enum { PART_FIRST = 3 };
 
@@ -12,9 +12,9 @@ static struct rt_buf *run(struct t *t, struct rt_dev *dev, const double *x, uint
     struct rt_buf *part = t_output(t, dev, RT_F32, PART_FIRST + parts);
     struct rt_cmd *cmd;
 
-    T_OK(rt_buf_write(part, 0, PART_FIRST, RT_F64, (double[PART_FIRST]){ 5.0, 5.0, 5.0 }));
+    T_OK(rt_buf_write(part, 0, PART_FIRST, RT_F64, (double[PART_FIRST]){5.0, 5.0, 5.0}));
     T_OK(rt_cmd_create(dev, &cmd));
-    T_OK(op_sumsq(cmd, &(struct op_sumsq_args){ t_vec(t, dev, RT_F32, x, n), n, part, PART_FIRST }));
+    T_OK(op_sumsq(cmd, &(struct op_sumsq_args){t_vec(t, dev, RT_F32, x, n), n, part, PART_FIRST}));
     T_OK(rt_cmd_wait(&cmd));
     return part;
 }
@@ -24,14 +24,14 @@ static void check(struct t *t, struct rt_dev *dev, uint32_t n)
 {
     const double *x = t_normal(t, n, 3e4); // as large as the gradient under a loss scale of 65536
     t_close(t, "parts", run(t, dev, x, n), run(t, t_ref(t), x, n), PART_FIRST + op_sumsq_parts(n),
-            (struct t_tol){ .rtol = 263.0 * 0x1p-24 });
+            (struct t_tol){.rtol = 263.0 * 0x1p-24});
     t_reset(t);
 }
 
 // The host looks for Inf and NaN in the parts, so they must get there.
 static void overflow(struct t *t)
 {
-    double x[4] = { 1.0, (double) INFINITY, 2.0, 3.0 }, part;
+    double x[4] = {1.0, (double) INFINITY, 2.0, 3.0}, part;
     T_OK(rt_buf_read(run(t, t_dev(t), x, 4), PART_FIRST, 1, RT_F64, &part));
     assert_true(isinf(part));
     x[1] = (double) NAN;
@@ -49,11 +49,12 @@ static void body(struct t *t)
     const struct op_vec x = t_vec(t, t_dev(t), RT_F32, NULL, 64);
     struct rt_buf *part = t_zeros(t, t_dev(t), RT_F32, 1);
 
-    T_ERR(RT_E_ARG, op_sumsq(NULL, &(struct op_sumsq_args){ x, 0, part, 0 }));
-    T_ERR(RT_E_ARG, op_sumsq(NULL, &(struct op_sumsq_args){ x, UINT64_MAX, part, 0 }));
-    T_ERR(RT_E_SHAPE, op_sumsq(NULL, &(struct op_sumsq_args){ x, 129, part, 0 })); // 64 and the guard are 128
-    T_ERR(RT_E_SHAPE, op_sumsq(NULL, &(struct op_sumsq_args){ x, 64, part, 1 }));
-    T_ERR(RT_E_SHAPE, op_sumsq(NULL, &(struct op_sumsq_args){ { x.buf, 1 }, 4, part, 0 }));
+    T_ERR(RT_E_ARG, op_sumsq(NULL, &(struct op_sumsq_args){x, 0, part, 0}));
+    T_ERR(RT_E_ARG, op_sumsq(NULL, &(struct op_sumsq_args){x, UINT64_MAX, part, 0}));
+    T_ERR(RT_E_SHAPE,
+          op_sumsq(NULL, &(struct op_sumsq_args){x, 129, part, 0})); // 64 and the guard are 128
+    T_ERR(RT_E_SHAPE, op_sumsq(NULL, &(struct op_sumsq_args){x, 64, part, 1}));
+    T_ERR(RT_E_SHAPE, op_sumsq(NULL, &(struct op_sumsq_args){{x.buf, 1}, 4, part, 0}));
     t_reset(t);
     overflow(t);
     for (size_t i = 0; i < COUNT_OF(SIZES); i++)
@@ -62,4 +63,7 @@ static void body(struct t *t)
     rt_dev_close(&small);
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}

@@ -2,49 +2,54 @@
 
 #include "tests/op/ops.h"
 
-static const uint32_t COLS[] = { 2, 14, 28, 56, 252, 254, 256, 258, 1536 };
-static const uint32_t ROWS[] = { 1, 7, 64, 131 };
+static const uint32_t COLS[] = {2, 14, 28, 56, 252, 254, 256, 258, 1536};
+static const uint32_t ROWS[] = {1, 7, 64, 131};
 
 struct results {
     struct op_vec a, dg, du;
 };
 
 // in: g, u, da, each (rows, cols) dense.
-static struct results run(struct t *t, struct rt_dev *dev, uint32_t rows, uint32_t cols, enum rt_type type,
-                          const double *in)
+static struct results run(struct t *t, struct rt_dev *dev, uint32_t rows, uint32_t cols,
+                          enum rt_type type, const double *in)
 {
     const uint32_t ld = op_stride(cols) + 8;
     const uint64_t n = (uint64_t) rows * ld, dense = (uint64_t) rows * cols;
     const struct op_vec g = t_vec(t, dev, type, t_pad(t, in, rows, cols, ld, 777.0), n);
     const struct op_vec u = t_vec(t, dev, type, t_pad(t, in + dense, rows, cols, ld, 777.0), n);
-    const struct op_vec da = t_vec(t, dev, type, t_pad(t, in + 2 * dense, rows, cols, ld, 777.0), n);
-    const struct results r = { t_vec(t, dev, type, NULL, n), t_vec(t, dev, type, NULL, n),
-                               t_vec(t, dev, type, NULL, n) };
+    const struct op_vec da =
+        t_vec(t, dev, type, t_pad(t, in + 2 * dense, rows, cols, ld, 777.0), n);
+    const struct results r = {t_vec(t, dev, type, NULL, n), t_vec(t, dev, type, NULL, n),
+                              t_vec(t, dev, type, NULL, n)};
     struct rt_cmd *cmd;
 
     T_OK(rt_cmd_create(dev, &cmd));
-    T_OK(op_swiglu(cmd, &(struct op_swiglu_args){ g, u, r.a, rows, cols, ld, OP_ACT_SILU }));
-    T_OK(op_swiglu_backward(cmd, &(struct op_swiglu_backward_args){ g, u, da, r.dg, r.du, rows, cols, ld,
-                                                                     OP_ACT_SILU }));
+    T_OK(op_swiglu(cmd, &(struct op_swiglu_args){g, u, r.a, rows, cols, ld, OP_ACT_SILU}));
+    T_OK(op_swiglu_backward(
+        cmd, &(struct op_swiglu_backward_args){g, u, da, r.dg, r.du, rows, cols, ld, OP_ACT_SILU}));
     T_OK(rt_cmd_wait(&cmd));
     return r;
 }
 
-// sigmoid: exp 3 + 2|z| ULP of 2^-23, division 2.5 ULP, so (8 + 2|z|) * 2^-23 with |z| <= 90 where it is not
-// negligible: at z = -90, s is 1e-39, below the smallest normal f32: flushed or not, z * s * u is below 1e-34.
-// For the bulk |z| < 16, 40 * 2^-23 = 5e-6. The derivative 1 + z (1 - s) has a zero near -1.28: absolute error 3e-6
-// times |da * u| <= 16. f16 may flush results below 2^-14, or round them to a multiple of 2^-24.
+// sigmoid: exp 3 + 2|z| ULP of 2^-23, division 2.5 ULP, so (8 + 2|z|) * 2^-23 with |z| <= 90 where
+// it is not negligible: at z = -90, s is 1e-39, below the smallest normal f32: flushed or not, z *
+// s * u is below 1e-34. For the bulk |z| < 16, 40 * 2^-23 = 5e-6. The derivative 1 + z (1 - s) has
+// a zero near -1.28: absolute error 3e-6 times |da * u| <= 16. f16 may flush results below 2^-14,
+// or round them to a multiple of 2^-24.
 static void check(struct t *t, struct rt_dev *dev, uint32_t rows, uint32_t cols, enum rt_type type)
 {
-    static const double HARD[] = { -1e4, 1e4, -100.0, 100.0, 0.0, -1.2785, 30.0, -30.0 };
+    static const double HARD[] = {-1e4, 1e4, -100.0, 100.0, 0.0, -1.2785, 30.0, -30.0};
     const uint32_t n = rows * (op_stride(cols) + 8), dense = rows * cols;
     double *in = t_uniform(t, 3 * (uint64_t) dense, -4.0, 4.0);
-    const struct t_tol tol = { .atol = type == RT_F16 ? 1e-4 : 5e-5, .rtol = 1e-5 + 2.0 * t_eps(type) };
-    const struct t_tol forward = { .atol = type == RT_F16 ? 0x1p-14 : 1e-30, .rtol = 1e-5 + 2.0 * t_eps(type) };
+    const struct t_tol tol = {.atol = type == RT_F16 ? 1e-4 : 5e-5,
+                              .rtol = 1e-5 + 2.0 * t_eps(type)};
+    const struct t_tol forward = {.atol = type == RT_F16 ? 0x1p-14 : 1e-30,
+                                  .rtol = 1e-5 + 2.0 * t_eps(type)};
 
     for (uint32_t i = 0; i < dense; i++)
         in[i] = i % 5 == 0 ? HARD[i / 5 % COUNT_OF(HARD)] : 3.0 * in[i];
-    const struct results got = run(t, dev, rows, cols, type, in), want = run(t, t_ref(t), rows, cols, type, in);
+    const struct results got = run(t, dev, rows, cols, type, in),
+                         want = run(t, t_ref(t), rows, cols, type, in);
     t_close_vec(t, "a", got.a, want.a, n, forward);
     t_close_vec(t, "dg", got.dg, want.dg, n, tol);
     t_close_vec(t, "du", got.du, want.du, n, forward);
@@ -79,8 +84,8 @@ static void differences(struct t *t)
 static void errors(struct t *t)
 {
     const struct op_vec x = t_vec(t, t_dev(t), RT_F16, NULL, 64);
-    const struct op_swiglu_args good = { x, x, x, 8, 8, 8, OP_ACT_SILU };
-    const struct op_swiglu_backward_args back = { x, x, x, x, x, 8, 8, 8, OP_ACT_SILU };
+    const struct op_swiglu_args good = {x, x, x, 8, 8, 8, OP_ACT_SILU};
+    const struct op_swiglu_backward_args back = {x, x, x, x, x, 8, 8, 8, OP_ACT_SILU};
     struct op_swiglu_args a;
     struct op_swiglu_backward_args b;
 #define BAD(code, change) (a = good, change, T_ERR(code, op_swiglu(NULL, &a)))
@@ -113,4 +118,7 @@ static void body(struct t *t)
     rt_dev_close(&small);
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}
