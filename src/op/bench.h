@@ -1,0 +1,37 @@
+// src/op/bench.h -- how fast a device multiplies matrices: every variant, form and storage type.
+#ifndef OP_BENCH_H
+#define OP_BENCH_H
+
+#include "src/op/matmul.h"
+
+// A linear layer: Y (tokens, out) = X (tokens, in) W (out, in)^T, and its two backward products.
+struct op_bench_shape {
+    uint32_t tokens, out, in; // each >= 1
+};
+
+// The layers of a 135 M model at 1024 tokens (its head in chunks of 8192 rows), and a square.
+extern const struct op_bench_shape OP_BENCH_SHAPES[];
+extern const size_t OP_BENCH_SHAPE_COUNT;
+
+// One product, timed.
+struct op_bench_row {
+    enum op_matmul_variant variant;
+    enum op_matmul_form form;
+    enum rt_type type; // of A and B; C is f32 for TN (with accumulate), else of this type
+    uint32_t m, n, k;
+    bool is_choice; // the variant that OP_MATMUL_AUTO means here
+    double seconds; // median of one product, with what recording and waiting cost
+    double gflops;  // 2 m n k / seconds / 1e9
+};
+
+// Time every variant that `dev` has on every form of every shape in f32, f16 and bf16, for about
+// `seconds` each (0: one run after the first, which compiles), and hand each row to `row`.
+// Errors: RT_E_ARG    a shape with a zero, seconds < 0
+//         RT_E_DEVMEM, RT_E_NOMEM, else what op_matmul() returns; the rows before it were handed
+//         over
+RT_NODISCARD enum rt_err op_bench_matmul(struct rt_dev *dev, const struct op_bench_shape *shapes,
+                                         size_t n_shapes, double seconds,
+                                         void (*row)(void *user, const struct op_bench_row *row),
+                                         void *user);
+
+#endif // OP_BENCH_H
