@@ -131,7 +131,7 @@ static inline struct op_grid op_flat_grid(const struct rt_buf *buf, uint64_t lef
                                           uint64_t *n)
 {
     const struct rt_plan *plan = rt_dev_plan(rt_buf_dev(buf));
-    const uint32_t group = 256;
+    const uint32_t limit = plan->caps.group_invocations, group = limit < 256 ? limit : 256;
     *n = left < most ? left : most;
     if (!op_is_cpu(buf) || *n < group)
         return (struct op_grid){ op_groups(buf, *n / 2), plan->group, 2, 0 };

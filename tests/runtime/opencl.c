@@ -231,14 +231,16 @@ static int binaries(const char *folder, bool spoil)
     return n;
 }
 
+enum { FORMS = 3 }; // of cast in a session: whole groups, the rest, and the slice of work()
+
 static void bad_binary(struct t *t, const struct rt_dev_desc *desc)
 {
     float *got = t_alloc(t, N * sizeof(*got));
-    assert_true(binaries(desc->cache_dir, false) >= 1);
+    assert_true(binaries(desc->cache_dir, false) >= FORMS);
     assert_int_equal(binaries(desc->cache_dir, true), 0);
     T_OK(session(desc, got));
     check(got);
-    assert_int_equal(binaries(desc->cache_dir, false), 1); // compiled anew and replaced
+    assert_int_equal(binaries(desc->cache_dir, false), FORMS); // compiled anew and replaced
     t_reset(t);
 }
 
