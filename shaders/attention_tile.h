@@ -6,6 +6,14 @@
 // Compiled in: D head size; GROUP = 8 LY; RA, RB; STAGE_TILE, STAGE_OWN: the tile, the own rows lie
 // in shared memory as f32 (for GPUs; on CPUs, where LY is 1, nothing would be read twice); BOTH:
 // two tiles fit.
+#ifndef D // defaults, so that the kernels compile alone
+#define D 64
+#define RA 1
+#define RB 1
+#define STAGE_TILE 1
+#define STAGE_OWN 0
+#define BOTH 0
+#endif
 #define D4 ((D + 3) / 4)  // vec4 columns of a head; the last is half empty if D % 4 is 2
 #define TS (D4 | 1)       // vec4s from row to row in shared memory; odd, so that banks differ
 #define NC ((D4 + 7) / 8) // vec4 columns of a lane
