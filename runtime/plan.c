@@ -17,6 +17,12 @@ static const struct {
     { "unified", RT_RUNG_UNIFIED }, { "push_descriptors", RT_RUNG_PUSH_DESCRIPTORS },
 };
 
+const char *rt_rung_name(uint32_t i, uint32_t *bit)
+{
+    *bit = i < COUNT_OF(RUNGS) ? RUNGS[i].bit : 0;
+    return i < COUNT_OF(RUNGS) ? RUNGS[i].name : NULL;
+}
+
 static enum rt_err parse_rung(const char *s, size_t n, struct rt_clamp *out)
 {
     for (size_t i = 0; i < COUNT_OF(RUNGS); i++)

@@ -64,6 +64,9 @@ enum rt_rung {
     RT_RUNG_PUSH_DESCRIPTORS = 1 << 9,
 };
 
+// Name of rung number i as --disable takes it, and its bit; NULL and 0 behind the last.
+const char *rt_rung_name(uint32_t i, uint32_t *bit);
+
 // What the user takes away. { 0 } changes nothing. A limit of 0 is not clamped.
 struct rt_clamp {
     uint32_t disable; // enum rt_rung bits

@@ -11,21 +11,14 @@ static const char *kind_name(enum rt_dev_kind kind)
     return NAMES[kind];
 }
 
-static const struct {
-    uint32_t rung;
-    const char *name;
-} RUNGS[] = {
-    { RT_RUNG_STORAGE16, "storage16" }, { RT_RUNG_FP16, "fp16" }, { RT_RUNG_SUBGROUP, "subgroup" },
-    { RT_RUNG_SUBGROUP_SIZE, "subgroup_size" }, { RT_RUNG_INTEGER_DOT, "integer_dot" }, { RT_RUNG_COOPMAT, "coopmat" },
-    { RT_RUNG_BF16_DOT, "bf16_dot" }, { RT_RUNG_WIDE, "wide" },
-};
-
 static enum rt_err rungs_text(uint32_t rungs, struct str *out)
 {
     enum rt_err err = RT_OK;
-    for (size_t i = 0; i < sizeof(RUNGS) / sizeof(RUNGS[0]); i++)
-        if (rungs & RUNGS[i].rung)
-            RT_TRY(str_printf(out, " %s", RUNGS[i].name));
+    const char *name;
+    uint32_t bit;
+    for (uint32_t i = 0; (name = rt_rung_name(i, &bit)) != NULL; i++)
+        if (rungs & bit)
+            RT_TRY(str_printf(out, " %s", name));
 done:
     return err;
 }
