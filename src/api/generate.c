@@ -122,7 +122,7 @@ enum rt_err api_generate(struct api_generator *g, const struct api_generate_args
     if (ids.len == 0 || ids.len >= g->max_tokens)
         RT_TRY(rt_fail(RT_E_ARG, "the prompt has %zu tokens: expected 1 .. %u", ids.len, g->max_tokens - 1));
     rng_seed(&rng, a->seed);
-    RT_TRY(md_generate(g->model, &g->model->work, &(struct md_generate_args){
+    RT_TRY(md_generate(g->model, md_policy(g->model), &(struct md_generate_args){
         .prompt = ids.data, .n_prompt = (uint32_t) ids.len,
         .max_new_tokens = u32_min(a->max_new_tokens, g->max_tokens - (uint32_t) ids.len), .temperature = a->temperature,
         .top_k = a->top_k, .top_p = a->top_p, .stop = stop, .n_stop = n_stop, .on_token = on_token, .user = &s }, &rng));

@@ -12,21 +12,16 @@
 struct walk {
     struct md_model *m;
     struct rt_cmd *cmd;
-    const struct md_flat *w;
+    struct md_weights w;
     struct md_flat *grads;
     int summed; // tensor whose gradient has at least one part already, MD_NONE = none
     bool dy_fresh; // m->dy holds the stream's gradient as it is now
 };
 
-static const struct md_param *weight_of(const struct walk *k, const struct md_node *n)
-{
-    return md_params_get(&k->m->params, n->weight, n->layer);
-}
-
 static enum rt_err embed(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    const struct md_param *p = weight_of(k, n);
+    const struct md_param *p = md_weight_of(m, n);
     return op_embed_backward(k->cmd, &(struct op_embed_backward_args){
         .dx = md_vec(md_grad(m, n->out)), .index = m->embed_index, .dw = md_weight_vec(k->grads, p),
         .n_vocab = p->rows, .n_tokens = m->now.n_tokens, .n_unique = m->n_embed_ids, .cols = p->cols, .ldw = p->ld,
@@ -36,10 +31,10 @@ static enum rt_err embed(struct walk *k, const struct md_node *n)
 static enum rt_err norm(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    const struct md_param *p = weight_of(k, n);
+    const struct md_param *p = md_weight_of(m, n);
     k->dy_fresh = false;
     return op_rms_norm_backward(k->cmd, &(struct op_rms_norm_backward_args){
-        .dy = md_vec(md_grad(m, n->out)), .x = md_vec(md_buf(m, n->in[0])), .w = md_weight_vec(k->w, p),
+        .dy = md_vec(md_grad(m, n->out)), .x = md_vec(md_buf(m, n->in[0])), .w = md_weight_vec(k->w.base, p),
         .rstd = md_vec(md_buf(m, n->aux)), .dx = md_vec(md_grad(m, n->in[0])), .dw = md_weight_vec(k->grads, p),
         .scratch = m->scratch, .n_rows = md_rows(m, n->out), .cols = p->cols, .ldx = md_ld(m, n->in[0]),
         .ldy = md_ld(m, n->out), .lddx = md_ld(m, n->in[0]) });
@@ -68,7 +63,7 @@ static enum rt_err linear(struct walk *k, const struct md_node *n)
 {
     enum rt_err err = RT_OK;
     struct md_model *m = k->m;
-    const struct md_param *p = weight_of(k, n);
+    const struct md_param *p = md_weight_of(m, n);
     const int x = n->in[0];
     const uint32_t rows = md_rows(m, n->out);
     struct op_mat dy;
@@ -78,7 +73,7 @@ static enum rt_err linear(struct walk *k, const struct md_node *n)
         .form = OP_TN, .m = p->rows, .n = p->cols, .k = rows, .a = dy, .b = { md_buf(m, x), 0, md_ld(m, x) },
         .c = { k->grads->chunk[p->chunk], p->first, p->ld }, .accumulate = true, .scratch = m->scratch }));
     RT_TRY(op_matmul(k->cmd, &(struct op_matmul_args){
-        .form = OP_NN, .m = rows, .n = p->cols, .k = p->rows, .a = dy, .b = md_weight_mat(k->w, p),
+        .form = OP_NN, .m = rows, .n = p->cols, .k = p->rows, .a = dy, .b = md_weight_mat(k->w.base, p),
         .c = { md_grad(m, x), 0, md_ld(m, x) }, .accumulate = k->summed == x, .scratch = m->scratch }));
     k->summed = x;
 done:
@@ -138,7 +133,7 @@ static enum rt_err head(struct walk *k, const struct rt_buf *dlogp)
         .scale = 1.0f }));
     RT_TRY(rt_cmd_zero(k->cmd, md_grad(m, m->graph.last), 0, (uint64_t) m->now.n_rows * ld));
     RT_TRY(op_logprob_backward(k->cmd, &(struct op_logprob_backward_args){
-        .h = { md_buf(m, m->graph.last), 0, ld }, .w = md_weight_mat(k->w, p), .targets = m->targets,
+        .h = { md_buf(m, m->graph.last), 0, ld }, .w = md_weight_mat(k->w.base, p), .targets = m->targets,
         .result = m->scored, .coef = m->row_coef, .dh = { md_grad(m, m->graph.last), 0, ld },
         .dw = { k->grads->chunk[p->chunk], p->first, p->ld }, .n_rows = m->now.n_rows, .cols = p->cols,
         .n_vocab = p->rows, .chunks = m->chunks, .scratch = m->head }));
@@ -146,15 +141,14 @@ done:
     return err;
 }
 
-enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct md_flat *w, const struct rt_buf *dlogp,
-                        struct md_flat *grads)
+enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_buf *dlogp, struct md_flat *grads)
 {
     static enum rt_err (*const BACKWARD[])(struct walk *, const struct md_node *) = {
         [MD_OP_EMBED] = embed, [MD_OP_NORM] = norm, [MD_OP_LINEAR] = linear, [MD_OP_ROPE] = rope,
         [MD_OP_ATTENTION] = attention, [MD_OP_SWIGLU] = swiglu, [MD_OP_ROWS] = rows,
     };
     enum rt_err err = RT_OK;
-    struct walk k = { m, cmd, w, grads, MD_NONE, false };
+    struct walk k = { m, cmd, md_policy(m), grads, MD_NONE, false };
     const int scored = m->graph.nodes[m->graph.n_nodes - 1].in[0]; // the final norm's input
 
     RT_REQUIRE(m->graph.stream_grad != MD_NONE, RT_E_ARG);

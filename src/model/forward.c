@@ -13,21 +13,16 @@
 struct walk {
     struct md_model *m;
     struct rt_cmd *cmd;
-    const struct md_flat *w;
+    struct md_weights w;
     struct md_cache *cache;
 };
-
-static const struct md_param *weight_of(const struct walk *k, const struct md_node *n)
-{
-    return md_params_get(&k->m->params, n->weight, n->layer);
-}
 
 static enum rt_err embed(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    const struct md_param *p = weight_of(k, n);
+    const struct md_param *p = md_weight_of(m, n);
     return op_embed(k->cmd, &(struct op_embed_args){
-        .w = md_weight_vec(k->w, p), .ids = m->ids, .x = md_vec(md_buf(m, n->out)), .n_vocab = p->rows,
+        .w = md_weight_vec(k->w.base, p), .ids = m->ids, .x = md_vec(md_buf(m, n->out)), .n_vocab = p->rows,
         .n_tokens = m->now.n_tokens, .cols = p->cols, .ldw = p->ld, .ldx = md_ld(m, n->out), .scale = 1.0f });
 }
 
@@ -35,7 +30,7 @@ static enum rt_err norm(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     return op_rms_norm(k->cmd, &(struct op_rms_norm_args){
-        .x = md_vec(md_buf(m, n->in[0])), .w = md_weight_vec(k->w, weight_of(k, n)),
+        .x = md_vec(md_buf(m, n->in[0])), .w = md_weight_vec(k->w.base, md_weight_of(m, n)),
         .y = md_vec(md_buf(m, n->out)), .rstd = md_vec(md_buf(m, n->aux)), .n_rows = md_rows(m, n->out),
         .cols = m->graph.tensors[n->out].cols, .ldx = md_ld(m, n->in[0]), .ldy = md_ld(m, n->out),
         .eps = m->arch.norm_eps });
@@ -45,7 +40,7 @@ static enum rt_err linear(const struct walk *k, const struct md_node *n)
 {
     enum rt_err err = RT_OK;
     struct md_model *m = k->m;
-    const struct md_param *p = weight_of(k, n);
+    const struct md_param *p = md_weight_of(m, n);
     const bool onto = n->in[1] != MD_NONE;
     const uint32_t rows = md_rows(m, n->out);
 
@@ -53,7 +48,7 @@ static enum rt_err linear(const struct walk *k, const struct md_node *n)
         RT_TRY(rt_cmd_copy(k->cmd, md_buf(m, n->in[1]), 0, md_buf(m, n->out), 0, (uint64_t) rows * md_ld(m, n->out)));
     err = op_matmul(k->cmd, &(struct op_matmul_args){
         .form = OP_NT, .m = rows, .n = p->rows, .k = p->cols, .a = { md_buf(m, n->in[0]), 0, md_ld(m, n->in[0]) },
-        .b = md_weight_mat(k->w, p), .c = { md_buf(m, n->out), 0, md_ld(m, n->out) }, .accumulate = onto,
+        .b = md_weight_mat(k->w.base, p), .c = { md_buf(m, n->out), 0, md_ld(m, n->out) }, .accumulate = onto,
         .scratch = m->scratch });
 done:
     return err;
@@ -122,7 +117,7 @@ static enum rt_err rows(const struct walk *k, const struct md_node *n)
         .ldy = ld, .scale = 1.0f });
 }
 
-enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, const struct md_flat *w, struct md_cache *cache)
+enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w, struct md_cache *cache)
 {
     static enum rt_err (*const FORWARD[])(const struct walk *, const struct md_node *) = {
         [MD_OP_EMBED] = embed, [MD_OP_NORM] = norm, [MD_OP_LINEAR] = linear, [MD_OP_ROPE] = rope,
@@ -144,7 +139,7 @@ done:
     return err;
 }
 
-enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, const struct md_flat *w)
+enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, struct md_weights w)
 {
     enum rt_err err = RT_OK;
     const struct md_param *head = md_params_get(&m->params, MD_HEAD, 0);
@@ -152,7 +147,7 @@ enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, const struct md_fla
     if (m->now.n_rows == 0)
         goto done;
     RT_TRY(op_logprob(cmd, &(struct op_logprob_args){
-        .h = { md_buf(m, m->graph.last), 0, md_ld(m, m->graph.last) }, .w = md_weight_mat(w, head),
+        .h = { md_buf(m, m->graph.last), 0, md_ld(m, m->graph.last) }, .w = md_weight_mat(w.base, head),
         .targets = m->targets, .result = m->scored, .n_rows = m->now.n_rows, .cols = head->cols,
         .n_vocab = head->rows, .squares = m->squares, .chunks = m->chunks, .scratch = m->head }));
     RT_TRY(op_segment_sum(cmd, &(struct op_segment_sum_args){
@@ -162,7 +157,7 @@ done:
     return err;
 }
 
-enum rt_err md_logits(struct md_model *m, const struct md_flat *w, uint32_t row, float *out)
+enum rt_err md_logits(struct md_model *m, struct md_weights w, uint32_t row, float *out)
 {
     enum rt_err err = RT_OK;
     const struct md_param *head = md_params_get(&m->params, MD_HEAD, 0);
@@ -172,7 +167,7 @@ enum rt_err md_logits(struct md_model *m, const struct md_flat *w, uint32_t row,
     RT_REQUIRE(row < m->now.n_rows, RT_E_ARG);
     for (uint32_t v = 0; v < head->rows; v += step) {
         const uint32_t n = head->rows - v < step ? head->rows - v : step;
-        struct op_mat b = md_weight_mat(w, head);
+        struct op_mat b = md_weight_mat(w.base, head);
         b.first += (uint64_t) v * b.ld;
         RT_TRY(rt_cmd_create(m->dev, &cmd));
         RT_TRY(op_matmul(cmd, &(struct op_matmul_args){

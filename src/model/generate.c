@@ -71,7 +71,7 @@ uint32_t md_sample(float *logits, uint32_t n, const struct md_generate_args *a, 
 }
 
 // Run n tokens that begin at position `at`; the last one's logits go to `logits`.
-static enum rt_err step(struct md_model *m, const struct md_flat *w, struct md_cache *cache, const uint32_t *ids,
+static enum rt_err step(struct md_model *m, struct md_weights w, struct md_cache *cache, const uint32_t *ids,
                         uint32_t n, uint32_t *pos, float *logits)
 {
     enum rt_err err = RT_OK;
@@ -104,7 +104,7 @@ static bool stops(const struct md_generate_args *a, uint32_t id)
     return false;
 }
 
-enum rt_err md_generate(struct md_model *m, const struct md_flat *w, const struct md_generate_args *a, struct rng *rng)
+enum rt_err md_generate(struct md_model *m, struct md_weights w, const struct md_generate_args *a, struct rng *rng)
 {
     enum rt_err err = RT_OK;
     struct md_cache cache = { 0 };

@@ -37,6 +37,11 @@ static inline struct op_mat md_weight_mat(const struct md_flat *w, const struct 
     return (struct op_mat){ w->chunk[p->chunk], p->first, p->ld };
 }
 
+static inline const struct md_param *md_weight_of(const struct md_model *m, const struct md_node *n)
+{
+    return md_params_get(&m->params, n->weight, n->layer);
+}
+
 // The arguments of a layer's attention, forward and backward alike; with a cache its keys and values.
 struct op_attention_args md_attention_args(const struct md_model *m, const struct md_node *n, const struct md_cache *c);
 

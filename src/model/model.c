@@ -218,6 +218,13 @@ void md_model_close(struct md_model **model)
     *model = NULL;
 }
 
+struct md_weights md_policy(const struct md_model *m) { return (struct md_weights){ &m->work, NULL }; }
+
+struct md_trained md_trained_of(struct md_model *m)
+{
+    return (struct md_trained){ &m->params, m->master.n ? &m->master : &m->work, &m->work };
+}
+
 // ---- A pass -----------------------------------------------------------------------------------
 
 static enum rt_err check_batch(const struct md_model *m, const struct md_batch *b)

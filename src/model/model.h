@@ -80,6 +80,22 @@ RT_NODISCARD enum rt_err md_weights_load(const struct md_params *params, const c
 RT_NODISCARD enum rt_err md_weights_save(const struct md_params *params, const struct md_flat *from, const char *dir,
                                          const char *stem, enum rt_type dtype, double scale);
 
+// What a pass computes with: all weights, and the adapter on top of them.
+struct md_weights {
+    const struct md_flat *base;    // layout of md_model.params
+    const struct md_flat *adapter; // NULL: none, or switched off
+};
+
+// The policy: the model's working copies.
+struct md_weights md_policy(const struct md_model *m);
+
+// What is trained: the list of weights, their f32 masters, and the working copies (the same buffers where the storage is f32).
+struct md_trained {
+    const struct md_params *params;
+    struct md_flat *master, *work;
+};
+struct md_trained md_trained_of(struct md_model *m);
+
 // Upload a pass. Errors: RT_E_ARG a count beyond the model's limits, an id >= vocab or a position out of
 // range; those of op_attention_index.
 RT_NODISCARD enum rt_err md_pass_load(struct md_model *m, const struct md_batch *batch);
@@ -92,20 +108,20 @@ struct md_cache {
 RT_NODISCARD enum rt_err md_cache_create(const struct md_model *m, uint32_t capacity, struct md_cache *out);
 void md_cache_destroy(const struct md_model *m, struct md_cache *cache);
 
-// Record the decoder on the loaded pass with weights `w` (m->work, or a reference of the same layout): up to
+// Record the decoder on the loaded pass with weights `w` (md_policy, or a reference of the same layout): up to
 // the final norm of the scored rows. With a cache, the pass's tokens are appended to it and segments refer to its keys.
-RT_NODISCARD enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, const struct md_flat *w, struct md_cache *cache);
+RT_NODISCARD enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w, struct md_cache *cache);
 
 // Record the head: m->scored and m->seq_logp of the loaded pass. After md_forward with the same weights.
-RT_NODISCARD enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, const struct md_flat *w);
+RT_NODISCARD enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, struct md_weights w);
 
 // Record the backward of sum_s dlogp[s] * seq_logp[s] (dlogp: (n_seqs) f32): gradients are added to `grads`
-// (f32, layout of params). After md_forward and md_score with weights `w`, which must be m->work's.
-RT_NODISCARD enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct md_flat *w,
-                                     const struct rt_buf *dlogp, struct md_flat *grads);
+// (f32, layout of md_trained_of().params). After md_forward and md_score with the policy's weights.
+RT_NODISCARD enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_buf *dlogp,
+                                     struct md_flat *grads);
 
 // Logits of scored row `row` (vocab f32 values) to host memory. Runs and waits. After md_forward has run.
-RT_NODISCARD enum rt_err md_logits(struct md_model *m, const struct md_flat *w, uint32_t row, float *out);
+RT_NODISCARD enum rt_err md_logits(struct md_model *m, struct md_weights w, uint32_t row, float *out);
 
 // The buffer of an activation in the loaded pass, for dumps and tests; NULL if it has none.
 struct rt_buf *md_activation(const struct md_model *m, const char *name, uint32_t layer, uint32_t *cols, uint32_t *ld);

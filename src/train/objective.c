@@ -9,7 +9,7 @@
 struct tr_objective {
     const struct tr_config *c;
     struct md_model *model;
-    const struct md_flat *ref;
+    const struct tr_reference *ref;
     const struct ds_set *set;
     struct ds_pack pack;
     struct op_segment *segs; // of the pass
@@ -66,7 +66,7 @@ void tr_limits(const struct tr_config *c, const struct ds_set *set, struct md_mo
     desc->max_positions = u32_max(most.positions, 1);
 }
 
-enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *model, const struct md_flat *ref,
+enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *model, const struct tr_reference *ref,
                                 const struct ds_set *set, struct tr_objective **out)
 {
     enum rt_err err = RT_OK;
@@ -185,15 +185,17 @@ done:
     return err;
 }
 
-// Record a forward of the loaded pass and put its sequences' log-probs at their places in `to`.
-static enum rt_err forward(struct tr_objective *o, struct rt_cmd *cmd, const struct md_flat *w, struct span b, struct rt_buf *to)
+// Record a forward of the loaded pass, of the policy or the reference, and put its sequences' log-probs at their places.
+static enum rt_err forward(struct tr_objective *o, struct rt_cmd *cmd, bool policy, struct span b)
 {
     enum rt_err err = RT_OK;
     struct md_model *m = o->model;
+    const struct md_weights w = policy ? md_policy(m) : tr_reference_weights(o->ref, m);
     const struct rt_buf *logp = m->seq_logp;
+    struct rt_buf *to = policy ? o->logp : o->ref_logp;
 
     RT_TRY(md_forward(m, cmd, w, NULL));
-    m->squares = o->log_weight && w == &m->work;
+    m->squares = o->log_weight && policy;
     RT_TRY(md_score(m, cmd, w));
     if (o->c->ld) {
         RT_TRY(op_loss_fold(cmd, m->seq_logp, o->pass_logp, 2 * b.n, o->c->ld_alpha));
@@ -243,7 +245,7 @@ static enum rt_err backward(struct tr_objective *o, struct rt_cmd *cmd, struct s
     RT_TRY(rt_cmd_copy(cmd, o->dlogp, (uint64_t) b.all + b.first, dlogp, b.n, b.n));
     if (o->c->ld)
         RT_TRY(op_loss_unfold(cmd, o->pass_logp, o->pass_dlogp, 2 * b.n, o->c->ld_alpha));
-    RT_TRY(md_backward(o->model, cmd, &o->model->work, o->pass_dlogp, aim->grads));
+    RT_TRY(md_backward(o->model, cmd, o->pass_dlogp, aim->grads));
 done:
     return err;
 }
@@ -255,8 +257,8 @@ static enum rt_err run_pass(struct tr_objective *o, struct span b, const struct 
     struct rt_cmd *cmd = NULL;
 
     RT_TRY(rt_cmd_create(o->model->dev, &cmd));
-    RT_TRY(forward(o, cmd, o->ref, b, o->ref_logp));
-    RT_TRY(forward(o, cmd, &o->model->work, b, o->logp));
+    RT_TRY(forward(o, cmd, false, b));
+    RT_TRY(forward(o, cmd, true, b));
     if (!o->batch) {
         RT_TRY(weigh(o, cmd, b.n));
         RT_TRY(loss(o, cmd, b.n, aim));
@@ -335,7 +337,7 @@ static enum rt_err run_batch(struct tr_objective *o, const uint32_t *pairs, uint
         k = pass_pairs(o->c, o->set, pairs + i, n - i);
         RT_TRY(load_pass(o, pairs + i, (struct span){ i, k, n }));
         RT_TRY(rt_cmd_create(o->model->dev, &cmd));
-        RT_TRY(forward(o, cmd, &o->model->work, (struct span){ i, k, n }, o->logp));
+        RT_TRY(forward(o, cmd, true, (struct span){ i, k, n }));
         RT_TRY(backward(o, cmd, (struct span){ i, k, n }, aim));
         RT_TRY(rt_cmd_wait(&cmd));
     }

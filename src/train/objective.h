@@ -5,6 +5,7 @@
 #include "src/data/pack.h"
 #include "src/model/model.h"
 #include "src/train/config.h"
+#include "src/train/reference.h"
 
 // What one micro-batch gave, in TRL's order: pairs as in the batch. Arrays belong to the objective and
 // hold until the next call.
@@ -22,8 +23,8 @@ struct tr_result {
 struct tr_objective; // owned by the run; keeps the scratch of the largest micro-batch
 
 // `set` is what will be trained on: the model must have been opened for the limits that tr_limits gave for it.
-RT_NODISCARD enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *model, const struct md_flat *ref,
-                                             const struct ds_set *set, struct tr_objective **out);
+RT_NODISCARD enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *model,
+                                             const struct tr_reference *ref, const struct ds_set *set, struct tr_objective **out);
 void tr_objective_destroy(struct tr_objective **o);
 
 // Loss and metrics of pairs[0 .. n); with `grads` also adds the gradient of grad_scale * sum(losses) to it.

@@ -7,17 +7,18 @@
 #include "src/op/adamw.h"
 #include "src/op/sumsq.h"
 
-enum rt_err tr_optimizer_create(const struct md_model *model, struct tr_optimizer *out)
+enum rt_err tr_optimizer_create(struct md_model *model, struct tr_optimizer *out)
 {
     enum rt_err err = RT_OK;
     struct tr_optimizer o = { 0 };
+    const struct md_params *params = md_trained_of(model).params;
 
     *out = o;
-    RT_TRY(md_flat_create(model->dev, &model->params, RT_F32, "gradients", &o.grads));
-    RT_TRY(md_flat_create(model->dev, &model->params, RT_F32, "adam m", &o.m));
-    RT_TRY(md_flat_create(model->dev, &model->params, RT_F32, "adam v", &o.v));
-    for (uint32_t i = 0; i < model->params.n_chunks; i++)
-        o.n_parts += op_sumsq_parts(model->params.chunks[i].count);
+    RT_TRY(md_flat_create(model->dev, params, RT_F32, "gradients", &o.grads));
+    RT_TRY(md_flat_create(model->dev, params, RT_F32, "adam m", &o.m));
+    RT_TRY(md_flat_create(model->dev, params, RT_F32, "adam v", &o.v));
+    for (uint32_t i = 0; i < params->n_chunks; i++)
+        o.n_parts += op_sumsq_parts(params->chunks[i].count);
     RT_REQUIRE(o.n_parts <= UINT32_MAX, RT_E_ARG);
     RT_TRY(rt_buf_create(model->dev, RT_F32, o.n_parts, "sums of squares", &o.parts));
     o.host_parts = malloc(o.n_parts * sizeof(*o.host_parts));
@@ -63,23 +64,23 @@ done:
     return err;
 }
 
-static enum rt_err update(struct tr_optimizer *o, struct rt_cmd *cmd, struct md_model *model, uint32_t chunk,
+static enum rt_err update(struct tr_optimizer *o, struct rt_cmd *cmd, const struct md_trained *to, uint32_t chunk,
                           uint64_t first, uint64_t n, const struct op_adamw_step *step)
 {
-    const bool two = model->master.n > 0;
-    const struct rt_buf *p = two ? model->master.chunk[chunk] : model->work.chunk[chunk];
+    const bool two = to->master != to->work;
 
     if (n == 0)
         return RT_OK;
     return op_adamw(cmd, &(struct op_adamw_args){
-        .grad = { o->grads.chunk[chunk], first }, .p = { p, first }, .m = { o->m.chunk[chunk], first },
-        .v = { o->v.chunk[chunk], first }, .w = { two ? model->work.chunk[chunk] : NULL, first }, .n = n, .step = *step });
+        .grad = { o->grads.chunk[chunk], first }, .p = { to->master->chunk[chunk], first }, .m = { o->m.chunk[chunk], first },
+        .v = { o->v.chunk[chunk], first }, .w = { two ? to->work->chunk[chunk] : NULL, first }, .n = n, .step = *step });
 }
 
 enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd, struct md_model *model,
                               const struct tr_config *c, double lr, double mult)
 {
     enum rt_err err = RT_OK;
+    const struct md_trained to = md_trained_of(model);
     const double t = (double) (o->t + 1);
     struct op_adamw_step decay = {
         .grad_mult = (float) mult, .decay = (float) (1.0 - lr * c->weight_decay), .beta1 = (float) c->adam_beta1,
@@ -89,10 +90,10 @@ enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd, struct
     }, plain = decay;
 
     plain.decay = 1.0f;
-    for (uint32_t i = 0; i < model->params.n_chunks; i++) {
-        const struct md_chunk *k = &model->params.chunks[i];
-        RT_TRY(update(o, cmd, model, i, 0, k->decay, &decay));
-        RT_TRY(update(o, cmd, model, i, k->decay, k->count - k->decay, &plain));
+    for (uint32_t i = 0; i < to.params->n_chunks; i++) {
+        const struct md_chunk *k = &to.params->chunks[i];
+        RT_TRY(update(o, cmd, &to, i, 0, k->decay, &decay));
+        RT_TRY(update(o, cmd, &to, i, k->decay, k->count - k->decay, &plain));
     }
     o->t++;
 done:

@@ -6,7 +6,7 @@
 #include "src/train/config.h"
 #include "src/train/scaler.h"
 
-// Device buffers with the layout of the model's weights. Owned by the run.
+// Device buffers with the layout of the trained weights. Owned by the run.
 struct tr_optimizer {
     struct md_flat grads, m, v; // f32
     struct rt_buf *parts;       // f32: partial sums of squares
@@ -15,7 +15,7 @@ struct tr_optimizer {
     uint64_t t; // updates done: Adam's counter
 };
 
-RT_NODISCARD enum rt_err tr_optimizer_create(const struct md_model *model, struct tr_optimizer *out);
+RT_NODISCARD enum rt_err tr_optimizer_create(struct md_model *model, struct tr_optimizer *out);
 void tr_optimizer_destroy(struct tr_optimizer *o);
 
 // L2 norm of the gradient divided by `scale` (trl.md section 4: before clipping). Inf or NaN come

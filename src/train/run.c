@@ -47,7 +47,7 @@ static enum rt_err open_run(struct run *r)
     RT_TRY(tr_log_open(c, r->order.total_steps, &r->log));
     RT_TRY(tr_dump_open(c->dump_dir, &r->s.set, &r->dump));
     r->scaler = tr_scaler_make(c->storage == RT_F16, c->loss_scale > 0.0 ? c->loss_scale : 65536.0);
-    log_info("%llu parameters in %s, %llu steps; device memory %s", (unsigned long long) r->s.model->params.elements,
+    log_info("%llu trained parameters in %s, %llu steps; device memory %s", (unsigned long long) md_trained_of(r->s.model).params->elements,
              rt_type_name(c->storage), (unsigned long long) r->order.total_steps,
              str_bytes(bytes, (double) rt_dev_stats(r->s.dev).bytes));
 done:
@@ -183,7 +183,7 @@ static enum rt_err one_step(struct run *r)
 
     RT_TRY(accumulate(r));
     if (r->step == 0)
-        RT_TRY(tr_dump_grads(&r->dump, &r->s.model->params, &r->opt.grads, 1.0 / r->scaler.scale));
+        RT_TRY(tr_dump_grads(&r->dump, md_trained_of(r->s.model).params, &r->opt.grads, 1.0 / r->scaler.scale));
     RT_TRY(tr_grad_norm(&r->opt, r->s.dev, r->scaler.scale, &norm));
     if (!isfinite(norm) && (!r->scaler.on || r->scaler.scale < 0x1p-14))
         RT_TRY(rt_fail(RT_E_NUMERIC, "step %llu: the gradient's norm is %g%s", (unsigned long long) r->step + 1, norm,

@@ -100,14 +100,15 @@ done:
     return err;
 }
 
-enum rt_err tr_save_model(const struct md_model *model, const char *source, const char *dir, enum rt_type dtype)
+enum rt_err tr_save_model(struct md_model *model, const char *source, const char *dir, enum rt_type dtype)
 {
     enum rt_err err = RT_OK;
     RT_TRY(dir_make(dir));
     RT_TRY(copy_files(source, dir));
     RT_TRY(write_config(source, dir, dtype));
     RT_TRY(write_generation_config(&model->arch, dir));
-    RT_TRY(md_weights_save(&model->params, model->master.n ? &model->master : &model->work, dir, NULL, dtype, 1.0));
+    const struct md_trained t = md_trained_of(model);
+    RT_TRY(md_weights_save(t.params, t.master, dir, NULL, dtype, 1.0));
 done:
     return err;
 }

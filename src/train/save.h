@@ -9,7 +9,7 @@
 // source folder with its dtype set, generation_config.json, and the source's tokenizer files. Files appear
 // whole or not at all, the weights last.
 // Errors: RT_E_IO, RT_E_NOMEM, RT_E_DEVICE.
-RT_NODISCARD enum rt_err tr_save_model(const struct md_model *model, const char *source, const char *dir,
+RT_NODISCARD enum rt_err tr_save_model(struct md_model *model, const char *source, const char *dir,
                                        enum rt_type dtype);
 
 #endif // TRAIN_SAVE_H

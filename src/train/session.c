@@ -27,27 +27,6 @@ done:
     return err;
 }
 
-// The reference: another folder, or the policy as it was loaded, in the storage type.
-static enum rt_err open_reference(const struct tr_config *c, bool train, struct tr_session *s)
-{
-    enum rt_err err = RT_OK;
-    struct rt_cmd *cmd = NULL;
-
-    if (!train && !c->ref_model_name_or_path)
-        goto done;
-    RT_TRY(md_flat_create(s->dev, &s->model->params, c->storage, "reference weights", &s->ref));
-    if (c->ref_model_name_or_path) {
-        RT_TRY(md_weights_load(&s->model->params, c->ref_model_name_or_path, c->load_dtype, &s->ref));
-        goto done;
-    }
-    RT_TRY(rt_cmd_create(s->dev, &cmd));
-    RT_TRY(md_flat_cast(cmd, &s->model->work, &s->ref));
-    RT_TRY(rt_cmd_wait(&cmd));
-done:
-    rt_cmd_destroy(&cmd);
-    return err;
-}
-
 static enum rt_err open_device(const struct tr_config *c, bool train, struct tr_session *s)
 {
     enum rt_err err = RT_OK;
@@ -63,7 +42,7 @@ static enum rt_err open_device(const struct tr_config *c, bool train, struct tr_
     log_info("device %s: %s, %s", rt_dev_id(s->dev), rt_dev_plan(s->dev)->caps.name, rt_dev_plan(s->dev)->caps.driver);
     tr_limits(c, &s->set, &model);
     RT_TRY(md_model_open(s->dev, &model, &s->model));
-    RT_TRY(open_reference(c, train, s));
+    RT_TRY(tr_reference_open(c, train, s->model, &s->ref));
 done:
     free(cache);
     return err;
@@ -76,7 +55,7 @@ enum rt_err tr_session_open(const struct tr_config *c, bool train, struct tr_ses
     *out = (struct tr_session){ 0 };
     RT_TRY(open_data(c, out));
     RT_TRY(open_device(c, train, out));
-    RT_TRY(tr_objective_create(c, out->model, out->ref.n ? &out->ref : &out->model->work, &out->set, &out->objective));
+    RT_TRY(tr_objective_create(c, out->model, &out->ref, &out->set, &out->objective));
 done:
     if (err != RT_OK)
         tr_session_close(out);
@@ -86,7 +65,7 @@ done:
 void tr_session_close(struct tr_session *s)
 {
     tr_objective_destroy(&s->objective);
-    md_flat_destroy(&s->ref);
+    tr_reference_close(&s->ref);
     md_model_close(&s->model);
     rt_dev_close(&s->dev);
     ds_set_free(&s->set);

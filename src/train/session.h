@@ -11,7 +11,7 @@ struct tr_session {
     struct txt_chat *chat;
     struct ds_set set;
     struct md_model *model;
-    struct md_flat ref; // empty: the model is its own reference
+    struct tr_reference ref;
     struct tr_objective *objective;
 };
 

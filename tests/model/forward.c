@@ -50,7 +50,7 @@ static void compare(struct t *t, struct md_model *m, const struct fmt_st *st, ui
     double *want = load(t, st, "logits", &count);
     float *logits = t_alloc(t, m->arch.vocab * sizeof(*logits));
     for (uint32_t r = 0; r < n; r++) {
-        T_OK(md_logits(m, &m->work, r, logits));
+        T_OK(md_logits(m, md_policy(m), r, logits));
         for (uint32_t v = 0; v < m->arch.vocab; v++) {
             const double w = want[(size_t) r * m->arch.vocab + v], g = (double) logits[v];
             if (!(fabs(g - w) <= STATE.atol + STATE.rtol * fabs(w)))
@@ -87,7 +87,7 @@ static void family(struct t *t, const char *name)
         .n_tokens = (uint32_t) n, .n_segments = 1, .n_rows = (uint32_t) n, .n_seqs = 1, .ids = x, .pos = pos,
         .segs = &seg, .rows = pos, .targets = zero, .seq_starts = starts }));
     T_OK(rt_cmd_create(t_dev(t), &cmd));
-    T_OK(md_forward(m, cmd, &m->work, NULL));
+    T_OK(md_forward(m, cmd, md_policy(m), NULL));
     T_OK(rt_cmd_wait(&cmd));
     compare(t, m, &st, (uint32_t) n);
     md_model_close(&m);
