@@ -1,0 +1,24 @@
+// src/train/reference.h -- where the reference's log-probs come from.
+//
+// Source: trl.md section 1.6.
+#ifndef TRAIN_REFERENCE_H
+#define TRAIN_REFERENCE_H
+
+#include "src/model/model.h"
+#include "src/train/config.h"
+
+// Owned by the session; { 0 } is closed.
+struct tr_reference {
+    struct md_flat copy; // frozen weights in the storage type; empty: the model is its own reference
+};
+
+// Load or copy. `train`: the policy will move, so a copy of it is needed where no other model is named. Errors: those of
+// md_weights_load, md_flat_create.
+RT_NODISCARD enum rt_err tr_reference_open(const struct tr_config *c, bool train, struct md_model *model,
+                                           struct tr_reference *out);
+void tr_reference_close(struct tr_reference *r);
+
+// What a forward of the reference computes with.
+struct md_weights tr_reference_weights(const struct tr_reference *r, const struct md_model *model);
+
+#endif // TRAIN_REFERENCE_H
