@@ -1,7 +1,7 @@
 // anydpo.h -- Direct Preference Optimization on any GPU: the C library's one public header.
 //
-// A job is a set of options (TRL's names, see README.md) and a few callbacks; anydpo_train runs it. One
-// thread uses a job. The library prints nothing but through the log callback.
+// A job is a set of options (TRL's names, see README.md) and a few callbacks; anydpo_train runs it.
+// One thread uses a job. The library prints nothing but through the log callback.
 #ifndef ANYDPO_H
 #define ANYDPO_H
 
@@ -14,9 +14,9 @@ extern "C" {
 // The numbers are the command line's exit statuses.
 enum anydpo_status {
     ANYDPO_OK = 0,
-    ANYDPO_FAILED = 1,     // a file, device or number failed; the log says which
-    ANYDPO_USAGE = 2,      // an option is unknown, out of range or contradictory
-    ANYDPO_STOPPED = 130,  // anydpo_stop was called; what was trained so far is saved
+    ANYDPO_FAILED = 1,    // a file, device or number failed; the log says which
+    ANYDPO_USAGE = 2,     // an option is unknown, out of range or contradictory
+    ANYDPO_STOPPED = 130, // anydpo_stop was called; what was trained so far is saved
 };
 
 struct anydpo_job;
@@ -54,18 +54,20 @@ void anydpo_on_metrics(struct anydpo_job *job, anydpo_metrics_fn *fn, void *user
 // Run. Output as README.md says.
 enum anydpo_status anydpo_train(struct anydpo_job *job);
 
-// Means over the pairs of dataset_name, without training: the model against ref_model_name_or_path (without one,
-// rewards are 0). Needs no output_dir.
+// Means over the pairs of dataset_name, without training: the model against ref_model_name_or_path
+// (without one, rewards are 0). Needs no output_dir.
 struct anydpo_eval {
-    uint32_t pairs, dropped;             // evaluated; left out because the prompt fills max_length
-    uint32_t ranked, ranked_per_token;   // pairs whose chosen answer has the higher log-prob (per token)
-    double loss;                         // DPO loss, nats
+    uint32_t pairs, dropped; // evaluated; left out because the prompt fills max_length
+    uint32_t ranked,
+        ranked_per_token; // pairs whose chosen answer has the higher log-prob (per token)
+    double loss;          // DPO loss, nats
     double rewards_accuracies, rewards_margins;
     double logps_chosen, logps_rejected; // nats, summed over a completion
 };
 enum anydpo_status anydpo_evaluate(struct anydpo_job *job, struct anydpo_eval *out);
 
-// Ask a running anydpo_train to finish its step, save and return ANYDPO_STOPPED. Safe from a signal handler.
+// Ask a running anydpo_train to finish its step, save and return ANYDPO_STOPPED. Safe from a signal
+// handler.
 void anydpo_stop(struct anydpo_job *job);
 
 const char *anydpo_version(void); // "0.1.0"

@@ -1,7 +1,7 @@
 // runtime/backend.h -- what a backend provides to runtime/rt.c. Private to runtime/.
 //
-// rt.c validates every call (rt.h's preconditions), resolves kernels to rows of the table, keeps the
-// statistics, converts element types and tracks memory; a backend may assume valid input.
+// rt.c validates every call (rt.h's preconditions), resolves kernels to rows of the table, keeps
+// the statistics, converts element types and tracks memory; a backend may assume valid input.
 #ifndef RUNTIME_BACKEND_H
 #define RUNTIME_BACKEND_H
 
@@ -23,10 +23,11 @@ struct rt_dev {
 struct rt_buf {
     struct rt_dev *dev;
     char *name;
-    enum rt_type type;    // as asked for
-    enum rt_type storage; // as stored: RT_F64 for RT_F32 on host:f64
+    enum rt_type type;     // as asked for
+    enum rt_type storage;  // as stored: RT_F64 for RT_F32 on host:f64
     uint64_t count, bytes; // bytes = count * size of storage, rounded up to 4
-    // Hazard tracking (runtime/hazard.h): number of the last barrier-free stretch that read / wrote it.
+    // Hazard tracking (runtime/hazard.h): number of the last barrier-free stretch that read / wrote
+    // it.
     uint64_t read_stretch, write_stretch;
 };
 
@@ -51,20 +52,24 @@ struct rt_backend {
     const char *off;  // why the backend is not in this program; NULL when it is
     // Devices of this API; appends nothing and returns RT_OK when the API is not installed.
     enum rt_err (*list)(struct rt_dev_info **out, uint32_t *count);
-    // Open device number `index` of list(); dev->kernels, cache_dir, clamp are copied in by rt.c afterwards
-    // through rt_dev_init, which the backend calls with its new object before anything else.
+    // Open device number `index` of list(); dev->kernels, cache_dir, clamp are copied in by rt.c
+    // afterwards through rt_dev_init, which the backend calls with its new object before anything
+    // else.
     enum rt_err (*open)(uint32_t index, const struct rt_dev_desc *desc, struct rt_dev **out);
     void (*close)(struct rt_dev *dev);
-    // type, storage, count, bytes and dev are given; returns an object with the head filled in and memory zeroed.
+    // type, storage, count, bytes and dev are given; returns an object with the head filled in and
+    // memory zeroed.
     enum rt_err (*buf_create)(struct rt_dev *dev, const struct rt_buf *head, struct rt_buf **out);
     void (*buf_destroy)(struct rt_buf *buf);
     // Raw bytes of the stored form, after waiting for all pending work.
-    enum rt_err (*buf_write)(struct rt_buf *buf, uint64_t off_bytes, uint64_t n_bytes, const void *src);
-    enum rt_err (*buf_read)(const struct rt_buf *buf, uint64_t off_bytes, uint64_t n_bytes, void *dst);
+    enum rt_err (*buf_write)(struct rt_buf *buf, uint64_t off_bytes, uint64_t n_bytes,
+                             const void *src);
+    enum rt_err (*buf_read)(const struct rt_buf *buf, uint64_t off_bytes, uint64_t n_bytes,
+                            void *dst);
     enum rt_err (*cmd_create)(struct rt_dev *dev, struct rt_cmd **out);
     enum rt_err (*cmd_dispatch)(struct rt_cmd *cmd, const struct rt_work *work);
-    enum rt_err (*cmd_copy)(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_off, struct rt_buf *dst,
-                            uint64_t dst_off, uint64_t n_bytes);
+    enum rt_err (*cmd_copy)(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_off,
+                            struct rt_buf *dst, uint64_t dst_off, uint64_t n_bytes);
     enum rt_err (*cmd_zero)(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n_bytes);
     enum rt_err (*cmd_submit)(struct rt_cmd *cmd);
     enum rt_err (*cmd_wait)(struct rt_cmd *cmd); // submit, wait; the object stays
@@ -74,21 +79,25 @@ struct rt_backend {
 extern const struct rt_backend RTHOST_BACKEND, RTVK_BACKEND, RTCL_BACKEND;
 
 // Fill the head of a new device from desc and caps: plan, kernels, cache_dir copy, id.
-enum rt_err rt_dev_init(struct rt_dev *dev, const struct rt_backend *backend, const char *id, const struct rt_caps *caps,
-                        const struct rt_dev_desc *desc);
+enum rt_err rt_dev_init(struct rt_dev *dev, const struct rt_backend *backend, const char *id,
+                        const struct rt_caps *caps, const struct rt_dev_desc *desc);
 void rt_dev_fini(struct rt_dev *dev); // frees what init made
 
-// The complete text of a kernel for one API: a #version line for Vulkan, then #defines (TYPE_<buf> for elem
-// buffers, GROUP, GROUP_Y_SIZE, tunes), then the file with its includes in place. Appended to *out.
+// The complete text of a kernel for one API: a #version line for Vulkan, then #defines (TYPE_<buf>
+// for elem buffers, GROUP, GROUP_Y_SIZE, tunes), then the file with its includes in place. Appended
+// to *out.
 enum rt_err rt_kernel_text(const struct rt_work *work, bool vulkan, struct str *out);
 
-// Key of a pipeline: kernel name, types of elem buffers, group, tunes. 64-bit FNV-1a; and of any bytes.
+// Key of a pipeline: kernel name, types of elem buffers, group, tunes. 64-bit FNV-1a; and of any
+// bytes.
 uint64_t rt_work_key(const struct rt_work *work);
 uint64_t rt_hash(uint64_t seed, const void *bytes, size_t n);
 
-// The disk cache (runtime/cache.c): one file per key, "KIND-KEY.bin": magic, key, length, hash, bytes. A damaged file is
-// ignored and rewritten. load: *out empty and RT_OK when absent or damaged or dir is NULL.
+// The disk cache (runtime/cache.c): one file per key, "KIND-KEY.bin": magic, key, length, hash,
+// bytes. A damaged file is ignored and rewritten. load: *out empty and RT_OK when absent or damaged
+// or dir is NULL.
 enum rt_err rt_cache_load(const char *dir, const char *kind, uint64_t key, struct str *out);
-void rt_cache_store(const char *dir, const char *kind, uint64_t key, const void *bytes, size_t n); // best effort, atomic
+void rt_cache_store(const char *dir, const char *kind, uint64_t key, const void *bytes,
+                    size_t n); // best effort, atomic
 
 #endif // RUNTIME_BACKEND_H

@@ -9,7 +9,7 @@
 #include "src/base/arith.h"
 #include "src/base/str.h"
 
-static const struct rt_backend *const BACKENDS[] = { &RTVK_BACKEND, &RTCL_BACKEND, &RTHOST_BACKEND };
+static const struct rt_backend *const BACKENDS[] = {&RTVK_BACKEND, &RTCL_BACKEND, &RTHOST_BACKEND};
 
 // Place in the order of `auto`: lower is better.
 static int rank(const struct rt_caps *c)
@@ -74,7 +74,8 @@ static bool holds_text(const char *text, const char *part, size_t n)
 {
     for (; *text; text++) {
         size_t i = 0;
-        while (i < n && text[i] && tolower((unsigned char) text[i]) == tolower((unsigned char) part[i]))
+        while (i < n && text[i] &&
+               tolower((unsigned char) text[i]) == tolower((unsigned char) part[i]))
             i++;
         if (i == n)
             return true;
@@ -111,7 +112,8 @@ static const struct rt_backend *backend_of(const struct rt_dev_info *info)
     return NULL;
 }
 
-static enum rt_err open_info(const struct rt_dev_info *info, const struct rt_dev_desc *desc, struct rt_dev **out)
+static enum rt_err open_info(const struct rt_dev_info *info, const struct rt_dev_desc *desc,
+                             struct rt_dev **out)
 {
     const char *colon = strchr(info->id, ':');
     return backend_of(info)->open(colon ? (uint32_t) strtoul(colon + 1, NULL, 10) : 0, desc, out);
@@ -119,11 +121,12 @@ static enum rt_err open_info(const struct rt_dev_info *info, const struct rt_dev
 
 static enum rt_err fail_not_found(const char *name, const struct rt_dev_info *list, uint32_t n)
 {
-    struct str s = { 0 };
+    struct str s = {0};
     enum rt_err err = RT_OK;
     for (uint32_t i = 0; i < n && err == RT_OK; i++)
         err = str_printf(&s, "%s%s (%s)", i ? ", " : "", list[i].id, list[i].caps.name);
-    err = rt_fail(RT_E_NOT_FOUND, "device %s is not there; found: %s", name, s.data ? s.data : "none");
+    err = rt_fail(RT_E_NOT_FOUND, "device %s is not there; found: %s", name,
+                  s.data ? s.data : "none");
     str_free(&s);
     return err;
 }
@@ -142,20 +145,21 @@ enum rt_err rt_dev_open(const struct rt_dev_desc *desc, struct rt_dev **out)
         return RTHOST_BACKEND.open(0, desc, out);
     for (size_t i = 0; i < COUNT_OF(BACKENDS); i++)
         if (BACKENDS[i]->off && strncmp(name, BACKENDS[i]->name, strlen(BACKENDS[i]->name)) == 0)
-            RT_TRY(rt_fail(RT_E_UNSUPPORTED, "device %s: this program was built without %s (%s)", name,
-                           BACKENDS[i]->name, BACKENDS[i]->off));
+            RT_TRY(rt_fail(RT_E_UNSUPPORTED, "device %s: this program was built without %s (%s)",
+                           name, BACKENDS[i]->name, BACKENDS[i]->off));
     RT_TRY(rt_dev_list(&list, &n));
     for (uint32_t i = 0; i < n; i++) {
         if (!any && !matches(&list[i], name))
             continue;
         if (any && strcmp(list[i].caps.api, "host") == 0)
-            log_warn("auto: no Vulkan or OpenCL device can be used (is a driver installed?); the host computes "
+            log_warn("auto: no Vulkan or OpenCL device can be used (is a driver installed?); the "
+                     "host computes "
                      "in float64, which is slow");
         err = open_info(&list[i], desc, out);
         if (err == RT_OK || !any)
             goto done;
-        log_warn("%s (%s) does not open (%s); trying the next device", list[i].id, list[i].caps.name,
-                 rt_err_name(err));
+        log_warn("%s (%s) does not open (%s); trying the next device", list[i].id,
+                 list[i].caps.name, rt_err_name(err));
     }
     err = fail_not_found(name, list, n);
 done:
@@ -170,8 +174,8 @@ void rt_dev_close(struct rt_dev **dev)
     *dev = NULL;
 }
 
-enum rt_err rt_dev_init(struct rt_dev *dev, const struct rt_backend *backend, const char *id, const struct rt_caps *caps,
-                        const struct rt_dev_desc *desc)
+enum rt_err rt_dev_init(struct rt_dev *dev, const struct rt_backend *backend, const char *id,
+                        const struct rt_caps *caps, const struct rt_dev_desc *desc)
 {
     enum rt_err err = RT_OK;
     dev->backend = backend;
@@ -191,7 +195,19 @@ void rt_dev_fini(struct rt_dev *dev)
     dev->cache_dir = NULL;
 }
 
-const struct rt_plan *rt_dev_plan(const struct rt_dev *dev) { return &dev->plan; }
-const char *rt_dev_id(const struct rt_dev *dev) { return dev->id; }
-bool rt_dev_is_f64(const struct rt_dev *dev) { return dev->f64; }
-struct rt_stats rt_dev_stats(const struct rt_dev *dev) { return dev->stats; }
+const struct rt_plan *rt_dev_plan(const struct rt_dev *dev)
+{
+    return &dev->plan;
+}
+const char *rt_dev_id(const struct rt_dev *dev)
+{
+    return dev->id;
+}
+bool rt_dev_is_f64(const struct rt_dev *dev)
+{
+    return dev->f64;
+}
+struct rt_stats rt_dev_stats(const struct rt_dev *dev)
+{
+    return dev->stats;
+}

@@ -1,4 +1,5 @@
-// What a device will be used as: a pure function of what it reports, testable with no device present.
+// What a device will be used as: a pure function of what it reports, testable with no device
+// present.
 #include "runtime/rt.h"
 
 #include <stdlib.h>
@@ -10,11 +11,11 @@ static const struct {
     const char *name;
     uint32_t bit;
 } RUNGS[] = {
-    { "storage16", RT_RUNG_STORAGE16 }, { "fp16", RT_RUNG_FP16 },
-    { "subgroup", RT_RUNG_SUBGROUP }, { "subgroup_size", RT_RUNG_SUBGROUP_SIZE },
-    { "integer_dot", RT_RUNG_INTEGER_DOT }, { "coopmat", RT_RUNG_COOPMAT },
-    { "bf16_dot", RT_RUNG_BF16_DOT }, { "wide", RT_RUNG_WIDE },
-    { "unified", RT_RUNG_UNIFIED }, { "push_descriptors", RT_RUNG_PUSH_DESCRIPTORS },
+    {"storage16", RT_RUNG_STORAGE16},     {"fp16", RT_RUNG_FP16},
+    {"subgroup", RT_RUNG_SUBGROUP},       {"subgroup_size", RT_RUNG_SUBGROUP_SIZE},
+    {"integer_dot", RT_RUNG_INTEGER_DOT}, {"coopmat", RT_RUNG_COOPMAT},
+    {"bf16_dot", RT_RUNG_BF16_DOT},       {"wide", RT_RUNG_WIDE},
+    {"unified", RT_RUNG_UNIFIED},         {"push_descriptors", RT_RUNG_PUSH_DESCRIPTORS},
 };
 
 const char *rt_rung_name(uint32_t i, uint32_t *bit)
@@ -30,8 +31,11 @@ static enum rt_err parse_rung(const char *s, size_t n, struct rt_clamp *out)
             out->disable |= RUNGS[i].bit;
             return RT_OK;
         }
-    return rt_fail(RT_E_USAGE, "disable: unknown rung \"%.*s\"; known: storage16, fp16, subgroup, subgroup_size, "
-                               "integer_dot, coopmat, bf16_dot, wide, unified, push_descriptors", (int) n, s);
+    return rt_fail(
+        RT_E_USAGE,
+        "disable: unknown rung \"%.*s\"; known: storage16, fp16, subgroup, subgroup_size, "
+        "integer_dot, coopmat, bf16_dot, wide, unified, push_descriptors",
+        (int) n, s);
 }
 
 // "16K", "128", "1G" -> number; false when it is not one.
@@ -73,12 +77,16 @@ static enum rt_err parse_limit(const char *s, size_t n, struct rt_clamp *c)
     else if (key == 9 && memcmp(s, "subgroups", 9) == 0)
         c->no_subgroups = v == 0;
     else
-        return rt_fail(RT_E_USAGE, "clamp: unknown key \"%.*s\"; known: shared, invocations, range, alloc, memory, "
-                                   "subgroups", (int) key, s);
+        return rt_fail(
+            RT_E_USAGE,
+            "clamp: unknown key \"%.*s\"; known: shared, invocations, range, alloc, memory, "
+            "subgroups",
+            (int) key, s);
     return RT_OK;
 }
 
-static enum rt_err each_item(const char *list, enum rt_err (*fn)(const char *, size_t, struct rt_clamp *),
+static enum rt_err each_item(const char *list,
+                             enum rt_err (*fn)(const char *, size_t, struct rt_clamp *),
                              struct rt_clamp *out)
 {
     enum rt_err err = RT_OK;
@@ -93,15 +101,21 @@ static enum rt_err each_item(const char *list, enum rt_err (*fn)(const char *, s
 enum rt_err rt_clamp_parse(const char *disable, const char *clamp, struct rt_clamp *out)
 {
     enum rt_err err = RT_OK;
-    *out = (struct rt_clamp){ 0 };
+    *out = (struct rt_clamp){0};
     RT_TRY(each_item(disable, parse_rung, out));
     RT_TRY(each_item(clamp, parse_limit, out));
 done:
     return err;
 }
 
-static uint32_t lower32(uint32_t have, uint32_t clamp) { return clamp ? u32_min(have, clamp) : have; }
-static uint64_t lower64(uint64_t have, uint64_t clamp) { return clamp ? u64_min(have, clamp) : have; }
+static uint32_t lower32(uint32_t have, uint32_t clamp)
+{
+    return clamp ? u32_min(have, clamp) : have;
+}
+static uint64_t lower64(uint64_t have, uint64_t clamp)
+{
+    return clamp ? u64_min(have, clamp) : have;
+}
 
 static void clamp_caps(struct rt_caps *c, const struct rt_clamp *by)
 {
@@ -134,22 +148,27 @@ static uint32_t rungs_of(const struct rt_caps *c)
     return r;
 }
 
-enum rt_err rt_plan_make(const struct rt_caps *caps, const struct rt_clamp *clamp, struct rt_plan *out)
+enum rt_err rt_plan_make(const struct rt_caps *caps, const struct rt_clamp *clamp,
+                         struct rt_plan *out)
 {
     enum rt_err err = RT_OK;
-    struct rt_plan p = { .caps = *caps };
+    struct rt_plan p = {.caps = *caps};
 
     clamp_caps(&p.caps, clamp);
     if (p.caps.group_invocations < 128 || p.caps.group_size[0] < 128)
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: expected groups of at least 128 work-items, found %u", caps->name,
-                       u32_min(p.caps.group_invocations, p.caps.group_size[0])));
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: expected groups of at least 128 work-items, found %u",
+                       caps->name, u32_min(p.caps.group_invocations, p.caps.group_size[0])));
     if (p.caps.shared_bytes < 16384)
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: expected at least 16384 bytes of shared memory, found %u", caps->name,
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED,
+                       "%s: expected at least 16384 bytes of shared memory, found %u", caps->name,
                        p.caps.shared_bytes));
-    if (p.caps.params_bytes < 128 || p.caps.range_bytes < (1u << 20) || p.caps.alloc_bytes < (1u << 20))
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: expected 128 bytes of parameters and 1 MiB of binding range and "
-                                         "allocation, found %u, %llu, %llu", caps->name, p.caps.params_bytes,
-                       (unsigned long long) p.caps.range_bytes, (unsigned long long) p.caps.alloc_bytes));
+    if (p.caps.params_bytes < 128 || p.caps.range_bytes < (1u << 20) ||
+        p.caps.alloc_bytes < (1u << 20))
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED,
+                       "%s: expected 128 bytes of parameters and 1 MiB of binding range and "
+                       "allocation, found %u, %llu, %llu",
+                       caps->name, p.caps.params_bytes, (unsigned long long) p.caps.range_bytes,
+                       (unsigned long long) p.caps.alloc_bytes));
     p.rungs = rungs_of(&p.caps) & ~clamp->disable;
     p.group = 64;
     p.arena_bytes = u64_min(p.caps.alloc_bytes, (uint64_t) 1 << 30) & ~(uint64_t) 255;

@@ -11,13 +11,13 @@
 
 size_t rt_type_size(enum rt_type type)
 {
-    static const size_t SIZE[RT_TYPE_COUNT] = { 4, 2, 2, 4, 8 };
+    static const size_t SIZE[RT_TYPE_COUNT] = {4, 2, 2, 4, 8};
     return SIZE[type];
 }
 
 const char *rt_type_name(enum rt_type type)
 {
-    static const char *const NAME[RT_TYPE_COUNT] = { "f32", "f16", "bf16", "u32", "f64" };
+    static const char *const NAME[RT_TYPE_COUNT] = {"f32", "f16", "bf16", "u32", "f64"};
     return (unsigned) type < RT_TYPE_COUNT ? NAME[type] : "?";
 }
 
@@ -27,7 +27,7 @@ enum rt_err rt_buf_create(struct rt_dev *dev, enum rt_type type, uint64_t count,
                           struct rt_buf **out)
 {
     enum rt_err err = RT_OK;
-    struct rt_buf head = { .dev = dev, .type = type, .count = count };
+    struct rt_buf head = {.dev = dev, .type = type, .count = count};
     char a[32], b[32];
 
     *out = NULL;
@@ -35,9 +35,11 @@ enum rt_err rt_buf_create(struct rt_dev *dev, enum rt_type type, uint64_t count,
     RT_REQUIRE(count >= 1 && count <= UINT64_MAX / 16, RT_E_ARG);
     head.storage = dev->f64 && type == RT_F32 ? RT_F64 : type;
     head.bytes = round_up(count * rt_type_size(head.storage), 4);
-    if (dev->clamp.memory_bytes && head.bytes > dev->clamp.memory_bytes - u64_min(dev->stats.bytes, dev->clamp.memory_bytes))
-        RT_TRY(rt_fail(RT_E_DEVMEM, "%s: out of device memory: %s needs %s, %s are in use", dev->id, name,
-                       str_bytes(a, (double) head.bytes), str_bytes(b, (double) dev->stats.bytes)));
+    if (dev->clamp.memory_bytes &&
+        head.bytes > dev->clamp.memory_bytes - u64_min(dev->stats.bytes, dev->clamp.memory_bytes))
+        RT_TRY(rt_fail(RT_E_DEVMEM, "%s: out of device memory: %s needs %s, %s are in use", dev->id,
+                       name, str_bytes(a, (double) head.bytes),
+                       str_bytes(b, (double) dev->stats.bytes)));
     RT_TRY(str_dup(name, &head.name));
     RT_TRY(dev->backend->buf_create(dev, &head, out));
     head.name = NULL; // owned by *out now
@@ -61,10 +63,22 @@ void rt_buf_destroy(struct rt_buf **buf)
     *buf = NULL;
 }
 
-enum rt_type rt_buf_type(const struct rt_buf *buf) { return buf->type; }
-uint64_t rt_buf_count(const struct rt_buf *buf) { return buf->count; }
-const char *rt_buf_name(const struct rt_buf *buf) { return buf->name; }
-struct rt_dev *rt_buf_dev(const struct rt_buf *buf) { return buf->dev; }
+enum rt_type rt_buf_type(const struct rt_buf *buf)
+{
+    return buf->type;
+}
+uint64_t rt_buf_count(const struct rt_buf *buf)
+{
+    return buf->count;
+}
+const char *rt_buf_name(const struct rt_buf *buf)
+{
+    return buf->name;
+}
+struct rt_dev *rt_buf_dev(const struct rt_buf *buf)
+{
+    return buf->dev;
+}
 
 bool rt_buf_holds(const struct rt_buf *buf, enum rt_type type, uint64_t n)
 {
@@ -75,15 +89,16 @@ enum { CHUNK = 1 << 16 }; // elements converted at once
 
 static bool convertible(const struct rt_buf *buf, uint64_t first, uint64_t n, enum rt_type type)
 {
-    return (unsigned) type < RT_TYPE_COUNT && (type == RT_U32) == (buf->type == RT_U32) && first <= buf->count &&
-           n <= buf->count - first;
+    return (unsigned) type < RT_TYPE_COUNT && (type == RT_U32) == (buf->type == RT_U32) &&
+           first <= buf->count && n <= buf->count - first;
 }
 
-enum rt_err rt_buf_write(struct rt_buf *buf, uint64_t first, uint64_t n, enum rt_type type, const void *src)
+enum rt_err rt_buf_write(struct rt_buf *buf, uint64_t first, uint64_t n, enum rt_type type,
+                         const void *src)
 {
     enum rt_err err = RT_OK;
     const size_t from = rt_type_size(type), to = rt_type_size(buf->storage);
-    struct rt_host_buf out = { .type = buf->storage }, in = { .type = type };
+    struct rt_host_buf out = {.type = buf->storage}, in = {.type = type};
 
     RT_REQUIRE(convertible(buf, first, n, type), RT_E_ARG);
     if (type == buf->storage) {
@@ -104,11 +119,12 @@ done:
     return err;
 }
 
-enum rt_err rt_buf_read(const struct rt_buf *buf, uint64_t first, uint64_t n, enum rt_type type, void *dst)
+enum rt_err rt_buf_read(const struct rt_buf *buf, uint64_t first, uint64_t n, enum rt_type type,
+                        void *dst)
 {
     enum rt_err err = RT_OK;
     const size_t to = rt_type_size(type), from = rt_type_size(buf->storage);
-    struct rt_host_buf in = { .type = buf->storage }, out = { .type = type };
+    struct rt_host_buf in = {.type = buf->storage}, out = {.type = type};
 
     RT_REQUIRE(convertible(buf, first, n, type), RT_E_ARG);
     if (type == buf->storage) {
@@ -148,33 +164,41 @@ static const struct rt_kernel *find_kernel(const struct rt_dev *dev, const char 
 static enum rt_err check_bind(const struct rt_dev *dev, const struct rt_kernel *k, uint32_t i,
                               struct rt_bind *bind)
 {
-    static const char *const WANT[] = { "f32", "u32", "f32, f16 or bf16" };
+    static const char *const WANT[] = {"f32", "u32", "f32, f16 or bf16"};
     const struct rt_kernel_buf *want = &k->bufs[i];
     const struct rt_buf *b = bind->buf;
     uint64_t size;
 
     if (!b || b->dev != dev)
-        return rt_fail(RT_E_ARG, "kernel %s: buffer %s is missing or of another device", k->name, want->name);
-    if ((want->elem == RT_ELEM_uint) != (b->type == RT_U32) || (want->elem == RT_ELEM_float && b->type != RT_F32))
-        return rt_fail(RT_E_ARG, "kernel %s: buffer %s: expected %s, found %s (%s)", k->name, want->name,
-                       WANT[want->elem], rt_type_name(b->type), b->name);
+        return rt_fail(RT_E_ARG, "kernel %s: buffer %s is missing or of another device", k->name,
+                       want->name);
+    if ((want->elem == RT_ELEM_uint) != (b->type == RT_U32) ||
+        (want->elem == RT_ELEM_float && b->type != RT_F32))
+        return rt_fail(RT_E_ARG, "kernel %s: buffer %s: expected %s, found %s (%s)", k->name,
+                       want->name, WANT[want->elem], rt_type_name(b->type), b->name);
     if (bind->access != want->access)
-        return rt_fail(RT_E_ARG, "kernel %s: buffer %s is bound with another access than listed", k->name, want->name);
+        return rt_fail(RT_E_ARG, "kernel %s: buffer %s is bound with another access than listed",
+                       k->name, want->name);
     size = rt_type_size(b->type);
-    if (bind->first > b->count || bind->count > b->count - bind->first || (bind->first * size) % 256 != 0)
-        return rt_fail(RT_E_ARG, "kernel %s: buffer %s: slice [%llu, +%llu) of %llu is out of range or not aligned",
-                       k->name, want->name, (unsigned long long) bind->first, (unsigned long long) bind->count,
-                       (unsigned long long) b->count);
+    if (bind->first > b->count || bind->count > b->count - bind->first ||
+        (bind->first * size) % 256 != 0)
+        return rt_fail(
+            RT_E_ARG,
+            "kernel %s: buffer %s: slice [%llu, +%llu) of %llu is out of range or not aligned",
+            k->name, want->name, (unsigned long long) bind->first, (unsigned long long) bind->count,
+            (unsigned long long) b->count);
     if (bind->count == 0)
         bind->count = b->count - bind->first;
     if (bind->count * size > dev->plan.range_bytes)
-        return rt_fail(RT_E_UNSUPPORTED, "kernel %s: buffer %s (%s): %llu bytes bound, the device's limit is %llu",
+        return rt_fail(RT_E_UNSUPPORTED,
+                       "kernel %s: buffer %s (%s): %llu bytes bound, the device's limit is %llu",
                        k->name, want->name, b->name, (unsigned long long) (bind->count * size),
                        (unsigned long long) dev->plan.range_bytes);
     return RT_OK;
 }
 
-static enum rt_err resolve(const struct rt_dev *dev, const struct rt_dispatch_desc *d, struct rt_work *w)
+static enum rt_err resolve(const struct rt_dev *dev, const struct rt_dispatch_desc *d,
+                           struct rt_work *w)
 {
     enum rt_err err = RT_OK;
 
@@ -196,8 +220,8 @@ static enum rt_err resolve(const struct rt_dev *dev, const struct rt_dispatch_de
     w->group[0] = d->group[0] ? d->group[0] : dev->plan.group;
     w->group[1] = d->group[1] ? d->group[1] : 1;
     if ((uint64_t) w->group[0] * w->group[1] > dev->plan.caps.group_invocations)
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "kernel %s: a group of %u x %u, the device's limit is %u", d->kernel,
-                       w->group[0], w->group[1], dev->plan.caps.group_invocations));
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "kernel %s: a group of %u x %u, the device's limit is %u",
+                       d->kernel, w->group[0], w->group[1], dev->plan.caps.group_invocations));
     RT_REQUIRE((d->items > 0) != (d->groups[0] > 0), RT_E_ARG);
     RT_REQUIRE(div_up(d->items, w->group[0]) <= UINT32_MAX, RT_E_ARG);
     w->groups[0] = d->groups[0] ? d->groups[0] : (uint32_t) div_up(d->items, w->group[0]);
@@ -211,7 +235,7 @@ done:
 enum rt_err rt_cmd_dispatch(struct rt_cmd *cmd, const struct rt_dispatch_desc *desc)
 {
     enum rt_err err = RT_OK;
-    struct rt_work work = { 0 };
+    struct rt_work work = {0};
     RT_TRY(resolve(cmd->dev, desc, &work));
     RT_TRY(cmd->dev->backend->cmd_dispatch(cmd, &work));
     cmd->dev->stats.dispatches++;
@@ -219,8 +243,8 @@ done:
     return err;
 }
 
-enum rt_err rt_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_first, struct rt_buf *dst,
-                        uint64_t dst_first, uint64_t n)
+enum rt_err rt_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_first,
+                        struct rt_buf *dst, uint64_t dst_first, uint64_t n)
 {
     enum rt_err err = RT_OK;
     size_t size;
@@ -231,7 +255,8 @@ enum rt_err rt_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t s
     RT_REQUIRE(src != dst || src_first + n <= dst_first || dst_first + n <= src_first, RT_E_ARG);
     size = rt_type_size(src->storage);
     if (n)
-        RT_TRY(cmd->dev->backend->cmd_copy(cmd, src, src_first * size, dst, dst_first * size, n * size));
+        RT_TRY(cmd->dev->backend->cmd_copy(cmd, src, src_first * size, dst, dst_first * size,
+                                           n * size));
 done:
     return err;
 }
@@ -250,7 +275,10 @@ done:
     return err;
 }
 
-enum rt_err rt_cmd_submit(struct rt_cmd *cmd) { return cmd->dev->backend->cmd_submit(cmd); }
+enum rt_err rt_cmd_submit(struct rt_cmd *cmd)
+{
+    return cmd->dev->backend->cmd_submit(cmd);
+}
 
 enum rt_err rt_cmd_wait(struct rt_cmd **cmd)
 {

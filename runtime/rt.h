@@ -216,12 +216,14 @@ struct rt_bind {
     uint64_t first, count;
 };
 
+// clang-format off
 #define RT_IN(b) { .buf = (b), .access = RT_ACCESS_IN }
 #define RT_OUT(b) { .buf = (b), .access = RT_ACCESS_OUT }
 #define RT_INOUT(b) { .buf = (b), .access = RT_ACCESS_INOUT }
 #define RT_IN_AT(b, f, n) { .buf = (b), .access = RT_ACCESS_IN, .first = (f), .count = (n) }
 #define RT_OUT_AT(b, f, n) { .buf = (b), .access = RT_ACCESS_OUT, .first = (f), .count = (n) }
 #define RT_INOUT_AT(b, f, n) { .buf = (b), .access = RT_ACCESS_INOUT, .first = (f), .count = (n) }
+// clang-format on
 
 // One kernel run. Give `groups`, or `items` (then groups[0] = ceil(items / group.x)).
 // The kernel reads its group's place as GROUP_X, GROUP_Y, GROUP_Z: any grid, the runtime cuts it where

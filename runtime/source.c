@@ -37,11 +37,14 @@ done:
     return err;
 }
 
-enum rt_err rt_source(const char *file, struct str *out) { return expand(file, strlen(file), 0, out); }
+enum rt_err rt_source(const char *file, struct str *out)
+{
+    return expand(file, strlen(file), 0, out);
+}
 
 enum rt_err rt_kernel_text(const struct rt_work *work, bool vulkan, struct str *out)
 {
-    static const char *const TYPE[RT_TYPE_COUNT] = { "F32", "F16", "BF16", "U32", "F64" };
+    static const char *const TYPE[RT_TYPE_COUNT] = {"F32", "F16", "BF16", "U32", "F64"};
     enum rt_err err = RT_OK;
     const struct rt_kernel *k = work->kernel;
     const char *file = k->source ? k->source : vulkan ? k->vulkan_only : k->opencl_only;
@@ -49,7 +52,8 @@ enum rt_err rt_kernel_text(const struct rt_work *work, bool vulkan, struct str *
     RT_REQUIRE(file, RT_E_UNSUPPORTED);
     if (vulkan)
         RT_TRY(str_puts(out, "#version 450\n"));
-    RT_TRY(str_printf(out, "#define GROUP %u\n#define GROUP_Y_SIZE %u\n", work->group[0], work->group[1]));
+    RT_TRY(str_printf(out, "#define GROUP %u\n#define GROUP_Y_SIZE %u\n", work->group[0],
+                      work->group[1]));
     for (uint32_t i = 0; i < k->n_bufs; i++)
         if (k->bufs[i].elem == RT_ELEM_elem)
             RT_TRY(str_printf(out, "#define TYPE_%s %s\n", k->bufs[i].name,
@@ -76,7 +80,8 @@ uint64_t rt_work_key(const struct rt_work *work)
     uint64_t h = rt_hash(0, k->name, strlen(k->name));
     h = rt_hash(h, work->group, sizeof(work->group));
     for (uint32_t i = 0; i < k->n_bufs; i++) {
-        const uint32_t type = k->bufs[i].elem == RT_ELEM_elem ? (uint32_t) rt_buf_type(work->bufs[i].buf) : 99u;
+        const uint32_t type =
+            k->bufs[i].elem == RT_ELEM_elem ? (uint32_t) rt_buf_type(work->bufs[i].buf) : 99u;
         h = rt_hash(h, &type, sizeof(type));
     }
     for (uint32_t i = 0; i < RT_MAX_TUNES && work->tune[i].name; i++) {

@@ -59,14 +59,24 @@ void t_err(enum rt_err want, enum rt_err got, const char *call, const char *file
     _assert_true(0, call, file, line);
 }
 
-struct rt_dev *t_dev(struct t *t) { return t->dev; }
-const char *t_name(const struct t *t) { return t->name; }
-bool t_on_host(const struct t *t) { return str_has_prefix(rt_dev_id(t->dev), "host"); }
+struct rt_dev *t_dev(struct t *t)
+{
+    return t->dev;
+}
+const char *t_name(const struct t *t)
+{
+    return t->name;
+}
+bool t_on_host(const struct t *t)
+{
+    return str_has_prefix(rt_dev_id(t->dev), "host");
+}
 
 struct rt_dev *t_ref(struct t *t)
 {
     if (!t->ref)
-        T_OK(rt_dev_open(&(struct rt_dev_desc){ .name = "host:f64", .kernels = op_kernels() }, &t->ref));
+        T_OK(rt_dev_open(&(struct rt_dev_desc){.name = "host:f64", .kernels = op_kernels()},
+                         &t->ref));
     return t->ref;
 }
 
@@ -101,8 +111,10 @@ void t_round(double *x, uint64_t n, enum rt_type type)
 {
     for (uint64_t i = 0; i < n; i++) {
         const float f = (float) x[i];
-        x[i] = type == RT_F16 ? (double) f16_to_f32(f16_from_f32(f)) : type == RT_BF16
-            ? (double) bf16_to_f32(bf16_from_f32(f)) : type == RT_F32 ? (double) f : x[i];
+        x[i] = type == RT_F16    ? (double) f16_to_f32(f16_from_f32(f))
+               : type == RT_BF16 ? (double) bf16_to_f32(bf16_from_f32(f))
+               : type == RT_F32  ? (double) f
+                                 : x[i];
     }
 }
 
@@ -120,7 +132,8 @@ static struct rt_buf *make(struct t *t, struct rt_dev *dev, enum rt_type type, u
     return keep(t, b);
 }
 
-struct rt_buf *t_buf(struct t *t, struct rt_dev *dev, enum rt_type type, const double *x, uint64_t n)
+struct rt_buf *t_buf(struct t *t, struct rt_dev *dev, enum rt_type type, const double *x,
+                     uint64_t n)
 {
     struct rt_buf *b = make(t, dev, type, n);
     double *y = t_alloc(t, n * sizeof(*y));
@@ -152,7 +165,8 @@ struct rt_buf *t_zeros(struct t *t, struct rt_dev *dev, enum rt_type type, uint6
     return make(t, dev, type, n);
 }
 
-void t_close_to(struct t *t, const char *what, struct rt_buf *got, const double *want, uint64_t n, struct t_tol tol)
+void t_close_to(struct t *t, const char *what, struct rt_buf *got, const double *want, uint64_t n,
+                struct t_tol tol)
 {
     const uint64_t all = rt_buf_count(got);
     double *g = t_alloc(t, all * sizeof(*g)), worst = 0.0;
@@ -162,13 +176,15 @@ void t_close_to(struct t *t, const char *what, struct rt_buf *got, const double 
     for (uint64_t i = 0; i < n; i++) {
         const double share = fabs(g[i] - want[i]) / (tol.atol + tol.rtol * fabs(want[i]));
         if (!(share <= worst)) { // also NaN
-            worst = isnan(share) && g[i] == want[i] ? worst : isnan(share) ? (double) INFINITY : share;
+            worst = isnan(share) && g[i] == want[i] ? worst
+                    : isnan(share)                  ? (double) INFINITY
+                                                    : share;
             at = i;
         }
     }
     if (worst > 1.0)
-        fail_msg("%s on %s: element %llu of %llu: got %.9g, want %.9g, bound %.3g (%.3g x)", what, t->name,
-                 (unsigned long long) at, (unsigned long long) n, g[at], want[at],
+        fail_msg("%s on %s: element %llu of %llu: got %.9g, want %.9g, bound %.3g (%.3g x)", what,
+                 t->name, (unsigned long long) at, (unsigned long long) n, g[at], want[at],
                  tol.atol + tol.rtol * fabs(want[at]), worst);
     for (uint64_t i = n; all == n + T_GUARD && i < all; i++)
         if (!isnan(g[i]))
@@ -176,7 +192,8 @@ void t_close_to(struct t *t, const char *what, struct rt_buf *got, const double 
                      (unsigned long long) (i - n), (unsigned long long) n, g[i]);
 }
 
-void t_close(struct t *t, const char *what, struct rt_buf *got, struct rt_buf *want, uint64_t n, struct t_tol tol)
+void t_close(struct t *t, const char *what, struct rt_buf *got, struct rt_buf *want, uint64_t n,
+             struct t_tol tol)
 {
     double *w = t_alloc(t, n * sizeof(*w));
     T_OK(rt_buf_read(want, 0, n, RT_F64, w));
@@ -185,7 +202,7 @@ void t_close(struct t *t, const char *what, struct rt_buf *got, struct rt_buf *w
 
 double t_eps(enum rt_type type)
 {
-    static const double EPS[RT_TYPE_COUNT] = { 0x1p-24, 0x1p-11, 0x1p-8, 0.0, 0x1p-53 };
+    static const double EPS[RT_TYPE_COUNT] = {0x1p-24, 0x1p-11, 0x1p-8, 0.0, 0x1p-53};
     return EPS[type];
 }
 
@@ -203,7 +220,9 @@ static void run(void **state)
     char *cache = NULL;
     rng_seed(&t->rng, 1234);
     T_OK(dir_cache(NULL, &cache));
-    T_OK(rt_dev_open(&(struct rt_dev_desc){ .name = t->name, .kernels = op_kernels(), .cache_dir = cache }, &t->dev));
+    T_OK(rt_dev_open(
+        &(struct rt_dev_desc){.name = t->name, .kernels = op_kernels(), .cache_dir = cache},
+        &t->dev));
     free(cache);
     t->body(t);
 }
@@ -227,9 +246,11 @@ int t_each_device(void (*body)(struct t *))
 
     log_set_sink(sink, NULL);
     snprintf(names, sizeof(names), "%s", env ? env : "host");
-    for (char *save = NULL, *s = strtok_r(names, ",", &save); s && n < MOST_DEVICES; s = strtok_r(NULL, ",", &save)) {
-        each[n] = (struct t){ .name = s, .body = body };
-        tests[n] = (struct CMUnitTest){ .name = s, .test_func = run, .teardown_func = done, .initial_state = &each[n] };
+    for (char *save = NULL, *s = strtok_r(names, ",", &save); s && n < MOST_DEVICES;
+         s = strtok_r(NULL, ",", &save)) {
+        each[n] = (struct t){.name = s, .body = body};
+        tests[n] = (struct CMUnitTest){
+            .name = s, .test_func = run, .teardown_func = done, .initial_state = &each[n]};
         n++;
     }
     return _cmocka_run_group_tests("devices", tests, n, NULL, NULL);

@@ -12,8 +12,9 @@ enum rt_err rthost_buf_create(struct rt_dev *dev, const struct rt_buf *head, str
         b->data = calloc(1, head->bytes);
     if (!b || !b->data) {
         free(b);
-        return rt_fail(RT_E_DEVMEM, "%s: out of memory: %s needs %llu bytes, %llu are in use", dev->id, head->name,
-                       (unsigned long long) head->bytes, (unsigned long long) dev->stats.bytes);
+        return rt_fail(RT_E_DEVMEM, "%s: out of memory: %s needs %llu bytes, %llu are in use",
+                       dev->id, head->name, (unsigned long long) head->bytes,
+                       (unsigned long long) dev->stats.bytes);
     }
     b->head = *head;
     *out = &b->head;

@@ -9,10 +9,16 @@
 
 static void host_caps(struct rt_caps *c)
 {
-    *c = (struct rt_caps){ .kind = RT_CPU, .group_invocations = 1024, .group_size = { 1024, 1024, 64 },
-                           .group_count = { UINT32_MAX, UINT32_MAX, UINT32_MAX }, .shared_bytes = 32768,
-                           .range_bytes = UINT64_MAX / 2, .alloc_bytes = UINT64_MAX / 2, .offset_align_bytes = 4,
-                           .params_bytes = 128, .unified_memory = true };
+    *c = (struct rt_caps){.kind = RT_CPU,
+                          .group_invocations = 1024,
+                          .group_size = {1024, 1024, 64},
+                          .group_count = {UINT32_MAX, UINT32_MAX, UINT32_MAX},
+                          .shared_bytes = 32768,
+                          .range_bytes = UINT64_MAX / 2,
+                          .alloc_bytes = UINT64_MAX / 2,
+                          .offset_align_bytes = 4,
+                          .params_bytes = 128,
+                          .unified_memory = true};
     c->memory_bytes = os_memory();
     snprintf(c->name, sizeof(c->name), "host (float64 reference)");
     snprintf(c->driver, sizeof(c->driver), "anydpo");
@@ -60,9 +66,19 @@ void rthost_close(struct rt_dev *dev)
 }
 
 const struct rt_backend RTHOST_BACKEND = {
-    .name = "host", .list = list, .open = open, .close = rthost_close,
-    .buf_create = rthost_buf_create, .buf_destroy = rthost_buf_destroy, .buf_write = rthost_buf_write,
-    .buf_read = rthost_buf_read, .cmd_create = rthost_cmd_create, .cmd_dispatch = rthost_cmd_dispatch,
-    .cmd_copy = rthost_cmd_copy, .cmd_zero = rthost_cmd_zero, .cmd_submit = rthost_cmd_submit,
-    .cmd_wait = rthost_cmd_submit, .cmd_destroy = rthost_cmd_destroy,
+    .name = "host",
+    .list = list,
+    .open = open,
+    .close = rthost_close,
+    .buf_create = rthost_buf_create,
+    .buf_destroy = rthost_buf_destroy,
+    .buf_write = rthost_buf_write,
+    .buf_read = rthost_buf_read,
+    .cmd_create = rthost_cmd_create,
+    .cmd_dispatch = rthost_cmd_dispatch,
+    .cmd_copy = rthost_cmd_copy,
+    .cmd_zero = rthost_cmd_zero,
+    .cmd_submit = rthost_cmd_submit,
+    .cmd_wait = rthost_cmd_submit,
+    .cmd_destroy = rthost_cmd_destroy,
 };

@@ -8,4 +8,4 @@ static enum rt_err list(struct rt_dev_info **out, uint32_t *count)
     return RT_OK;
 }
 
-const struct rt_backend RTCL_BACKEND = { .name = "opencl", .list = list, .off = "ANYDPO_OPENCL=OFF" };
+const struct rt_backend RTCL_BACKEND = {.name = "opencl", .list = list, .off = "ANYDPO_OPENCL=OFF"};

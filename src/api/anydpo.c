@@ -16,8 +16,10 @@ struct anydpo_job {
 
 static enum anydpo_status status_of(enum rt_err err)
 {
-    return err == RT_OK ? ANYDPO_OK : err == RT_E_USAGE ? ANYDPO_USAGE : err == RT_E_INTERRUPTED ? ANYDPO_STOPPED
-        : ANYDPO_FAILED;
+    return err == RT_OK              ? ANYDPO_OK
+           : err == RT_E_USAGE       ? ANYDPO_USAGE
+           : err == RT_E_INTERRUPTED ? ANYDPO_STOPPED
+                                     : ANYDPO_FAILED;
 }
 
 // The log's sink takes our enum; the public one takes an int.
@@ -84,14 +86,20 @@ static void forward(void *user, const struct tr_entry *e)
 {
     const struct anydpo_job *job = user;
     const struct tr_metrics *m = e->metrics;
-    const struct anydpo_metrics out = {
-        .step = e->step, .epoch = e->epoch, .loss = e->loss, .grad_norm = e->grad_norm,
-        .learning_rate = e->learning_rate, .rewards_chosen = tr_metrics_get(m, TR_REWARDS_CHOSEN),
-        .rewards_rejected = tr_metrics_get(m, TR_REWARDS_REJECTED),
-        .rewards_accuracies = tr_metrics_get(m, TR_REWARDS_ACCURACIES),
-        .rewards_margins = tr_metrics_get(m, TR_REWARDS_MARGINS), .logps_chosen = tr_metrics_get(m, TR_LOGPS_CHOSEN),
-        .logps_rejected = tr_metrics_get(m, TR_LOGPS_REJECTED), .train_loss = e->train_loss,
-        .train_runtime = e->train_runtime };
+    const struct anydpo_metrics out = {.step = e->step,
+                                       .epoch = e->epoch,
+                                       .loss = e->loss,
+                                       .grad_norm = e->grad_norm,
+                                       .learning_rate = e->learning_rate,
+                                       .rewards_chosen = tr_metrics_get(m, TR_REWARDS_CHOSEN),
+                                       .rewards_rejected = tr_metrics_get(m, TR_REWARDS_REJECTED),
+                                       .rewards_accuracies =
+                                           tr_metrics_get(m, TR_REWARDS_ACCURACIES),
+                                       .rewards_margins = tr_metrics_get(m, TR_REWARDS_MARGINS),
+                                       .logps_chosen = tr_metrics_get(m, TR_LOGPS_CHOSEN),
+                                       .logps_rejected = tr_metrics_get(m, TR_LOGPS_REJECTED),
+                                       .train_loss = e->train_loss,
+                                       .train_runtime = e->train_runtime};
     job->on_metrics(job->user, &out);
 }
 
@@ -99,7 +107,8 @@ enum anydpo_status anydpo_train(struct anydpo_job *job)
 {
     enum rt_err err = RT_OK;
     struct tr_config config;
-    const struct tr_hooks hooks = { .on_log = job->on_metrics ? forward : NULL, .user = job, .stop = &job->stop };
+    const struct tr_hooks hooks = {
+        .on_log = job->on_metrics ? forward : NULL, .user = job, .stop = &job->stop};
 
     job->stop = 0;
     RT_TRY(options_resolve(&job->options, true, &config));
@@ -114,17 +123,28 @@ enum anydpo_status anydpo_evaluate(struct anydpo_job *job, struct anydpo_eval *o
     struct tr_config config;
     struct tr_eval e;
 
-    *out = (struct anydpo_eval){ 0 };
+    *out = (struct anydpo_eval){0};
     RT_TRY(options_resolve(&job->options, false, &config));
     RT_TRY(tr_eval_run(&config, &e));
-    *out = (struct anydpo_eval){ .pairs = e.pairs, .dropped = e.dropped, .ranked = e.ranked,
-                                 .ranked_per_token = e.ranked_per_token, .loss = e.loss, .rewards_accuracies = e.accuracy,
-                                 .rewards_margins = e.margin, .logps_chosen = e.logp_chosen,
-                                 .logps_rejected = e.logp_rejected };
+    *out = (struct anydpo_eval){.pairs = e.pairs,
+                                .dropped = e.dropped,
+                                .ranked = e.ranked,
+                                .ranked_per_token = e.ranked_per_token,
+                                .loss = e.loss,
+                                .rewards_accuracies = e.accuracy,
+                                .rewards_margins = e.margin,
+                                .logps_chosen = e.logp_chosen,
+                                .logps_rejected = e.logp_rejected};
 done:
     return status_of(err);
 }
 
-void anydpo_stop(struct anydpo_job *job) { job->stop = 1; }
+void anydpo_stop(struct anydpo_job *job)
+{
+    job->stop = 1;
+}
 
-const char *anydpo_version(void) { return "0.1.0"; }
+const char *anydpo_version(void)
+{
+    return "0.1.0";
+}

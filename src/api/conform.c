@@ -16,20 +16,23 @@ static void print_row(void *user, const struct op_conform_row *r)
     struct printer *p = user;
     p->rows++;
     if (p->args->json)
-        fprintf(p->args->out, "{\"op\": \"%s\", \"variant\": \"%s\", \"storage\": \"%s\", \"output\": \"%s\", \"error\": %s%.3g%s, "
-                              "\"bound\": %.3g, \"ok\": %s}\n", r->op, r->variant, rt_type_name(r->type), r->output,
-                isfinite(r->error) ? "" : "\"", r->error, isfinite(r->error) ? "" : "\"", r->bound, r->ok ? "true" : "false");
+        fprintf(p->args->out,
+                "{\"op\": \"%s\", \"variant\": \"%s\", \"storage\": \"%s\", \"output\": \"%s\", "
+                "\"error\": %s%.3g%s, "
+                "\"bound\": %.3g, \"ok\": %s}\n",
+                r->op, r->variant, rt_type_name(r->type), r->output, isfinite(r->error) ? "" : "\"",
+                r->error, isfinite(r->error) ? "" : "\"", r->bound, r->ok ? "true" : "false");
     else
-        fprintf(p->args->out, "%-10s %-9s %-5s %-8s %9.2e %9.2e  %s\n", r->op, r->variant, rt_type_name(r->type), r->output,
-                r->error, r->bound, r->ok ? "ok" : "FAIL");
+        fprintf(p->args->out, "%-10s %-9s %-5s %-8s %9.2e %9.2e  %s\n", r->op, r->variant,
+                rt_type_name(r->type), r->output, r->error, r->bound, r->ok ? "ok" : "FAIL");
     fflush(p->args->out);
 }
 
 enum rt_err api_conform(const struct api_conform_args *a, uint32_t *failed)
 {
     enum rt_err err = RT_OK;
-    struct rt_dev_desc desc = { .name = a->device, .kernels = op_kernels() };
-    struct printer p = { .args = a };
+    struct rt_dev_desc desc = {.name = a->device, .kernels = op_kernels()};
+    struct printer p = {.args = a};
     struct rt_dev *dev = NULL;
     char *cache = NULL;
 
@@ -39,8 +42,9 @@ enum rt_err api_conform(const struct api_conform_args *a, uint32_t *failed)
     desc.cache_dir = cache;
     RT_TRY(rt_dev_open(&desc, &dev));
     if (!a->json)
-        fprintf(a->out, "%s: %s, %s\n%-10s %-9s %-5s %-8s %9s %9s\n", rt_dev_id(dev), rt_dev_plan(dev)->caps.name,
-                rt_dev_plan(dev)->caps.driver, "op", "variant", "type", "output", "error", "bound");
+        fprintf(a->out, "%s: %s, %s\n%-10s %-9s %-5s %-8s %9s %9s\n", rt_dev_id(dev),
+                rt_dev_plan(dev)->caps.name, rt_dev_plan(dev)->caps.driver, "op", "variant", "type",
+                "output", "error", "bound");
     RT_TRY(op_conform(dev, print_row, &p, failed));
     if (!a->json)
         fprintf(a->out, "%u rows, %u failed\n", p.rows, *failed);

@@ -8,8 +8,8 @@
 
 struct str;
 
-// Every device in the order of `auto`, with its limits, appended to *out: a paragraph each, or with `json` one JSON
-// array. Errors: RT_E_NOMEM.
+// Every device in the order of `auto`, with its limits, appended to *out: a paragraph each, or with
+// `json` one JSON array. Errors: RT_E_NOMEM.
 RT_NODISCARD enum rt_err api_devices(bool json, struct str *out);
 
 #endif // API_DEVICES_H

@@ -20,7 +20,7 @@ enum rt_err api_generator_open(const struct api_generator_desc *d, struct api_ge
 {
     enum rt_err err = RT_OK;
     struct api_generator *g = calloc(1, sizeof(*g));
-    struct rt_dev_desc dev = { .name = d->device, .kernels = op_kernels() };
+    struct rt_dev_desc dev = {.name = d->device, .kernels = op_kernels()};
     char *cache = NULL;
 
     *out = NULL;
@@ -33,9 +33,16 @@ enum rt_err api_generator_open(const struct api_generator_desc *d, struct api_ge
     RT_TRY(dir_cache(d->cache_dir, &cache));
     dev.cache_dir = cache;
     RT_TRY(rt_dev_open(&dev, &g->dev));
-    RT_TRY(md_model_open(g->dev, &(struct md_model_desc){
-        .folder = d->folder, .storage = d->storage, .max_tokens = d->max_tokens, .max_segments = 1, .max_rows = 1,
-        .max_seqs = 1, .max_positions = d->max_tokens, .max_keys = d->max_tokens }, &g->model));
+    RT_TRY(md_model_open(g->dev,
+                         &(struct md_model_desc){.folder = d->folder,
+                                                 .storage = d->storage,
+                                                 .max_tokens = d->max_tokens,
+                                                 .max_segments = 1,
+                                                 .max_rows = 1,
+                                                 .max_seqs = 1,
+                                                 .max_positions = d->max_tokens,
+                                                 .max_keys = d->max_tokens},
+                         &g->model));
     *out = g;
     g = NULL;
 done:
@@ -57,21 +64,29 @@ void api_generator_close(struct api_generator **generator)
     *generator = NULL;
 }
 
-static enum rt_err encode_chat(const struct api_generator *g, const struct api_generate_args *a, struct txt_ids *ids)
+static enum rt_err encode_chat(const struct api_generator *g, const struct api_generate_args *a,
+                               struct txt_ids *ids)
 {
     enum rt_err err = RT_OK;
-    struct str text = { 0 };
+    struct str text = {0};
     json_t *messages = json_array();
 
     if (!txt_chat_has_template(g->chat))
-        RT_TRY(rt_fail(RT_E_FORMAT, "the model folder has no chat template; give --raw to continue the text as it is"));
+        RT_TRY(rt_fail(
+            RT_E_FORMAT,
+            "the model folder has no chat template; give --raw to continue the text as it is"));
     if (a->system)
-        json_array_append_new(messages, json_pack("{s:s,s:s}", "role", "system", "content", a->system));
-    json_array_append_new(messages, json_pack("{s:s,s:s%}", "role", "user", "content", a->prompt, a->prompt_len));
+        json_array_append_new(messages,
+                              json_pack("{s:s,s:s}", "role", "system", "content", a->system));
+    json_array_append_new(
+        messages, json_pack("{s:s,s:s%}", "role", "user", "content", a->prompt, a->prompt_len));
     if (!messages || json_array_size(messages) != (a->system ? 2u : 1u))
         RT_TRY(rt_fail(RT_E_FORMAT, "the prompt is not UTF-8 text"));
-    RT_TRY(txt_chat_render(g->chat, &(struct txt_chat_args){ .messages = messages, .add_generation_prompt = true,
-                                                             .now = (int64_t) time(NULL) }, &text, NULL));
+    RT_TRY(txt_chat_render(g->chat,
+                           &(struct txt_chat_args){.messages = messages,
+                                                   .add_generation_prompt = true,
+                                                   .now = (int64_t) time(NULL)},
+                           &text, NULL));
     RT_TRY(txt_encode(g->tok, text.data ? text.data : "", text.len, false, ids));
 done:
     json_decref(messages);
@@ -103,11 +118,12 @@ static bool on_token(void *user, uint32_t id)
     return s->err == RT_OK;
 }
 
-enum rt_err api_generate(struct api_generator *g, const struct api_generate_args *a, struct str *out)
+enum rt_err api_generate(struct api_generator *g, const struct api_generate_args *a,
+                         struct str *out)
 {
     enum rt_err err = RT_OK;
-    struct txt_ids ids = { 0 };
-    struct stream s = { .g = g, .a = a, .out = out, .text = { .skip_special = true } };
+    struct txt_ids ids = {0};
+    struct stream s = {.g = g, .a = a, .out = out, .text = {.skip_special = true}};
     struct rng rng;
     uint32_t stop[5], n_stop = g->model->arch.n_eos;
     const struct txt_special_token eos = txt_special(g->tok, TXT_EOS);
@@ -120,12 +136,23 @@ enum rt_err api_generate(struct api_generator *g, const struct api_generate_args
     else
         RT_TRY(txt_encode(g->tok, a->prompt, a->prompt_len, true, &ids));
     if (ids.len == 0 || ids.len >= g->max_tokens)
-        RT_TRY(rt_fail(RT_E_ARG, "the prompt has %zu tokens: expected 1 .. %u", ids.len, g->max_tokens - 1));
+        RT_TRY(rt_fail(RT_E_ARG, "the prompt has %zu tokens: expected 1 .. %u", ids.len,
+                       g->max_tokens - 1));
     rng_seed(&rng, a->seed);
-    RT_TRY(md_generate(g->model, md_policy(g->model), &(struct md_generate_args){
-        .prompt = ids.data, .n_prompt = (uint32_t) ids.len,
-        .max_new_tokens = u32_min(a->max_new_tokens, g->max_tokens - (uint32_t) ids.len), .temperature = a->temperature,
-        .top_k = a->top_k, .top_p = a->top_p, .stop = stop, .n_stop = n_stop, .on_token = on_token, .user = &s }, &rng));
+    RT_TRY(md_generate(
+        g->model, md_policy(g->model),
+        &(struct md_generate_args){
+            .prompt = ids.data,
+            .n_prompt = (uint32_t) ids.len,
+            .max_new_tokens = u32_min(a->max_new_tokens, g->max_tokens - (uint32_t) ids.len),
+            .temperature = a->temperature,
+            .top_k = a->top_k,
+            .top_p = a->top_p,
+            .stop = stop,
+            .n_stop = n_stop,
+            .on_token = on_token,
+            .user = &s},
+        &rng));
     RT_TRY(s.err);
     const size_t from = out->len;
     RT_TRY(txt_stream_end(g->tok, &s.text, out));

@@ -1,4 +1,5 @@
-// src/api/options.h -- every option: one table that is parser, help, README list and refusals at once.
+// src/api/options.h -- every option: one table that is parser, help, README list and refusals at
+// once.
 #ifndef API_OPTIONS_H
 #define API_OPTIONS_H
 
@@ -30,7 +31,8 @@ struct opt_row {
 
 extern const struct opt_row OPT_ROWS[]; // ends with a NULL name
 
-// The values of one run: one JSON node a row, NULL = not given. Owned by whoever declares it; { 0 } is empty.
+// The values of one run: one JSON node a row, NULL = not given. Owned by whoever declares it; { 0 }
+// is empty.
 struct options {
     cJSON **values;
 };
@@ -38,16 +40,19 @@ struct options {
 RT_NODISCARD enum rt_err options_create(struct options *out);
 void options_destroy(struct options *o);
 
-// Set one option from text ("0.1", "true", "[\"sigmoid\"]", "sigmoid"); `from` names the place in messages ("--beta").
-// Errors: RT_E_USAGE unknown name (with the nearest known), refused, wrong type or out of range; RT_E_NOMEM.
-RT_NODISCARD enum rt_err options_set_text(struct options *o, const char *name, const char *text, const char *from);
+// Set one option from text ("0.1", "true", "[\"sigmoid\"]", "sigmoid"); `from` names the place in
+// messages ("--beta"). Errors: RT_E_USAGE unknown name (with the nearest known), refused, wrong
+// type or out of range; RT_E_NOMEM.
+RT_NODISCARD enum rt_err options_set_text(struct options *o, const char *name, const char *text,
+                                          const char *from);
 
 // Every key of a recipe (JSON or YAML). Those that are set already are kept: a flag beats the file.
 RT_NODISCARD enum rt_err options_load(struct options *o, const char *path);
 
 // Check the whole (required ones, contradictions) and translate. Strings stay owned by the options.
 // Lists the options without effect once. `train`: output_dir is required. Errors: RT_E_USAGE.
-RT_NODISCARD enum rt_err options_resolve(const struct options *o, bool train, struct tr_config *out);
+RT_NODISCARD enum rt_err options_resolve(const struct options *o, bool train,
+                                         struct tr_config *out);
 
 // Help text of all rows, one a line, appended to *out; `markdown`: a table for the README.
 RT_NODISCARD enum rt_err options_help(struct str *out, bool markdown);

@@ -1,8 +1,10 @@
-// The rows. TRL's names and defaults (DPOConfig, TrainingArguments, ModelConfig, ScriptArguments of TRL 1.16).
+// The rows. TRL's names and defaults (DPOConfig, TrainingArguments, ModelConfig, ScriptArguments of
+// TRL 1.16).
 #include "src/api/options.h"
 
 #include <stddef.h>
 
+// clang-format off
 #define BIG 1e15
 #define USED(n, k, d, lo, hi, h) { n, k, OPT_USED, d, lo, hi, NULL, h }
 #define WORD(n, d, w, h) { n, OPT_STR, OPT_USED, d, 0, 0, w, h }
@@ -11,28 +13,36 @@
 #define NOTHING(n, k, d, h) { n, k, OPT_NOTHING, d, -BIG, BIG, NULL, h }
 #define DEFAULT(n, k, d, h) { n, k, OPT_DEFAULT, d, -BIG, BIG, NULL, h }
 #define GONE(n, h) { n, OPT_STR, OPT_GONE, NULL, 0, 0, NULL, h }
+// clang-format on
 
 const struct opt_row OPT_ROWS[] = {
     // What is trained
     TEXT("model_name_or_path", "Hugging Face model folder (required)"),
     TEXT("ref_model_name_or_path", "folder of the reference model; default: the policy as loaded"),
-    TEXT("dataset_name", "preference rows: a .jsonl or .json file, or a folder with train.jsonl (required)"),
+    TEXT("dataset_name",
+         "preference rows: a .jsonl or .json file, or a folder with train.jsonl (required)"),
     TEXT("output_dir", "folder that the trained model is written to (required)"),
-    WORD("dtype", "float32", "float32|float16|bfloat16|auto", "what the weights are rounded to once when loaded; auto: float32"),
+    WORD("dtype", "float32", "float32|float16|bfloat16|auto",
+         "what the weights are rounded to once when loaded; auto: float32"),
     WORD("save_dtype", NULL, "float32|float16|bfloat16", "type of the saved model; default: dtype"),
     // The loss
     USED("loss_type", OPT_LIST, "sigmoid", 0, 0,
-         "the loss, or a list that is summed: sigmoid hinge ipo exo_pair nca_pair robust bco_pair sppo_hard apo_zero apo_down "
+         "the loss, or a list that is summed: sigmoid hinge ipo exo_pair nca_pair robust bco_pair "
+         "sppo_hard apo_zero apo_down "
          "discopop sft sigmoid_norm aot aot_unpaired"),
     USED("loss_weights", OPT_LIST, NULL, 0, 0, "a weight for each loss_type; default: 1 each"),
     USED("beta", OPT_NUM, "0.1", 1e-6, 1e6, "strength of the pull to the reference"),
-    USED("label_smoothing", OPT_NUM, "0.0", 0.0, 1.0, "share of flipped labels: read by exo_pair, which needs it, robust, aot*"),
+    USED("label_smoothing", OPT_NUM, "0.0", 0.0, 1.0,
+         "share of flipped labels: read by exo_pair, which needs it, robust, aot*"),
     WORD("f_divergence_type", "reverse_kl", "reverse_kl|forward_kl|js_divergence|alpha_divergence",
-         "divergence from the reference; others than reverse_kl: not with nca_pair, bco_pair, sppo_hard, apo_*, aot*"),
+         "divergence from the reference; others than reverse_kl: not with nca_pair, bco_pair, "
+         "sppo_hard, apo_*, aot*"),
     USED("f_alpha_divergence_coef", OPT_NUM, "0.5", -1e3, 1e3, "alpha of alpha_divergence"),
     USED("discopop_tau", OPT_NUM, "0.05", 1e-6, 1e6, "temperature of discopop"),
-    USED("ld_alpha", OPT_NUM, NULL, 0.0, 1.0, "LD-DPO: weight of the tokens beyond the pair's shorter answer; 1 = plain"),
-    FLAG("use_weighting", "false", "WPO: weigh pairs by how likely the policy finds their answers; not with aot*, sft"),
+    USED("ld_alpha", OPT_NUM, NULL, 0.0, 1.0,
+         "LD-DPO: weight of the tokens beyond the pair's shorter answer; 1 = plain"),
+    FLAG("use_weighting", "false",
+         "WPO: weigh pairs by how likely the policy finds their answers; not with aot*, sft"),
     DEFAULT("precompute_ref_log_probs", OPT_BOOL, "false", "not supported yet"),
     NOTHING("precompute_ref_batch_size", OPT_INT, NULL, "nothing is precomputed yet"),
     DEFAULT("sync_ref_model", OPT_BOOL, "false", "not supported yet"),
@@ -42,13 +52,17 @@ const struct opt_row OPT_ROWS[] = {
     DEFAULT("adapter_name_or_path", OPT_STR, NULL, "LoRA is not supported yet"),
     NOTHING("disable_dropout", OPT_BOOL, "true", "there is no dropout here"),
     // Precision
-    FLAG("fp16", "false", "store weights and activations as f16, with f32 masters and loss scaling"),
-    FLAG("bf16", NULL, "store them as bf16; the default when fp16 is not set; false alone means f32"),
+    FLAG("fp16", "false",
+         "store weights and activations as f16, with f32 masters and loss scaling"),
+    FLAG("bf16", NULL,
+         "store them as bf16; the default when fp16 is not set; false alone means f32"),
     USED("loss_scale", OPT_NUM, "65536", 1.0, 0x1p40, "first loss scale of fp16 (ours)"),
     NOTHING("tf32", OPT_BOOL, NULL, "f32 is f32 here"),
     // Data
-    USED("max_length", OPT_INT, "1024", 2, 1 << 20, "tokens of prompt and completion together; null: no limit"),
-    WORD("truncation_mode", "keep_start", "keep_start|keep_end", "which end of a long sequence is kept"),
+    USED("max_length", OPT_INT, "1024", 2, 1 << 20,
+         "tokens of prompt and completion together; null: no limit"),
+    WORD("truncation_mode", "keep_start", "keep_start|keep_end",
+         "which end of a long sequence is kept"),
     FLAG("strict", "false", "a prompt that is cut at a token boundary is an error (ours)"),
     NOTHING("pad_to_multiple_of", OPT_INT, NULL, "there is no padding here"),
     NOTHING("padding_free", OPT_BOOL, "false", "there is never padding here"),
@@ -69,21 +83,27 @@ const struct opt_row OPT_ROWS[] = {
     USED("learning_rate", OPT_NUM, "1e-6", 0.0, 10.0, "peak learning rate"),
     WORD("lr_scheduler_type", "linear", "linear|cosine|constant|constant_with_warmup", "schedule"),
     DEFAULT("lr_scheduler_kwargs", OPT_STR, NULL, "not supported yet"),
-    USED("warmup_steps", OPT_NUM, "0", 0.0, 1e9, "steps of warm-up, or a share of all steps when below 1"),
+    USED("warmup_steps", OPT_NUM, "0", 0.0, 1e9,
+         "steps of warm-up, or a share of all steps when below 1"),
     USED("warmup_ratio", OPT_NUM, NULL, 0.0, 1.0, "older name of a warmup_steps below 1"),
     USED("weight_decay", OPT_NUM, "0.0", 0.0, 100.0, "AdamW's, not on norms"),
     USED("adam_beta1", OPT_NUM, "0.9", 0.0, 0.9999999, "AdamW"),
     USED("adam_beta2", OPT_NUM, "0.999", 0.0, 0.99999999, "AdamW"),
     USED("adam_epsilon", OPT_NUM, "1e-8", 0.0, 1.0, "AdamW"),
-    USED("max_grad_norm", OPT_NUM, "1.0", 0.0, 1e30, "gradients are clipped to this norm; 0: not at all"),
-    WORD("optim", "adamw_torch_fused", "adamw_torch_fused|adamw_torch|adamw_hf", "all mean one AdamW"),
-    NOTHING("gradient_checkpointing", OPT_BOOL, "true", "the same numbers; activations are kept for now"),
+    USED("max_grad_norm", OPT_NUM, "1.0", 0.0, 1e30,
+         "gradients are clipped to this norm; 0: not at all"),
+    WORD("optim", "adamw_torch_fused", "adamw_torch_fused|adamw_torch|adamw_hf",
+         "all mean one AdamW"),
+    NOTHING("gradient_checkpointing", OPT_BOOL, "true",
+            "the same numbers; activations are kept for now"),
     NOTHING("gradient_checkpointing_kwargs", OPT_STR, NULL, "activations are kept for now"),
-    USED("pass_tokens", OPT_INT, "1024", 1, 1 << 24, "tokens that run on the device at once, at least a pair (ours)"),
+    USED("pass_tokens", OPT_INT, "1024", 1, 1 << 24,
+         "tokens that run on the device at once, at least a pair (ours)"),
     DEFAULT("neftune_noise_alpha", OPT_NUM, NULL, "not supported"),
     // Device
     WORD("device", "auto", NULL, "auto | host | vulkan:N | opencl:N | vulkan:TEXT | opencl:TEXT"),
-    TEXT("disable", "rungs of the device to do without: storage16,fp16,subgroup,coopmat,bf16_dot,wide,..."),
+    TEXT("disable",
+         "rungs of the device to do without: storage16,fp16,subgroup,coopmat,bf16_dot,wide,..."),
     TEXT("clamp", "limits to lower: shared=16K,invocations=128,range=64M,alloc=256M,memory=2G"),
     TEXT("cache_dir", "folder of compiled kernels; default: the user's cache folder"),
     NOTHING("use_cpu", OPT_BOOL, "false", "see device"),
@@ -104,7 +124,8 @@ const struct opt_row OPT_ROWS[] = {
     WORD("logging_strategy", "steps", "steps|no", "when to log"),
     FLAG("logging_nan_inf_filter", "true", "leave NaN and Inf out of the mean loss"),
     FLAG("disable_tqdm", NULL, "no progress line; default: only on a terminal"),
-    TEXT("dump_dir", "folder for token ids, order, log-probs and gradients, to compare with TRL (ours)"),
+    TEXT("dump_dir",
+         "folder for token ids, order, log-probs and gradients, to compare with TRL (ours)"),
     NOTHING("report_to", OPT_LIST, "none", "nothing is sent anywhere"),
     NOTHING("run_name", OPT_STR, NULL, "nothing is sent anywhere"),
     NOTHING("log_level", OPT_STR, "passive", "see stderr"),
@@ -112,8 +133,10 @@ const struct opt_row OPT_ROWS[] = {
     NOTHING("eval_steps", OPT_NUM, NULL, "evaluation is not supported yet"),
     NOTHING("per_device_eval_batch_size", OPT_INT, "8", "evaluation is not supported yet"),
     DEFAULT("eval_dataset_name", OPT_STR, NULL, "evaluation is not supported yet"),
-    NOTHING("save_strategy", OPT_STR, "steps", "the model is saved at the end; checkpoints are not supported yet"),
-    NOTHING("save_steps", OPT_NUM, "500", "the model is saved at the end; checkpoints are not supported yet"),
+    NOTHING("save_strategy", OPT_STR, "steps",
+            "the model is saved at the end; checkpoints are not supported yet"),
+    NOTHING("save_steps", OPT_NUM, "500",
+            "the model is saved at the end; checkpoints are not supported yet"),
     NOTHING("save_total_limit", OPT_INT, NULL, "the model is saved at the end"),
     NOTHING("save_only_model", OPT_BOOL, "false", "the model is saved at the end"),
     DEFAULT("resume_from_checkpoint", OPT_STR, NULL, "checkpoints are not supported yet"),
@@ -122,9 +145,11 @@ const struct opt_row OPT_ROWS[] = {
     NOTHING("overwrite_output_dir", OPT_BOOL, "true", "the files of an earlier run are replaced"),
     NOTHING("do_train", OPT_BOOL, "true", "that is what train does"),
     // Names of older versions
-    GONE("max_prompt_length", "gone since TRL 0.29; only max_length cuts, and a row whose prompt fills it is dropped"),
+    GONE("max_prompt_length",
+         "gone since TRL 0.29; only max_length cuts, and a row whose prompt fills it is dropped"),
     GONE("max_completion_length", "gone since TRL 0.29; use max_length"),
-    GONE("rpo_alpha", "gone since TRL 0.29; it became loss_type [\"sigmoid\", \"sft\"] with loss_weights"),
+    GONE("rpo_alpha",
+         "gone since TRL 0.29; it became loss_type [\"sigmoid\", \"sft\"] with loss_weights"),
     GONE("reference_free", "gone since TRL 0.29"),
     GONE("generate_during_eval", "gone since TRL 0.29"),
     GONE("tokenizer", "renamed: the tokenizer is that of model_name_or_path"),
@@ -133,5 +158,5 @@ const struct opt_row OPT_ROWS[] = {
     GONE("force_use_ref_model", "gone since TRL 0.29; use ref_model_name_or_path"),
     GONE("load_in_4bit", "quantised training is not supported"),
     GONE("load_in_8bit", "quantised training is not supported"),
-    { NULL, OPT_STR, OPT_USED, NULL, 0, 0, NULL, NULL },
+    {NULL, OPT_STR, OPT_USED, NULL, 0, 0, NULL, NULL},
 };

@@ -3,8 +3,8 @@
 #include <stdarg.h>
 
 static const char *const NAMES[RT_E_COUNT] = {
-    "ok",        "arg",    "shape",   "nomem",   "devmem", "unsupported", "io", "format",
-    "not_found", "device", "compile", "numeric", "usage",  "interrupted",
+    "ok",     "arg",       "shape",  "nomem",   "devmem",  "unsupported", "io",
+    "format", "not_found", "device", "compile", "numeric", "usage",       "interrupted",
 };
 
 const char *rt_err_name(enum rt_err err)

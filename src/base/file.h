@@ -1,4 +1,5 @@
-// src/base/file.h -- files, folders and memory maps. Messages name the path and the system's reason.
+// src/base/file.h -- files, folders and memory maps. Messages name the path and the system's
+// reason.
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
@@ -17,14 +18,15 @@ struct file_map {
 
 // Errors: RT_E_NOT_FOUND no such file; RT_E_IO anything else (a folder, no permission, ...).
 RT_NODISCARD enum rt_err file_map_open(const char *path, struct file_map *out);
-void file_map_close(struct file_map *map);             // accepts closed
-void file_map_done_with(const struct file_map *map, size_t off, size_t n); // give pages back (a hint)
+void file_map_close(struct file_map *map); // accepts closed
+void file_map_done_with(const struct file_map *map, size_t off,
+                        size_t n); // give pages back (a hint)
 
 // The whole file, appended to *out. Errors as above, and RT_E_NOMEM.
 RT_NODISCARD enum rt_err file_read(const char *path, struct str *out);
 
-// A file that appears under its name only when complete: written to PATH.tmp-PID beside it, fsynced,
-// renamed by commit. close() without commit removes the temporary file. { 0 } is closed.
+// A file that appears under its name only when complete: written to PATH.tmp-PID beside it,
+// fsynced, renamed by commit. close() without commit removes the temporary file. { 0 } is closed.
 struct file_out {
     char *path, *tmp;
     int fd;
@@ -32,8 +34,9 @@ struct file_out {
 };
 RT_NODISCARD enum rt_err file_out_open(const char *path, struct file_out *out);
 RT_NODISCARD enum rt_err file_out_write(struct file_out *f, const void *bytes, size_t n);
-RT_NODISCARD enum rt_err file_out_commit(struct file_out *f); // RT_E_IO: disk full, ...; nothing is left
-void file_out_close(struct file_out *f);                     // accepts closed and committed
+RT_NODISCARD enum rt_err
+file_out_commit(struct file_out *f);     // RT_E_IO: disk full, ...; nothing is left
+void file_out_close(struct file_out *f); // accepts closed and committed
 
 // open, write, commit in one.
 RT_NODISCARD enum rt_err file_write(const char *path, const void *bytes, size_t n);
@@ -55,8 +58,8 @@ RT_NODISCARD enum rt_err dir_cache(const char *override, char **out);
 // Value of an environment variable or NULL. The only place that reads the environment.
 const char *os_env(const char *name);
 
-// Zeroed memory at a page's start, in large pages where the system has them; it is taken when it is first
-// touched. NULL if there is none. Free with the same size; accepts NULL.
+// Zeroed memory at a page's start, in large pages where the system has them; it is taken when it is
+// first touched. NULL if there is none. Free with the same size; accepts NULL.
 void *os_pages(size_t bytes);
 void os_pages_free(void *pages, size_t bytes);
 

@@ -28,7 +28,10 @@ static inline uint16_t bf16_from_f32(float f)
     return (uint16_t) ((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
 
-static inline float bf16_to_f32(uint16_t h) { return f32_from_bits((uint32_t) h << 16); }
+static inline float bf16_to_f32(uint16_t h)
+{
+    return f32_from_bits((uint32_t) h << 16);
+}
 
 // f16: overflow gives Inf from 65520 on, subnormals are kept.
 static inline uint16_t f16_from_f32(float f)
@@ -38,7 +41,8 @@ static inline uint16_t f16_from_f32(float f)
         return (uint16_t) (sign | 0x7e00u | ((a >> 13) & 0x3ffu));
     if (a >= 0x477ff000u) // 65520 rounds to Inf
         return (uint16_t) (sign | 0x7c00u);
-    if (a < 0x38800000u) { // below 2^-14: adding 0.5 leaves the subnormal's bits, rounded by the FPU
+    if (a <
+        0x38800000u) { // below 2^-14: adding 0.5 leaves the subnormal's bits, rounded by the FPU
         const float magic = 0.5f;
         return (uint16_t) (sign | (f32_bits(f32_from_bits(a) + magic) - f32_bits(magic)));
     }

@@ -9,11 +9,11 @@ static struct {
     log_sink_fn *sink;
     void *user;
     enum log_level max;
-} g_log = { .lock = PTHREAD_MUTEX_INITIALIZER, .max = LOG_INFO };
+} g_log = {.lock = PTHREAD_MUTEX_INITIALIZER, .max = LOG_INFO};
 
 static void to_stderr(enum log_level level, const char *line)
 {
-    static const char *const PREFIX[] = { "error: ", "warning: ", "", "debug: " };
+    static const char *const PREFIX[] = {"error: ", "warning: ", "", "debug: "};
     fprintf(stderr, "anydpo: %s%s\n", PREFIX[level], line);
 }
 

@@ -6,7 +6,8 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-// Receives each line without its newline. Called under a lock, from any thread; must not log itself.
+// Receives each line without its newline. Called under a lock, from any thread; must not log
+// itself.
 typedef void log_sink_fn(void *user, enum log_level level, const char *line);
 
 // Replace the sink; NULL restores stderr, where lines read "anydpo: error: ...". Set once, before

@@ -29,7 +29,7 @@ enum rt_err file_map_open(const char *path, struct file_map *out)
     void *p;
     int fd = -1;
 
-    *out = (struct file_map){ 0 };
+    *out = (struct file_map){0};
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0)
         RT_TRY(fail_errno(path, "open"));
@@ -39,7 +39,7 @@ enum rt_err file_map_open(const char *path, struct file_map *out)
         p = mmap(NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
             RT_TRY(fail_errno(path, "map"));
-        *out = (struct file_map){ p, (size_t) st.st_size };
+        *out = (struct file_map){p, (size_t) st.st_size};
     }
 done:
     if (fd >= 0)
@@ -51,7 +51,7 @@ void file_map_close(struct file_map *map)
 {
     if (map->data)
         munmap((void *) (uintptr_t) map->data, map->size);
-    *map = (struct file_map){ 0 };
+    *map = (struct file_map){0};
 }
 
 void file_map_done_with(const struct file_map *map, size_t off, size_t n)
@@ -65,7 +65,7 @@ void file_map_done_with(const struct file_map *map, size_t off, size_t n)
 enum rt_err file_read(const char *path, struct str *out)
 {
     enum rt_err err = RT_OK;
-    struct file_map map = { 0 };
+    struct file_map map = {0};
     RT_TRY(file_map_open(path, &map));
     RT_TRY(str_append(out, map.data, map.size));
 done:
@@ -76,10 +76,10 @@ done:
 enum rt_err file_out_open(const char *path, struct file_out *out)
 {
     enum rt_err err = RT_OK;
-    struct file_out f = { .fd = -1, .open = true };
-    struct str tmp = { 0 };
+    struct file_out f = {.fd = -1, .open = true};
+    struct str tmp = {0};
 
-    *out = (struct file_out){ 0 };
+    *out = (struct file_out){0};
     RT_TRY(str_dup(path, &f.path));
     RT_TRY(str_printf(&tmp, "%s.tmp-%ld", path, (long) getpid()));
     f.tmp = tmp.data;
@@ -87,7 +87,7 @@ enum rt_err file_out_open(const char *path, struct file_out *out)
     if (f.fd < 0)
         RT_TRY(fail_errno(path, "create"));
     *out = f;
-    f = (struct file_out){ 0 };
+    f = (struct file_out){0};
 done:
     if (err != RT_OK)
         f.tmp = tmp.data;
@@ -141,13 +141,13 @@ void file_out_close(struct file_out *f)
         unlink(f->tmp);
     free(f->tmp);
     free(f->path);
-    *f = (struct file_out){ 0 };
+    *f = (struct file_out){0};
 }
 
 enum rt_err file_write(const char *path, const void *bytes, size_t n)
 {
     enum rt_err err = RT_OK;
-    struct file_out f = { 0 };
+    struct file_out f = {0};
     RT_TRY(file_out_open(path, &f));
     RT_TRY(file_out_write(&f, bytes, n));
     RT_TRY(file_out_commit(&f));
@@ -172,7 +172,7 @@ done:
 enum rt_err file_copy(const char *from, const char *to)
 {
     enum rt_err err = RT_OK;
-    struct file_map map = { 0 };
+    struct file_map map = {0};
     RT_TRY(file_map_open(from, &map));
     RT_TRY(file_write(to, map.data, map.size));
 done:
@@ -215,7 +215,7 @@ done:
 
 enum rt_err path_join(const char *a, const char *b, char **out)
 {
-    struct str s = { 0 };
+    struct str s = {0};
     const enum rt_err err = str_printf(&s, "%s/%s", a, b);
     *out = s.data;
     return err;
@@ -224,7 +224,7 @@ enum rt_err path_join(const char *a, const char *b, char **out)
 enum rt_err dir_cache(const char *override, char **out)
 {
     enum rt_err err = RT_OK;
-    struct str s = { 0 };
+    struct str s = {0};
     const char *env = override ? override : os_env("ANYDPO_CACHE_DIR");
 
     *out = NULL;
@@ -235,10 +235,11 @@ enum rt_err dir_cache(const char *override, char **out)
     else if ((env = os_env("HOME")) != NULL)
         RT_TRY(str_printf(&s, "%s/.cache/anydpo", env));
     else
-        RT_TRY(rt_fail(RT_E_NOT_FOUND, "no cache folder: set cache_dir, or HOME in the environment"));
+        RT_TRY(
+            rt_fail(RT_E_NOT_FOUND, "no cache folder: set cache_dir, or HOME in the environment"));
     RT_TRY(dir_make(s.data));
     *out = s.data;
-    s = (struct str){ 0 };
+    s = (struct str){0};
 done:
     str_free(&s);
     return err;
@@ -274,10 +275,19 @@ static double seconds(clockid_t id)
     return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
 }
 
-bool os_is_terminal(void) { return isatty(STDERR_FILENO) == 1; }
+bool os_is_terminal(void)
+{
+    return isatty(STDERR_FILENO) == 1;
+}
 
-double os_seconds(void) { return seconds(CLOCK_MONOTONIC); }
-double os_wall_seconds(void) { return seconds(CLOCK_REALTIME); }
+double os_seconds(void)
+{
+    return seconds(CLOCK_MONOTONIC);
+}
+double os_wall_seconds(void)
+{
+    return seconds(CLOCK_REALTIME);
+}
 
 uint64_t os_peak_rss(void)
 {
@@ -323,7 +333,7 @@ void thread_for(uint64_t n, uint64_t grain, thread_fn *fn, void *user)
 
     for (uint64_t i = 0; i < k; i++) {
         const uint64_t begin = u64_min(n, i * step), end = u64_min(n, begin + step);
-        spans[i] = (struct span){ .fn = fn, .user = user, .begin = begin, .end = end };
+        spans[i] = (struct span){.fn = fn, .user = user, .begin = begin, .end = end};
         if (i + 1 < k)
             spans[i].started = pthread_create(&spans[i].thread, NULL, run_span, &spans[i]) == 0;
         if (!spans[i].started && begin < end)

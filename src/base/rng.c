@@ -31,7 +31,10 @@ uint32_t rng_u32(struct rng *r)
     return y ^ (y >> 18);
 }
 
-float rng_uniform(struct rng *r) { return (float) (rng_u32(r) & 0xffffffu) * 0x1p-24f; }
+float rng_uniform(struct rng *r)
+{
+    return (float) (rng_u32(r) & 0xffffffu) * 0x1p-24f;
+}
 
 void rng_permutation(struct rng *r, uint32_t n, uint32_t *order)
 {

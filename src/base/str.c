@@ -9,7 +9,7 @@
 void str_free(struct str *s)
 {
     free(s->data);
-    *s = (struct str){ 0 };
+    *s = (struct str){0};
 }
 
 void str_clear(struct str *s)
@@ -54,8 +54,14 @@ enum rt_err str_append(struct str *s, const void *bytes, size_t n)
     return err;
 }
 
-enum rt_err str_puts(struct str *s, const char *text) { return str_append(s, text, strlen(text)); }
-enum rt_err str_putc(struct str *s, char c) { return str_append(s, &c, 1); }
+enum rt_err str_puts(struct str *s, const char *text)
+{
+    return str_append(s, text, strlen(text));
+}
+enum rt_err str_putc(struct str *s, char c)
+{
+    return str_append(s, &c, 1);
+}
 
 enum rt_err str_printf(struct str *s, const char *fmt, ...)
 {
@@ -86,7 +92,10 @@ enum rt_err str_dup_n(const char *bytes, size_t n, char **out)
     return RT_OK;
 }
 
-enum rt_err str_dup(const char *text, char **out) { return str_dup_n(text, strlen(text), out); }
+enum rt_err str_dup(const char *text, char **out)
+{
+    return str_dup_n(text, strlen(text), out);
+}
 
 bool str_has_prefix(const char *s, const char *prefix)
 {
@@ -121,7 +130,7 @@ unsigned str_distance(const char *a, const char *b)
 
 const char *str_bytes(char buf[32], double bytes)
 {
-    static const char *const UNIT[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+    static const char *const UNIT[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     unsigned u = 0;
     while (bytes >= 1024.0 && u + 1 < COUNT_OF(UNIT)) {
         bytes /= 1024.0;

@@ -14,7 +14,7 @@ struct str {
     size_t len, cap;
 };
 
-void str_free(struct str *s); // accepts empty; leaves { 0 }
+void str_free(struct str *s);  // accepts empty; leaves { 0 }
 void str_clear(struct str *s); // length 0, memory kept
 
 // Append; RT_E_NOMEM leaves the string as it was.

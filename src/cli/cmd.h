@@ -25,8 +25,9 @@ union cmd_val {
     const char *str; // NULL = not given
 };
 
-// `run` gets the values in the order of `opts` (ends with a NULL name) and the words that are no options. A command
-// with opts NULL parses its words itself. Data goes to stdout, messages through the log.
+// `run` gets the values in the order of `opts` (ends with a NULL name) and the words that are no
+// options. A command with opts NULL parses its words itself. Data goes to stdout, messages through
+// the log.
 struct cmd {
     const char *name, *summary, *usage;
     const struct cmd_opt *opts;

@@ -5,12 +5,12 @@
 enum { DEVICE, JSON, DISABLE, CLAMP, CACHE };
 
 static const struct cmd_opt OPTS[] = {
-    [DEVICE] = { "device", CMD_STR, "auto", 0, 0, "auto | host | vulkan:N | opencl:N" },
-    [JSON] = { "json", CMD_FLAG, "false", 0, 0, "one JSON object a row" },
-    [DISABLE] = { "disable", CMD_STR, NULL, 0, 0, "rungs of the device to do without" },
-    [CLAMP] = { "clamp", CMD_STR, NULL, 0, 0, "limits of the device to lower" },
-    [CACHE] = { "cache_dir", CMD_STR, NULL, 0, 0, "folder of compiled kernels" },
-    { 0 },
+    [DEVICE] = {"device", CMD_STR, "auto", 0, 0, "auto | host | vulkan:N | opencl:N"},
+    [JSON] = {"json", CMD_FLAG, "false", 0, 0, "one JSON object a row"},
+    [DISABLE] = {"disable", CMD_STR, NULL, 0, 0, "rungs of the device to do without"},
+    [CLAMP] = {"clamp", CMD_STR, NULL, 0, 0, "limits of the device to lower"},
+    [CACHE] = {"cache_dir", CMD_STR, NULL, 0, 0, "folder of compiled kernels"},
+    {0},
 };
 
 static enum rt_err run(const union cmd_val *opt, int n, char **words)
@@ -20,13 +20,18 @@ static enum rt_err run(const union cmd_val *opt, int n, char **words)
 
     if (n > 0)
         RT_TRY(rt_fail(RT_E_USAGE, "conform: expected --OPTION, found %.60s", words[0]));
-    RT_TRY(api_conform(&(struct api_conform_args){
-        .device = opt[DEVICE].str, .disable = opt[DISABLE].str, .clamp = opt[CLAMP].str, .cache_dir = opt[CACHE].str,
-        .json = opt[JSON].flag, .out = stdout }, &failed));
+    RT_TRY(api_conform(&(struct api_conform_args){.device = opt[DEVICE].str,
+                                                  .disable = opt[DISABLE].str,
+                                                  .clamp = opt[CLAMP].str,
+                                                  .cache_dir = opt[CACHE].str,
+                                                  .json = opt[JSON].flag,
+                                                  .out = stdout},
+                       &failed));
     if (failed)
         err = rt_fail(RT_E_NUMERIC, "%u results are out of their bounds", failed);
 done:
     return err;
 }
 
-const struct cmd cmd_conform = { "conform", "hold every op on a device against the float64 oracle", "[--device D]", OPTS, run };
+const struct cmd cmd_conform = {"conform", "hold every op on a device against the float64 oracle",
+                                "[--device D]", OPTS, run};

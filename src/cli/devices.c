@@ -8,14 +8,14 @@
 enum { JSON };
 
 static const struct cmd_opt OPTS[] = {
-    [JSON] = { "json", CMD_FLAG, "false", 0, 0, "one JSON array" },
-    { 0 },
+    [JSON] = {"json", CMD_FLAG, "false", 0, 0, "one JSON array"},
+    {0},
 };
 
 static enum rt_err run(const union cmd_val *opt, int n, char **words)
 {
     enum rt_err err = RT_OK;
-    struct str out = { 0 };
+    struct str out = {0};
 
     if (n > 0)
         RT_TRY(rt_fail(RT_E_USAGE, "devices: expected no words, found %.60s", words[0]));
@@ -26,4 +26,5 @@ done:
     return err;
 }
 
-const struct cmd cmd_devices = { "devices", "list the devices in the order of `auto`", "[--json]", OPTS, run };
+const struct cmd cmd_devices = {"devices", "list the devices in the order of `auto`", "[--json]",
+                                OPTS, run};

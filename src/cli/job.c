@@ -1,4 +1,5 @@
-// src/cli/job.c -- the options of a job from the command line: TRL's names, a recipe, a flag beats the file.
+// src/cli/job.c -- the options of a job from the command line: TRL's names, a recipe, a flag beats
+// the file.
 #include "src/cli/job.h"
 
 #include <stdio.h>
@@ -9,7 +10,7 @@
 
 static enum rt_err help(const char *command)
 {
-    struct str s = { 0 };
+    struct str s = {0};
     const enum rt_err err = options_help(&s, false);
     if (err == RT_OK)
         printf("usage: anydpo %s [--config RECIPE] [--OPTION VALUE]...\n\n%s", command, s.data);
@@ -19,22 +20,25 @@ static enum rt_err help(const char *command)
 
 enum rt_err cmd_job_err(enum anydpo_status status)
 {
-    return status == ANYDPO_OK ? RT_OK : status == ANYDPO_USAGE ? RT_E_USAGE : status == ANYDPO_STOPPED ? RT_E_INTERRUPTED
-        : RT_E_IO;
+    return status == ANYDPO_OK        ? RT_OK
+           : status == ANYDPO_USAGE   ? RT_E_USAGE
+           : status == ANYDPO_STOPPED ? RT_E_INTERRUPTED
+                                      : RT_E_IO;
 }
 
 // --name value..., --name=value, --flag, --no_flag, --no-flag; several words make a list.
 static enum rt_err parse(struct anydpo_job *job, int n, char **words, const char **recipe)
 {
     enum rt_err err = RT_OK;
-    struct str list = { 0 };
+    struct str list = {0};
 
     for (int i = 0; i < n;) {
         char name[80], *eq = strchr(words[i], '='), *value = NULL;
         if (strncmp(words[i], "--", 2) != 0)
             RT_TRY(rt_fail(RT_E_USAGE, "expected --OPTION, found %.60s", words[i]));
         const size_t len = eq ? (size_t) (eq - words[i]) - 2 : strlen(words[i]) - 2;
-        snprintf(name, sizeof(name), "%.*s", (int) (len < sizeof(name) ? len : sizeof(name) - 1), words[i] + 2);
+        snprintf(name, sizeof(name), "%.*s", (int) (len < sizeof(name) ? len : sizeof(name) - 1),
+                 words[i] + 2);
         for (char *c = name; *c; c++)
             *c = *c == '-' ? '_' : *c;
         value = eq ? eq + 1 : NULL;
@@ -44,7 +48,8 @@ static enum rt_err parse(struct anydpo_job *job, int n, char **words, const char
             k++;
         str_clear(&list);
         for (int j = 0; k > 1 && j < k; j++)
-            RT_TRY(str_printf(&list, "%s\"%s\"%s", j ? "," : "[", words[i + j], j + 1 == k ? "]" : ""));
+            RT_TRY(str_printf(&list, "%s\"%s\"%s", j ? "," : "[", words[i + j],
+                              j + 1 == k ? "]" : ""));
         const bool negated = k == 0 && !value && strncmp(name, "no_", 3) == 0;
         if (!value)
             value = k > 1 ? list.data : k == 1 ? words[i] : negated ? "false" : "true";

@@ -1,4 +1,5 @@
-// src/cli/main.c -- the command line: finds the subcommand, parses its table, maps errors to the exit status.
+// src/cli/main.c -- the command line: finds the subcommand, parses its table, maps errors to the
+// exit status.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +9,16 @@
 #include "src/base/str.h"
 #include "src/cli/cmd.h"
 
-static const struct cmd *const COMMANDS[] = { &cmd_train, &cmd_generate, &cmd_eval, &cmd_devices, &cmd_conform, &cmd_convert };
+static const struct cmd *const COMMANDS[] = {&cmd_train,   &cmd_generate, &cmd_eval,
+                                             &cmd_devices, &cmd_conform,  &cmd_convert};
 
 enum { MOST_OPTIONS = 32 };
 
 static void usage(FILE *out)
 {
-    fprintf(out, "anydpo %s: Direct Preference Optimization on any GPU\n\nusage: anydpo COMMAND [OPTIONS]\n\n",
+    fprintf(out,
+            "anydpo %s: Direct Preference Optimization on any GPU\n\nusage: anydpo COMMAND "
+            "[OPTIONS]\n\n",
             anydpo_version());
     for (size_t i = 0; i < COUNT_OF(COMMANDS); i++)
         fprintf(out, "  %-10s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
@@ -25,10 +29,12 @@ static void help(const struct cmd *c)
 {
     printf("usage: anydpo %s %s\n%s\n", c->name, c->usage, c->summary);
     for (const struct cmd_opt *o = c->opts; o->name; o++)
-        printf("  --%-24s %s%s%s%s\n", o->name, o->help, o->def ? " (default: " : "", o->def ? o->def : "", o->def ? ")" : "");
+        printf("  --%-24s %s%s%s%s\n", o->name, o->help, o->def ? " (default: " : "",
+               o->def ? o->def : "", o->def ? ")" : "");
 }
 
-static enum rt_err set_value(const struct cmd *c, const struct cmd_opt *o, const char *text, union cmd_val *out)
+static enum rt_err set_value(const struct cmd *c, const struct cmd_opt *o, const char *text,
+                             union cmd_val *out)
 {
     char *end;
     double x;
@@ -42,9 +48,11 @@ static enum rt_err set_value(const struct cmd *c, const struct cmd_opt *o, const
         return RT_OK;
     }
     x = strtod(text, &end);
-    if (end == text || *end || !(x >= o->min && x <= o->max) || (o->kind == CMD_INT && x < 9e15 && x > -9e15 && (double) (int64_t) x != x))
-        return rt_fail(RT_E_USAGE, "%s: --%s: expected %s in %g .. %g, found %.60s", c->name, o->name,
-                       o->kind == CMD_INT ? "an integer" : "a number", o->min, o->max, text);
+    if (end == text || *end || !(x >= o->min && x <= o->max) ||
+        (o->kind == CMD_INT && x < 9e15 && x > -9e15 && (double) (int64_t) x != x))
+        return rt_fail(RT_E_USAGE, "%s: --%s: expected %s in %g .. %g, found %.60s", c->name,
+                       o->name, o->kind == CMD_INT ? "an integer" : "a number", o->min, o->max,
+                       text);
     if (o->kind == CMD_INT)
         out->num = (int64_t) x;
     else
@@ -64,8 +72,10 @@ static enum rt_err fail_unknown(const struct cmd *c, const char *word)
     return rt_fail(RT_E_USAGE, "%s: unknown option %.60s; did you mean --%s?", c->name, word, best);
 }
 
-// Options by the table into `val`; other words are moved to the front of argv. Returns their number in *n_words.
-static enum rt_err parse(const struct cmd *c, int argc, char **argv, union cmd_val *val, int *n_words)
+// Options by the table into `val`; other words are moved to the front of argv. Returns their number
+// in *n_words.
+static enum rt_err parse(const struct cmd *c, int argc, char **argv, union cmd_val *val,
+                         int *n_words)
 {
     enum rt_err err = RT_OK;
 
@@ -81,11 +91,15 @@ static enum rt_err parse(const struct cmd *c, int argc, char **argv, union cmd_v
             argv[(*n_words)++] = argv[i];
             continue;
         }
-        while (c->opts[k].name && (strlen(c->opts[k].name) != n - 2 || memcmp(c->opts[k].name, word + 2, n - 2) != 0))
+        while (c->opts[k].name &&
+               (strlen(c->opts[k].name) != n - 2 || memcmp(c->opts[k].name, word + 2, n - 2) != 0))
             k++;
         if (!c->opts[k].name)
             RT_TRY(fail_unknown(c, word));
-        const char *text = eq ? eq + 1 : c->opts[k].kind == CMD_FLAG ? "true" : i + 1 < argc ? argv[++i] : NULL;
+        const char *text = eq                            ? eq + 1
+                           : c->opts[k].kind == CMD_FLAG ? "true"
+                           : i + 1 < argc                ? argv[++i]
+                                                         : NULL;
         if (!text)
             RT_TRY(rt_fail(RT_E_USAGE, "%s: --%s: expected a value", c->name, c->opts[k].name));
         RT_TRY(set_value(c, &c->opts[k], text, &val[k]));
@@ -97,7 +111,7 @@ done:
 static enum rt_err run(const struct cmd *c, int argc, char **argv)
 {
     enum rt_err err = RT_OK;
-    union cmd_val val[MOST_OPTIONS] = { 0 };
+    union cmd_val val[MOST_OPTIONS] = {0};
     int n = argc;
 
     if (c->opts) {

@@ -31,4 +31,5 @@ done:
     return err;
 }
 
-const struct cmd cmd_train = { "train", "align a model by DPO", "[--config RECIPE] [--OPTION VALUE]...", NULL, run };
+const struct cmd cmd_train = {"train", "align a model by DPO",
+                              "[--config RECIPE] [--OPTION VALUE]...", NULL, run};

@@ -1,8 +1,8 @@
 // src/data/order.h -- which pairs make which micro-batch of which step: TRL's order for a seed.
 //
-// Source: trl.md section 4: SeedableRandomSampler (torch.randperm of N seeded (data_seed or seed) + epoch),
-// consecutive slices, the last one short unless dropped; windows of gradient accumulation, the last one
-// of an epoch short.
+// Source: trl.md section 4: SeedableRandomSampler (torch.randperm of N seeded (data_seed or seed) +
+// epoch), consecutive slices, the last one short unless dropped; windows of gradient accumulation,
+// the last one of an epoch short.
 #ifndef DATA_ORDER_H
 #define DATA_ORDER_H
 
@@ -39,7 +39,8 @@ void ds_order_free(struct ds_order *o);
 // The pairs of the next micro-batch: (*pairs)[0 .. *n). Borrowed until the next call.
 void ds_order_next(struct ds_order *o, const uint32_t **pairs, uint32_t *n);
 
-// Micro-batches of the window that begins at the next micro-batch: accumulation, or less at an epoch's end.
+// Micro-batches of the window that begins at the next micro-batch: accumulation, or less at an
+// epoch's end.
 uint32_t ds_order_window(const struct ds_order *o);
 
 // Fraction of epochs done, as Hugging Face logs it: after the micro-batches handed out so far.

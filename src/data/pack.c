@@ -12,12 +12,15 @@ struct layout {
 
 static struct layout layout_of(const struct ds_set *set, uint32_t pair)
 {
-    struct layout l = { ds_sequence_of(set, pair, true), ds_sequence_of(set, pair, false), false };
+    struct layout l = {ds_sequence_of(set, pair, true), ds_sequence_of(set, pair, false), false};
     l.shared = l.c.n_prompt > 0 && l.c.n_prompt == l.r.n_prompt && l.c.prompt == l.r.prompt;
     return l;
 }
 
-static uint32_t inputs(uint32_t n_completion) { return n_completion ? n_completion - 1 : 0; }
+static uint32_t inputs(uint32_t n_completion)
+{
+    return n_completion ? n_completion - 1 : 0;
+}
 
 static uint32_t scored(const struct ds_sequence *s)
 {
@@ -27,9 +30,12 @@ static uint32_t scored(const struct ds_sequence *s)
 struct ds_pack_size ds_pack_measure(const struct ds_set *set, uint32_t pair)
 {
     const struct layout l = layout_of(set, pair);
-    const uint32_t c = l.c.n_prompt + inputs(l.c.n_completion), r = l.r.n_prompt + inputs(l.r.n_completion);
-    return (struct ds_pack_size){ .tokens = c + r - (l.shared ? l.c.n_prompt : 0), .rows = scored(&l.c) + scored(&l.r),
-                                  .segments = 4, .positions = u32_max(c, r) };
+    const uint32_t c = l.c.n_prompt + inputs(l.c.n_completion),
+                   r = l.r.n_prompt + inputs(l.r.n_completion);
+    return (struct ds_pack_size){.tokens = c + r - (l.shared ? l.c.n_prompt : 0),
+                                 .rows = scored(&l.c) + scored(&l.r),
+                                 .segments = 4,
+                                 .positions = u32_max(c, r)};
 }
 
 static bool grow(uint32_t **p, uint64_t n)
@@ -53,11 +59,14 @@ static enum rt_err reserve(struct ds_pack *p, uint64_t tokens, uint64_t rows, ui
     }
     if (ok && pairs > p->cap_pairs) {
         struct ds_segment *s = realloc(p->segs, 4 * (size_t) pairs * sizeof(*s));
-        ok = s && grow(&p->seq_starts, 2 * (uint64_t) pairs + 1) && grow(&p->lengths, 2 * (uint64_t) pairs);
+        ok = s && grow(&p->seq_starts, 2 * (uint64_t) pairs + 1) &&
+             grow(&p->lengths, 2 * (uint64_t) pairs);
         p->segs = s ? s : p->segs;
         p->cap_pairs = ok ? pairs : p->cap_pairs;
     }
-    return ok ? RT_OK : rt_fail(RT_E_NOMEM, "out of memory: a pass of %llu tokens", (unsigned long long) tokens);
+    return ok ? RT_OK
+              : rt_fail(RT_E_NOMEM, "out of memory: a pass of %llu tokens",
+                        (unsigned long long) tokens);
 }
 
 static void add_tokens(struct ds_pack *p, const uint32_t *ids, uint32_t n, uint32_t pos)
@@ -71,7 +80,7 @@ static void add_tokens(struct ds_pack *p, const uint32_t *ids, uint32_t n, uint3
 static void add_segment(struct ds_pack *p, uint32_t begin, uint32_t row_begin, uint32_t prompt_end)
 {
     if (begin < p->n_tokens)
-        p->segs[p->n_segments++] = (struct ds_segment){ begin, p->n_tokens, row_begin, prompt_end };
+        p->segs[p->n_segments++] = (struct ds_segment){begin, p->n_tokens, row_begin, prompt_end};
 }
 
 static void add_prompt(struct ds_pack *p, const struct ds_sequence *s)
@@ -81,7 +90,8 @@ static void add_prompt(struct ds_pack *p, const struct ds_sequence *s)
     add_segment(p, begin, begin, begin);
 }
 
-// A completion behind its prompt, which lies at [row_begin, row_begin + n_prompt). Returns its first token.
+// A completion behind its prompt, which lies at [row_begin, row_begin + n_prompt). Returns its
+// first token.
 static uint32_t add_completion(struct ds_pack *p, const struct ds_sequence *s, uint32_t row_begin)
 {
     const uint32_t begin = p->n_tokens;
@@ -93,7 +103,8 @@ static uint32_t add_completion(struct ds_pack *p, const struct ds_sequence *s, u
     return begin;
 }
 
-static void add_rows(struct ds_pack *p, const struct ds_sequence *s, uint32_t row_begin, uint32_t begin)
+static void add_rows(struct ds_pack *p, const struct ds_sequence *s, uint32_t row_begin,
+                     uint32_t begin)
 {
     for (uint32_t j = 0; j < s->n_completion; j++) {
         if (j == 0 && s->n_prompt == 0)
@@ -110,7 +121,7 @@ struct placed {
 
 static struct placed place(struct ds_pack *p, const struct layout *l)
 {
-    struct placed at = { .row_c = p->n_tokens };
+    struct placed at = {.row_c = p->n_tokens};
     add_prompt(p, &l->c);
     at.c = add_completion(p, &l->c, at.row_c);
     at.row_r = l->shared ? at.row_c : p->n_tokens;
@@ -120,7 +131,8 @@ static struct placed place(struct ds_pack *p, const struct layout *l)
     return at;
 }
 
-enum rt_err ds_pack_make(const struct ds_set *set, const uint32_t *pairs, uint32_t n, struct ds_pack *out)
+enum rt_err ds_pack_make(const struct ds_set *set, const uint32_t *pairs, uint32_t n,
+                         struct ds_pack *out)
 {
     enum rt_err err = RT_OK;
     struct ds_pack *p = out;
@@ -142,7 +154,8 @@ enum rt_err ds_pack_make(const struct ds_set *set, const uint32_t *pairs, uint32
         at[i] = place(p, &l);
         p->lengths[i] = l.c.n_completion;
         p->lengths[n + i] = l.r.n_completion;
-        p->num_tokens += (uint64_t) l.c.n_prompt + l.c.n_completion + l.r.n_prompt + l.r.n_completion;
+        p->num_tokens +=
+            (uint64_t) l.c.n_prompt + l.c.n_completion + l.r.n_prompt + l.r.n_completion;
     }
     for (uint32_t k = 0; k < 2 * n; k++) {
         const bool chosen = k < n;
@@ -166,5 +179,5 @@ void ds_pack_free(struct ds_pack *p)
     free(p->seq_starts);
     free(p->lengths);
     free(p->segs);
-    *p = (struct ds_pack){ 0 };
+    *p = (struct ds_pack){0};
 }

@@ -18,18 +18,24 @@ struct reader {
 
 // ---- One row to tokens ------------------------------------------------------------------------
 
-static enum rt_err render(struct reader *r, const struct ds_row *row, const json_t *more, struct txt_ids *out)
+static enum rt_err render(struct reader *r, const struct ds_row *row, const json_t *more,
+                          struct txt_ids *out)
 {
     enum rt_err err = RT_OK;
     json_t *messages = json_array();
 
-    if (!messages || json_array_extend(messages, row->prompt) != 0 || (more && json_array_extend(messages, (json_t *) (uintptr_t) more) != 0))
+    if (!messages || json_array_extend(messages, row->prompt) != 0 ||
+        (more && json_array_extend(messages, (json_t *) (uintptr_t) more) != 0))
         RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: a conversation"));
     str_clear(&r->text);
     txt_ids_clear(out);
-    err = txt_chat_render(r->args->chat, &(struct txt_chat_args){
-        .messages = messages, .tools = row->tools, .kwargs = row->kwargs, .add_generation_prompt = !more,
-        .now = r->args->now }, &r->text, NULL);
+    err = txt_chat_render(r->args->chat,
+                          &(struct txt_chat_args){.messages = messages,
+                                                  .tools = row->tools,
+                                                  .kwargs = row->kwargs,
+                                                  .add_generation_prompt = !more,
+                                                  .now = r->args->now},
+                          &r->text, NULL);
     if (err != RT_OK)
         RT_TRY(rt_fail(err, "%s: the chat template cannot render this row", r->where.data));
     RT_TRY(txt_encode(r->args->tok, r->text.data ? r->text.data : "", r->text.len, false, out));
@@ -42,7 +48,9 @@ static enum rt_err conversation(struct reader *r, const struct ds_row *row)
 {
     enum rt_err err = RT_OK;
     if (!r->args->chat || !txt_chat_has_template(r->args->chat))
-        RT_TRY(rt_fail(RT_E_FORMAT, "%s: messages need a chat template, and the model folder has none", r->where.data));
+        RT_TRY(rt_fail(RT_E_FORMAT,
+                       "%s: messages need a chat template, and the model folder has none",
+                       r->where.data));
     RT_TRY(render(r, row, NULL, &r->prompt));
     RT_TRY(render(r, row, row->chosen, &r->chosen));
     RT_TRY(render(r, row, row->rejected, &r->rejected));
@@ -51,7 +59,8 @@ done:
 }
 
 // prompt + completion + eos, unless the completion ends with it.
-static enum rt_err plain_text(struct reader *r, const json_t *prompt, const json_t *more, struct txt_ids *out)
+static enum rt_err plain_text(struct reader *r, const json_t *prompt, const json_t *more,
+                              struct txt_ids *out)
 {
     enum rt_err err = RT_OK;
     const struct txt_special_token eos = txt_special(r->args->tok, TXT_EOS);
@@ -63,7 +72,9 @@ static enum rt_err plain_text(struct reader *r, const json_t *prompt, const json
         const char *s = json_string_value(more);
         const size_t n = json_string_length(more);
         if (!eos.text)
-            RT_TRY(rt_fail(RT_E_FORMAT, "%s: plain text ends with the eos token, and the tokenizer names none", r->where.data));
+            RT_TRY(rt_fail(RT_E_FORMAT,
+                           "%s: plain text ends with the eos token, and the tokenizer names none",
+                           r->where.data));
         RT_TRY(str_append(&r->text, s, n));
         if (n < eos.len || memcmp(s + n - eos.len, eos.text, eos.len) != 0)
             RT_TRY(str_append(&r->text, eos.text, eos.len));
@@ -125,17 +136,22 @@ static enum rt_err add_tokens(struct reader *r, uint32_t row)
     enum rt_err err = RT_OK;
     struct ds_set *set = r->set;
     const uint32_t n = u32_min(common(&r->prompt, &r->chosen), common(&r->prompt, &r->rejected));
-    const struct ds_pair pair = { row, set->ids.len, n, (uint32_t) (r->chosen.len - n), (uint32_t) (r->rejected.len - n) };
+    const struct ds_pair pair = {row, set->ids.len, n, (uint32_t) (r->chosen.len - n),
+                                 (uint32_t) (r->rejected.len - n)};
 
     if (n < r->prompt.len && r->args->strict)
-        RT_TRY(rt_fail(RT_E_FORMAT, "%s: the prompt's tokens are not a prefix of prompt + completion: %zu tokens, %u "
-                                    "shared (strict)", r->where.data, r->prompt.len, n));
+        RT_TRY(rt_fail(
+            RT_E_FORMAT,
+            "%s: the prompt's tokens are not a prefix of prompt + completion: %zu tokens, %u "
+            "shared (strict)",
+            r->where.data, r->prompt.len, n));
     set->n_cut += n < r->prompt.len;
     if (set->max_length && set->truncation == DS_KEEP_START && n >= set->max_length) {
         RT_TRY(keep_dropped(set, row));
         goto done;
     }
-    set->n_truncated += set->max_length && n + u32_max(pair.chosen, pair.rejected) > set->max_length;
+    set->n_truncated +=
+        set->max_length && n + u32_max(pair.chosen, pair.rejected) > set->max_length;
     RT_TRY(txt_ids_append(&set->ids, r->prompt.data, n));
     RT_TRY(txt_ids_append(&set->ids, r->chosen.data + n, pair.chosen));
     RT_TRY(txt_ids_append(&set->ids, r->rejected.data + n, pair.rejected));
@@ -147,7 +163,7 @@ done:
 static enum rt_err add_row(struct reader *r, const json_t *object, uint32_t line)
 {
     enum rt_err err = RT_OK;
-    struct ds_row row = { 0 };
+    struct ds_row row = {0};
 
     str_clear(&r->where);
     RT_TRY(str_printf(&r->where, "%s:%u", r->args->path, line));
@@ -202,8 +218,7 @@ static enum rt_err read_array(struct reader *r, const char *text, size_t size)
     RT_TRY(fmt_jansson_parse(text, size, r->args->path, 1, &all));
     if (!json_is_array(all))
         RT_TRY(rt_fail(RT_E_FORMAT, "%s: expected an array of rows", r->args->path));
-    json_array_foreach(all, i, object)
-        RT_TRY(add_row(r, object, (uint32_t) i + 1));
+    json_array_foreach(all, i, object) RT_TRY(add_row(r, object, (uint32_t) i + 1));
 done:
     json_decref(all);
     return err;
@@ -212,11 +227,11 @@ done:
 enum rt_err ds_read(const struct ds_read_args *args, struct ds_set *out)
 {
     enum rt_err err = RT_OK;
-    struct ds_set set = { .max_length = args->max_length, .truncation = args->truncation };
-    struct reader r = { .args = args, .set = &set };
-    struct file_map map = { 0 };
+    struct ds_set set = {.max_length = args->max_length, .truncation = args->truncation};
+    struct reader r = {.args = args, .set = &set};
+    struct file_map map = {0};
 
-    *out = (struct ds_set){ 0 };
+    *out = (struct ds_set){0};
     RT_TRY(file_map_open(args->path, &map));
     if (str_has_suffix(args->path, ".json"))
         RT_TRY(read_array(&r, (const char *) map.data, map.size));
@@ -225,10 +240,12 @@ enum rt_err ds_read(const struct ds_read_args *args, struct ds_set *out)
     if (set.n_read == 0)
         RT_TRY(rt_fail(RT_E_FORMAT, "%s: expected preference rows, found none", args->path));
     if (set.n == 0)
-        RT_TRY(rt_fail(RT_E_FORMAT, "%s: none of %u rows is left: every prompt has max_length = %u tokens or more",
-                       args->path, set.n_read, args->max_length));
+        RT_TRY(
+            rt_fail(RT_E_FORMAT,
+                    "%s: none of %u rows is left: every prompt has max_length = %u tokens or more",
+                    args->path, set.n_read, args->max_length));
     *out = set;
-    set = (struct ds_set){ 0 };
+    set = (struct ds_set){0};
 done:
     file_map_close(&map);
     ds_set_free(&set);
@@ -245,15 +262,17 @@ void ds_set_free(struct ds_set *set)
     txt_ids_free(&set->ids);
     free(set->pairs);
     free(set->dropped);
-    *set = (struct ds_set){ 0 };
+    *set = (struct ds_set){0};
 }
 
 struct ds_sequence ds_sequence_of(const struct ds_set *set, uint32_t pair, bool chosen)
 {
     const struct ds_pair *p = &set->pairs[pair];
     const uint32_t *ids = set->ids.data + p->first, full = chosen ? p->chosen : p->rejected;
-    struct ds_sequence s = { ids, ids + p->prompt + (chosen ? 0 : p->chosen), p->prompt, full };
-    const uint32_t over = set->max_length && s.n_prompt + full > set->max_length ? s.n_prompt + full - set->max_length : 0;
+    struct ds_sequence s = {ids, ids + p->prompt + (chosen ? 0 : p->chosen), p->prompt, full};
+    const uint32_t over = set->max_length && s.n_prompt + full > set->max_length
+                              ? s.n_prompt + full - set->max_length
+                              : 0;
 
     if (set->truncation == DS_KEEP_START) {
         s.n_completion -= u32_min(over, full);

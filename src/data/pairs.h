@@ -16,8 +16,8 @@ enum ds_truncation { DS_KEEP_START, DS_KEEP_END };
 
 // One row's tokens, before truncation: prompt, then each completion, in ds_set.ids.
 struct ds_pair {
-    uint32_t row;                    // 0-based line or array index in the file
-    uint64_t first;                  // offset of the prompt in ds_set.ids
+    uint32_t row;                      // 0-based line or array index in the file
+    uint64_t first;                    // offset of the prompt in ds_set.ids
     uint32_t prompt, chosen, rejected; // lengths; the three lie behind each other
 };
 
@@ -26,28 +26,30 @@ struct ds_set {
     struct txt_ids ids;
     struct ds_pair *pairs; // those that are kept, in file order
     uint32_t n, cap;
-    uint32_t *dropped;     // rows whose prompt leaves no room for a completion
+    uint32_t *dropped; // rows whose prompt leaves no room for a completion
     uint32_t n_dropped, cap_dropped;
-    uint32_t n_read;       // rows of the file
-    uint32_t n_cut;        // rows whose prompt was cut: it is not a prefix of prompt + completion in tokens
-    uint32_t n_truncated;  // kept rows of which at least one sequence is longer than max_length
-    uint32_t max_length;   // 0 = no limit
+    uint32_t n_read; // rows of the file
+    uint32_t
+        n_cut; // rows whose prompt was cut: it is not a prefix of prompt + completion in tokens
+    uint32_t n_truncated; // kept rows of which at least one sequence is longer than max_length
+    uint32_t max_length;  // 0 = no limit
     enum ds_truncation truncation;
 };
 
 struct ds_read_args {
-    const char *path;                // .jsonl: an object a line, empty lines skipped; .json: an array of objects
+    const char *path; // .jsonl: an object a line, empty lines skipped; .json: an array of objects
     const struct txt_tokenizer *tok;
-    const struct txt_chat *chat;     // needed by conversational rows
-    uint32_t max_length;             // 0 = no limit
+    const struct txt_chat *chat; // needed by conversational rows
+    uint32_t max_length;         // 0 = no limit
     enum ds_truncation truncation;
-    bool strict;                     // a cut prompt is an error
-    int64_t now;                     // clock of the chat template
+    bool strict; // a cut prompt is an error
+    int64_t now; // clock of the chat template
 };
 
 // Errors: RT_E_NOT_FOUND, RT_E_IO  the file
 //         RT_E_FORMAT  a row is no JSON object, lacks chosen or rejected, or a column has the wrong
-//                      type; no row, or none left; strict; the template failed. Messages name file and line.
+//                      type; no row, or none left; strict; the template failed. Messages name file
+//                      and line.
 //         RT_E_NOMEM
 RT_NODISCARD enum rt_err ds_read(const struct ds_read_args *args, struct ds_set *out);
 void ds_set_free(struct ds_set *set);

@@ -22,20 +22,43 @@ static const struct {
     const char *name;
     enum key_rule rule;
 } KEYS[] = {
-    { "model_type", KEY_READ }, { "vocab_size", KEY_READ }, { "hidden_size", KEY_READ },
-    { "num_hidden_layers", KEY_READ }, { "num_attention_heads", KEY_READ },
-    { "num_key_value_heads", KEY_READ }, { "head_dim", KEY_READ }, { "intermediate_size", KEY_READ },
-    { "max_position_embeddings", KEY_READ }, { "rms_norm_eps", KEY_READ }, { "rope_theta", KEY_READ },
-    { "rope_scaling", KEY_READ }, { "rope_parameters", KEY_READ }, { "tie_word_embeddings", KEY_READ },
-    { "bos_token_id", KEY_READ }, { "eos_token_id", KEY_READ }, { "pad_token_id", KEY_READ },
-    { "hidden_act", KEY_READ },
-    { "architectures", KEY_INERT }, { "dtype", KEY_INERT }, { "torch_dtype", KEY_INERT },
-    { "initializer_range", KEY_INERT }, { "use_cache", KEY_INERT }, { "transformers_version", KEY_INERT },
-    { "_name_or_path", KEY_INERT }, { "is_llama_config", KEY_INERT }, { "transformers.js_config", KEY_INERT },
-    { "unsloth_version", KEY_INERT }, { "_attn_implementation_autoset", KEY_INERT },
-    { "attention_bias", KEY_FALSE }, { "mlp_bias", KEY_FALSE }, { "rope_interleaved", KEY_FALSE },
-    { "attention_dropout", KEY_ZERO }, { "pretraining_tp", KEY_ONE }, { "partial_rotary_factor", KEY_ONE },
-    { "sliding_window", KEY_ABSENT }, { "quantization_config", KEY_ABSENT },
+    {"model_type", KEY_READ},
+    {"vocab_size", KEY_READ},
+    {"hidden_size", KEY_READ},
+    {"num_hidden_layers", KEY_READ},
+    {"num_attention_heads", KEY_READ},
+    {"num_key_value_heads", KEY_READ},
+    {"head_dim", KEY_READ},
+    {"intermediate_size", KEY_READ},
+    {"max_position_embeddings", KEY_READ},
+    {"rms_norm_eps", KEY_READ},
+    {"rope_theta", KEY_READ},
+    {"rope_scaling", KEY_READ},
+    {"rope_parameters", KEY_READ},
+    {"tie_word_embeddings", KEY_READ},
+    {"bos_token_id", KEY_READ},
+    {"eos_token_id", KEY_READ},
+    {"pad_token_id", KEY_READ},
+    {"hidden_act", KEY_READ},
+    {"architectures", KEY_INERT},
+    {"dtype", KEY_INERT},
+    {"torch_dtype", KEY_INERT},
+    {"initializer_range", KEY_INERT},
+    {"use_cache", KEY_INERT},
+    {"transformers_version", KEY_INERT},
+    {"_name_or_path", KEY_INERT},
+    {"is_llama_config", KEY_INERT},
+    {"transformers.js_config", KEY_INERT},
+    {"unsloth_version", KEY_INERT},
+    {"_attn_implementation_autoset", KEY_INERT},
+    {"attention_bias", KEY_FALSE},
+    {"mlp_bias", KEY_FALSE},
+    {"rope_interleaved", KEY_FALSE},
+    {"attention_dropout", KEY_ZERO},
+    {"pretraining_tp", KEY_ONE},
+    {"partial_rotary_factor", KEY_ONE},
+    {"sliding_window", KEY_ABSENT},
+    {"quantization_config", KEY_ABSENT},
 };
 
 static bool key_supported(enum key_rule rule, const cJSON *v)
@@ -55,10 +78,11 @@ static bool key_supported(enum key_rule rule, const cJSON *v)
 static enum rt_err check_keys(const struct fmt_json *j)
 {
     enum rt_err err = RT_OK;
-    struct str unknown = { 0 };
+    struct str unknown = {0};
     const cJSON *v;
 
-    cJSON_ArrayForEach(v, j->node) {
+    cJSON_ArrayForEach(v, j->node)
+    {
         size_t i = 0;
         while (i < COUNT_OF(KEYS) && strcmp(KEYS[i].name, v->string) != 0)
             i++;
@@ -66,8 +90,9 @@ static enum rt_err check_keys(const struct fmt_json *j)
             RT_TRY(str_printf(&unknown, "%s%s", unknown.len ? ", " : "", v->string));
         } else if (!key_supported(KEYS[i].rule, v)) {
             char *text = cJSON_PrintUnformatted(v);
-            err = rt_fail(RT_E_UNSUPPORTED, "%s: %s = %.80s changes the numbers and is not supported", j->where,
-                          v->string, text ? text : "?");
+            err =
+                rt_fail(RT_E_UNSUPPORTED, "%s: %s = %.80s changes the numbers and is not supported",
+                        j->where, v->string, text ? text : "?");
             cJSON_free(text);
             goto done;
         }
@@ -90,7 +115,8 @@ static enum rt_err read_scaling(const struct fmt_json *j, struct md_rope *out)
         goto done;
     RT_TRY(fmt_json_num(j, "factor", &out->factor));
     if (!(out->factor >= 1.0))
-        RT_TRY(rt_fail(RT_E_FORMAT, "%s: rope factor: expected a number >= 1, found %g", j->where, out->factor));
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: rope factor: expected a number >= 1, found %g", j->where,
+                       out->factor));
     if (strcmp(type, "linear") == 0) {
         out->scaling = MD_ROPE_LINEAR;
     } else if (strcmp(type, "llama3") == 0) {
@@ -99,10 +125,12 @@ static enum rt_err read_scaling(const struct fmt_json *j, struct md_rope *out)
         RT_TRY(fmt_json_num(j, "high_freq_factor", &out->high_freq_factor));
         RT_TRY(fmt_json_u32(j, "original_max_position_embeddings", &out->original_max_positions));
         if (!(out->high_freq_factor > out->low_freq_factor))
-            RT_TRY(rt_fail(RT_E_FORMAT, "%s: rope: expected high_freq_factor > low_freq_factor, found %g and %g",
+            RT_TRY(rt_fail(RT_E_FORMAT,
+                           "%s: rope: expected high_freq_factor > low_freq_factor, found %g and %g",
                            j->where, out->high_freq_factor, out->low_freq_factor));
     } else {
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: rope type \"%s\" is not supported; known: default, linear, llama3",
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED,
+                       "%s: rope type \"%s\" is not supported; known: default, linear, llama3",
                        j->where, type));
     }
 done:
@@ -115,7 +143,7 @@ static enum rt_err read_rope(const struct fmt_json *j, struct md_rope *out)
     struct fmt_json sub;
     double theta;
 
-    RT_TRY(fmt_json_num_or(j, "rope_theta", 10000.0, &theta)); // transformers 4
+    RT_TRY(fmt_json_num_or(j, "rope_theta", 10000.0, &theta));   // transformers 4
     RT_TRY(fmt_json_object_or_null(j, "rope_parameters", &sub)); // transformers 5
     if (!sub.node)
         RT_TRY(fmt_json_object_or_null(j, "rope_scaling", &sub));
@@ -125,7 +153,8 @@ static enum rt_err read_rope(const struct fmt_json *j, struct md_rope *out)
     }
     out->theta = theta;
     if (!(theta > 0.0))
-        RT_TRY(rt_fail(RT_E_FORMAT, "%s: rope_theta: expected a number > 0, found %g", j->where, theta));
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: rope_theta: expected a number > 0, found %g", j->where,
+                       theta));
 done:
     return err;
 }
@@ -148,9 +177,9 @@ static enum rt_err read_eos(const struct fmt_json *j, struct md_arch *out)
         out->n_eos = out->eos[0] >= 0;
         goto done;
     }
-    cJSON_ArrayForEach(item, v)
-        if (cJSON_IsNumber(item) && item->valuedouble >= 0 && out->n_eos < COUNT_OF(out->eos))
-            out->eos[out->n_eos++] = item->valueint;
+    cJSON_ArrayForEach(item, v) if (cJSON_IsNumber(item) && item->valuedouble >= 0 &&
+                                    out->n_eos < COUNT_OF(out->eos)) out->eos[out->n_eos++] =
+        item->valueint;
 done:
     return err;
 }
@@ -177,25 +206,33 @@ enum rt_err md_arch_check(const char *where, const struct md_arch *a)
         uint32_t value, most;
         bool even;
     } rows[] = {
-        { "vocab_size", a->vocab, 1u << 24, false }, { "hidden_size", a->hidden, 1u << 16, true },
-        { "num_hidden_layers", a->layers, 1024, false }, { "num_attention_heads", a->heads, 1024, false },
-        { "num_key_value_heads", a->kv_heads, 1024, false }, { "head_dim", a->head_dim, 256, true },
-        { "intermediate_size", a->ffn, 1u << 20, true }, { "max_position_embeddings", a->max_positions, 1u << 28, false },
+        {"vocab_size", a->vocab, 1u << 24, false},
+        {"hidden_size", a->hidden, 1u << 16, true},
+        {"num_hidden_layers", a->layers, 1024, false},
+        {"num_attention_heads", a->heads, 1024, false},
+        {"num_key_value_heads", a->kv_heads, 1024, false},
+        {"head_dim", a->head_dim, 256, true},
+        {"intermediate_size", a->ffn, 1u << 20, true},
+        {"max_position_embeddings", a->max_positions, 1u << 28, false},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (rows[i].value == 0 || rows[i].value > rows[i].most || (rows[i].even && rows[i].value % 2 != 0))
-            return rt_fail(RT_E_FORMAT, "%s: %s: expected %s number in 1 .. %u, found %u", where, rows[i].name,
-                           rows[i].even ? "an even" : "a", rows[i].most, rows[i].value);
+        if (rows[i].value == 0 || rows[i].value > rows[i].most ||
+            (rows[i].even && rows[i].value % 2 != 0))
+            return rt_fail(RT_E_FORMAT, "%s: %s: expected %s number in 1 .. %u, found %u", where,
+                           rows[i].name, rows[i].even ? "an even" : "a", rows[i].most,
+                           rows[i].value);
     if (a->heads % a->kv_heads != 0)
-        return rt_fail(RT_E_FORMAT, "%s: num_attention_heads: expected a multiple of num_key_value_heads %u, found %u",
-                       where, a->kv_heads, a->heads);
+        return rt_fail(
+            RT_E_FORMAT,
+            "%s: num_attention_heads: expected a multiple of num_key_value_heads %u, found %u",
+            where, a->kv_heads, a->heads);
     return RT_OK;
 }
 
 enum rt_err md_arch_read(const char *folder, struct md_arch *out)
 {
     enum rt_err err = RT_OK;
-    struct md_arch a = { 0 };
+    struct md_arch a = {0};
     char *path = NULL;
     cJSON *root = NULL;
     const char *text = NULL;
@@ -206,10 +243,11 @@ enum rt_err md_arch_read(const char *folder, struct md_arch *out)
     if (!dir_exists(folder))
         RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: expected a model folder, found none", folder));
     RT_TRY(fmt_json_read(path, &root));
-    const struct fmt_json j = { root, path };
+    const struct fmt_json j = {root, path};
     RT_TRY(fmt_json_str(&j, "model_type", &text));
     if (strcmp(text, "llama") != 0)
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: model_type \"%.40s\" is not supported; known: llama", path, text));
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: model_type \"%.40s\" is not supported; known: llama",
+                       path, text));
     strcpy(a.model_type, text);
     RT_TRY(check_keys(&j));
     RT_TRY(read_shape(&j, &a));
@@ -219,7 +257,8 @@ enum rt_err md_arch_read(const char *folder, struct md_arch *out)
     RT_TRY(fmt_json_bool_or(&j, "tie_word_embeddings", false, &a.tied));
     RT_TRY(fmt_json_str_or(&j, "hidden_act", "silu", &text));
     if (strcmp(text, "silu") != 0)
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: hidden_act \"%.40s\" is not supported; known: silu", path, text));
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: hidden_act \"%.40s\" is not supported; known: silu",
+                       path, text));
     RT_TRY(read_rope(&j, &a.rope));
     RT_TRY(read_token(&j, "bos_token_id", &a.bos));
     RT_TRY(read_token(&j, "pad_token_id", &a.pad));
@@ -249,7 +288,8 @@ void md_rope_frequencies(const struct md_arch *a, double *inv_freq)
 {
     for (uint32_t j = 0; j < a->head_dim / 2; j++) {
         const double f = pow(a->rope.theta, -2.0 * j / a->head_dim);
-        inv_freq[j] = a->rope.scaling == MD_ROPE_LLAMA3 ? llama3_frequency(&a->rope, f)
-            : a->rope.scaling == MD_ROPE_LINEAR ? f / a->rope.factor : f;
+        inv_freq[j] = a->rope.scaling == MD_ROPE_LLAMA3   ? llama3_frequency(&a->rope, f)
+                      : a->rope.scaling == MD_ROPE_LINEAR ? f / a->rope.factor
+                                                          : f;
     }
 }

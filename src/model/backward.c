@@ -14,7 +14,7 @@ struct walk {
     struct rt_cmd *cmd;
     struct md_weights w;
     struct md_flat *grads;
-    int summed; // tensor whose gradient has at least one part already, MD_NONE = none
+    int summed;    // tensor whose gradient has at least one part already, MD_NONE = none
     bool dy_fresh; // m->dy holds the stream's gradient as it is now
 };
 
@@ -22,10 +22,17 @@ static enum rt_err embed(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     const struct md_param *p = md_weight_of(m, n);
-    return op_embed_backward(k->cmd, &(struct op_embed_backward_args){
-        .dx = md_vec(md_grad(m, n->out)), .index = m->embed_index, .dw = md_weight_vec(k->grads, p),
-        .n_vocab = p->rows, .n_tokens = m->now.n_tokens, .n_unique = m->n_embed_ids, .cols = p->cols, .ldw = p->ld,
-        .ldx = md_ld(m, n->out), .scale = 1.0f });
+    return op_embed_backward(k->cmd,
+                             &(struct op_embed_backward_args){.dx = md_vec(md_grad(m, n->out)),
+                                                              .index = m->embed_index,
+                                                              .dw = md_weight_vec(k->grads, p),
+                                                              .n_vocab = p->rows,
+                                                              .n_tokens = m->now.n_tokens,
+                                                              .n_unique = m->n_embed_ids,
+                                                              .cols = p->cols,
+                                                              .ldw = p->ld,
+                                                              .ldx = md_ld(m, n->out),
+                                                              .scale = 1.0f});
 }
 
 static enum rt_err norm(struct walk *k, const struct md_node *n)
@@ -33,14 +40,23 @@ static enum rt_err norm(struct walk *k, const struct md_node *n)
     const struct md_model *m = k->m;
     const struct md_param *p = md_weight_of(m, n);
     k->dy_fresh = false;
-    return op_rms_norm_backward(k->cmd, &(struct op_rms_norm_backward_args){
-        .dy = md_vec(md_grad(m, n->out)), .x = md_vec(md_buf(m, n->in[0])), .w = md_weight_vec(k->w.base, p),
-        .rstd = md_vec(md_buf(m, n->aux)), .dx = md_vec(md_grad(m, n->in[0])), .dw = md_weight_vec(k->grads, p),
-        .scratch = m->scratch, .n_rows = md_rows(m, n->out), .cols = p->cols, .ldx = md_ld(m, n->in[0]),
-        .ldy = md_ld(m, n->out), .lddx = md_ld(m, n->in[0]) });
+    return op_rms_norm_backward(
+        k->cmd, &(struct op_rms_norm_backward_args){.dy = md_vec(md_grad(m, n->out)),
+                                                    .x = md_vec(md_buf(m, n->in[0])),
+                                                    .w = md_weight_vec(k->w.base, p),
+                                                    .rstd = md_vec(md_buf(m, n->aux)),
+                                                    .dx = md_vec(md_grad(m, n->in[0])),
+                                                    .dw = md_weight_vec(k->grads, p),
+                                                    .scratch = m->scratch,
+                                                    .n_rows = md_rows(m, n->out),
+                                                    .cols = p->cols,
+                                                    .ldx = md_ld(m, n->in[0]),
+                                                    .ldy = md_ld(m, n->out),
+                                                    .lddx = md_ld(m, n->in[0])});
 }
 
-// The gradient of a linear's output as a matmul operand: the stream's is rounded to the storage type first.
+// The gradient of a linear's output as a matmul operand: the stream's is rounded to the storage
+// type first.
 static enum rt_err operand(struct walk *k, const struct md_node *n, struct op_mat *out)
 {
     enum rt_err err = RT_OK;
@@ -49,12 +65,14 @@ static enum rt_err operand(struct walk *k, const struct md_node *n, struct op_ma
 
     if (m->graph.tensors[n->out].kind == MD_STREAM && m->dy) {
         if (!k->dy_fresh)
-            RT_TRY(op_cast(k->cmd, &(struct op_cast_args){
-                .x = dy, .y = m->dy, .n = (uint64_t) md_rows(m, n->out) * md_ld(m, n->out) }));
+            RT_TRY(op_cast(
+                k->cmd,
+                &(struct op_cast_args){
+                    .x = dy, .y = m->dy, .n = (uint64_t) md_rows(m, n->out) * md_ld(m, n->out)}));
         k->dy_fresh = true;
         dy = m->dy;
     }
-    *out = (struct op_mat){ dy, 0, md_ld(m, n->out) };
+    *out = (struct op_mat){dy, 0, md_ld(m, n->out)};
 done:
     return err;
 }
@@ -69,12 +87,25 @@ static enum rt_err linear(struct walk *k, const struct md_node *n)
     struct op_mat dy;
 
     RT_TRY(operand(k, n, &dy));
-    RT_TRY(op_matmul(k->cmd, &(struct op_matmul_args){
-        .form = OP_TN, .m = p->rows, .n = p->cols, .k = rows, .a = dy, .b = { md_buf(m, x), 0, md_ld(m, x) },
-        .c = { k->grads->chunk[p->chunk], p->first, p->ld }, .accumulate = true, .scratch = m->scratch }));
-    RT_TRY(op_matmul(k->cmd, &(struct op_matmul_args){
-        .form = OP_NN, .m = rows, .n = p->cols, .k = p->rows, .a = dy, .b = md_weight_mat(k->w.base, p),
-        .c = { md_grad(m, x), 0, md_ld(m, x) }, .accumulate = k->summed == x, .scratch = m->scratch }));
+    RT_TRY(op_matmul(k->cmd,
+                     &(struct op_matmul_args){.form = OP_TN,
+                                              .m = p->rows,
+                                              .n = p->cols,
+                                              .k = rows,
+                                              .a = dy,
+                                              .b = {md_buf(m, x), 0, md_ld(m, x)},
+                                              .c = {k->grads->chunk[p->chunk], p->first, p->ld},
+                                              .accumulate = true,
+                                              .scratch = m->scratch}));
+    RT_TRY(op_matmul(k->cmd, &(struct op_matmul_args){.form = OP_NN,
+                                                      .m = rows,
+                                                      .n = p->cols,
+                                                      .k = p->rows,
+                                                      .a = dy,
+                                                      .b = md_weight_mat(k->w.base, p),
+                                                      .c = {md_grad(m, x), 0, md_ld(m, x)},
+                                                      .accumulate = k->summed == x,
+                                                      .scratch = m->scratch}));
     k->summed = x;
 done:
     return err;
@@ -84,41 +115,61 @@ static enum rt_err rope(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     const uint32_t cols = m->graph.tensors[n->out].cols, ld = md_ld(m, n->out);
-    return op_rope(k->cmd, &(struct op_rope_args){
-        .x = md_vec(md_grad(m, n->out)), .cos_table = m->cos, .sin_table = m->sin, .pos = m->pos,
-        .y = md_vec(md_grad(m, n->in[0])), .n_rows = m->now.n_tokens, .n_heads = cols / m->arch.head_dim,
-        .head_dim = m->arch.head_dim, .n_pos = m->max_positions, .ldx = ld, .ldy = ld, .inverse = true });
+    return op_rope(k->cmd, &(struct op_rope_args){.x = md_vec(md_grad(m, n->out)),
+                                                  .cos_table = m->cos,
+                                                  .sin_table = m->sin,
+                                                  .pos = m->pos,
+                                                  .y = md_vec(md_grad(m, n->in[0])),
+                                                  .n_rows = m->now.n_tokens,
+                                                  .n_heads = cols / m->arch.head_dim,
+                                                  .head_dim = m->arch.head_dim,
+                                                  .n_pos = m->max_positions,
+                                                  .ldx = ld,
+                                                  .ldy = ld,
+                                                  .inverse = true});
 }
 
 static enum rt_err attention(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     struct op_attention_args a = md_attention_args(m, n, NULL);
-    a.d_o = (struct op_attention_view){ md_grad(m, n->out), 0, a.o.ld };
-    a.delta = (struct op_attention_view){ m->delta, 0, 0 };
-    a.dq = (struct op_attention_view){ md_grad(m, n->in[0]), 0, a.q.ld };
-    a.dk = (struct op_attention_view){ md_grad(m, n->in[1]), 0, a.k.ld };
-    a.dv = (struct op_attention_view){ md_grad(m, n->in[2]), 0, a.v.ld };
+    a.d_o = (struct op_attention_view){md_grad(m, n->out), 0, a.o.ld};
+    a.delta = (struct op_attention_view){m->delta, 0, 0};
+    a.dq = (struct op_attention_view){md_grad(m, n->in[0]), 0, a.q.ld};
+    a.dk = (struct op_attention_view){md_grad(m, n->in[1]), 0, a.k.ld};
+    a.dv = (struct op_attention_view){md_grad(m, n->in[2]), 0, a.v.ld};
     return op_attention_backward(k->cmd, &a);
 }
 
 static enum rt_err swiglu(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    return op_swiglu_backward(k->cmd, &(struct op_swiglu_backward_args){
-        .g = md_vec(md_buf(m, n->in[0])), .u = md_vec(md_buf(m, n->in[1])), .da = md_vec(md_grad(m, n->out)),
-        .dg = md_vec(md_grad(m, n->in[0])), .du = md_vec(md_grad(m, n->in[1])), .n_rows = m->now.n_tokens,
-        .cols = m->graph.tensors[n->out].cols, .ld = md_ld(m, n->out) });
+    return op_swiglu_backward(
+        k->cmd, &(struct op_swiglu_backward_args){.g = md_vec(md_buf(m, n->in[0])),
+                                                  .u = md_vec(md_buf(m, n->in[1])),
+                                                  .da = md_vec(md_grad(m, n->out)),
+                                                  .dg = md_vec(md_grad(m, n->in[0])),
+                                                  .du = md_vec(md_grad(m, n->in[1])),
+                                                  .n_rows = m->now.n_tokens,
+                                                  .cols = m->graph.tensors[n->out].cols,
+                                                  .ld = md_ld(m, n->out)});
 }
 
 static enum rt_err rows(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     const uint32_t ld = md_ld(m, n->out);
-    return op_rows_scatter_add(k->cmd, &(struct op_rows_scatter_args){
-        .dy = md_vec(md_grad(m, n->out)), .index = m->rows_index, .dx = md_vec(md_grad(m, n->in[0])),
-        .n_table = m->now.n_tokens, .n_rows = m->now.n_rows, .n_unique = m->n_row_ids,
-        .cols = m->graph.tensors[n->out].cols, .ldx = ld, .ldy = ld, .scale = 1.0f });
+    return op_rows_scatter_add(k->cmd,
+                               &(struct op_rows_scatter_args){.dy = md_vec(md_grad(m, n->out)),
+                                                              .index = m->rows_index,
+                                                              .dx = md_vec(md_grad(m, n->in[0])),
+                                                              .n_table = m->now.n_tokens,
+                                                              .n_rows = m->now.n_rows,
+                                                              .n_unique = m->n_row_ids,
+                                                              .cols = m->graph.tensors[n->out].cols,
+                                                              .ldx = ld,
+                                                              .ldy = ld,
+                                                              .scale = 1.0f});
 }
 
 static enum rt_err head(struct walk *k, const struct rt_buf *dlogp)
@@ -128,27 +179,40 @@ static enum rt_err head(struct walk *k, const struct rt_buf *dlogp)
     const struct md_param *p = md_params_get(&m->params, MD_HEAD, 0);
     const uint32_t ld = md_ld(m, m->graph.last);
 
-    RT_TRY(op_segment_spread(k->cmd, &(struct op_segment_spread_args){
-        .dy = dlogp, .starts = m->seq_starts, .dx = m->row_coef, .n_rows = m->now.n_rows, .n_segs = m->now.n_seqs,
-        .scale = 1.0f }));
+    RT_TRY(op_segment_spread(k->cmd, &(struct op_segment_spread_args){.dy = dlogp,
+                                                                      .starts = m->seq_starts,
+                                                                      .dx = m->row_coef,
+                                                                      .n_rows = m->now.n_rows,
+                                                                      .n_segs = m->now.n_seqs,
+                                                                      .scale = 1.0f}));
     RT_TRY(rt_cmd_zero(k->cmd, md_grad(m, m->graph.last), 0, (uint64_t) m->now.n_rows * ld));
     RT_TRY(op_logprob_backward(k->cmd, &(struct op_logprob_backward_args){
-        .h = { md_buf(m, m->graph.last), 0, ld }, .w = md_weight_mat(k->w.base, p), .targets = m->targets,
-        .result = m->scored, .coef = m->row_coef, .dh = { md_grad(m, m->graph.last), 0, ld },
-        .dw = { k->grads->chunk[p->chunk], p->first, p->ld }, .n_rows = m->now.n_rows, .cols = p->cols,
-        .n_vocab = p->rows, .chunks = m->chunks, .scratch = m->head }));
+                                           .h = {md_buf(m, m->graph.last), 0, ld},
+                                           .w = md_weight_mat(k->w.base, p),
+                                           .targets = m->targets,
+                                           .result = m->scored,
+                                           .coef = m->row_coef,
+                                           .dh = {md_grad(m, m->graph.last), 0, ld},
+                                           .dw = {k->grads->chunk[p->chunk], p->first, p->ld},
+                                           .n_rows = m->now.n_rows,
+                                           .cols = p->cols,
+                                           .n_vocab = p->rows,
+                                           .chunks = m->chunks,
+                                           .scratch = m->head}));
 done:
     return err;
 }
 
-enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_buf *dlogp, struct md_flat *grads)
+enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_buf *dlogp,
+                        struct md_flat *grads)
 {
     static enum rt_err (*const BACKWARD[])(struct walk *, const struct md_node *) = {
-        [MD_OP_EMBED] = embed, [MD_OP_NORM] = norm, [MD_OP_LINEAR] = linear, [MD_OP_ROPE] = rope,
-        [MD_OP_ATTENTION] = attention, [MD_OP_SWIGLU] = swiglu, [MD_OP_ROWS] = rows,
+        [MD_OP_EMBED] = embed, [MD_OP_NORM] = norm,           [MD_OP_LINEAR] = linear,
+        [MD_OP_ROPE] = rope,   [MD_OP_ATTENTION] = attention, [MD_OP_SWIGLU] = swiglu,
+        [MD_OP_ROWS] = rows,
     };
     enum rt_err err = RT_OK;
-    struct walk k = { m, cmd, md_policy(m), grads, MD_NONE, false };
+    struct walk k = {m, cmd, md_policy(m), grads, MD_NONE, false};
     const int scored = m->graph.nodes[m->graph.n_nodes - 1].in[0]; // the final norm's input
 
     RT_REQUIRE(m->graph.stream_grad != MD_NONE, RT_E_ARG);
@@ -156,7 +220,8 @@ enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_
         goto done;
     RT_TRY(head(&k, dlogp));
     RT_TRY(rt_cmd_zero(cmd, md_grad(m, scored), 0, (uint64_t) m->now.n_rows * md_ld(m, scored)));
-    RT_TRY(rt_cmd_zero(cmd, m->slots[m->graph.stream_grad], 0, (uint64_t) m->now.n_tokens * md_ld(m, 0)));
+    RT_TRY(rt_cmd_zero(cmd, m->slots[m->graph.stream_grad], 0,
+                       (uint64_t) m->now.n_tokens * md_ld(m, 0)));
     for (int i = m->graph.n_nodes - 1; i >= 0; i--)
         RT_TRY(BACKWARD[m->graph.nodes[i].op](&k, &m->graph.nodes[i]));
 done:

@@ -21,19 +21,30 @@ static enum rt_err embed(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     const struct md_param *p = md_weight_of(m, n);
-    return op_embed(k->cmd, &(struct op_embed_args){
-        .w = md_weight_vec(k->w.base, p), .ids = m->ids, .x = md_vec(md_buf(m, n->out)), .n_vocab = p->rows,
-        .n_tokens = m->now.n_tokens, .cols = p->cols, .ldw = p->ld, .ldx = md_ld(m, n->out), .scale = 1.0f });
+    return op_embed(k->cmd, &(struct op_embed_args){.w = md_weight_vec(k->w.base, p),
+                                                    .ids = m->ids,
+                                                    .x = md_vec(md_buf(m, n->out)),
+                                                    .n_vocab = p->rows,
+                                                    .n_tokens = m->now.n_tokens,
+                                                    .cols = p->cols,
+                                                    .ldw = p->ld,
+                                                    .ldx = md_ld(m, n->out),
+                                                    .scale = 1.0f});
 }
 
 static enum rt_err norm(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    return op_rms_norm(k->cmd, &(struct op_rms_norm_args){
-        .x = md_vec(md_buf(m, n->in[0])), .w = md_weight_vec(k->w.base, md_weight_of(m, n)),
-        .y = md_vec(md_buf(m, n->out)), .rstd = md_vec(md_buf(m, n->aux)), .n_rows = md_rows(m, n->out),
-        .cols = m->graph.tensors[n->out].cols, .ldx = md_ld(m, n->in[0]), .ldy = md_ld(m, n->out),
-        .eps = m->arch.norm_eps });
+    return op_rms_norm(k->cmd,
+                       &(struct op_rms_norm_args){.x = md_vec(md_buf(m, n->in[0])),
+                                                  .w = md_weight_vec(k->w.base, md_weight_of(m, n)),
+                                                  .y = md_vec(md_buf(m, n->out)),
+                                                  .rstd = md_vec(md_buf(m, n->aux)),
+                                                  .n_rows = md_rows(m, n->out),
+                                                  .cols = m->graph.tensors[n->out].cols,
+                                                  .ldx = md_ld(m, n->in[0]),
+                                                  .ldy = md_ld(m, n->out),
+                                                  .eps = m->arch.norm_eps});
 }
 
 static enum rt_err linear(const struct walk *k, const struct md_node *n)
@@ -45,11 +56,18 @@ static enum rt_err linear(const struct walk *k, const struct md_node *n)
     const uint32_t rows = md_rows(m, n->out);
 
     if (onto && m->graph.tensors[n->in[1]].slot != m->graph.tensors[n->out].slot)
-        RT_TRY(rt_cmd_copy(k->cmd, md_buf(m, n->in[1]), 0, md_buf(m, n->out), 0, (uint64_t) rows * md_ld(m, n->out)));
-    err = op_matmul(k->cmd, &(struct op_matmul_args){
-        .form = OP_NT, .m = rows, .n = p->rows, .k = p->cols, .a = { md_buf(m, n->in[0]), 0, md_ld(m, n->in[0]) },
-        .b = md_weight_mat(k->w.base, p), .c = { md_buf(m, n->out), 0, md_ld(m, n->out) }, .accumulate = onto,
-        .scratch = m->scratch });
+        RT_TRY(rt_cmd_copy(k->cmd, md_buf(m, n->in[1]), 0, md_buf(m, n->out), 0,
+                           (uint64_t) rows * md_ld(m, n->out)));
+    err = op_matmul(k->cmd,
+                    &(struct op_matmul_args){.form = OP_NT,
+                                             .m = rows,
+                                             .n = p->rows,
+                                             .k = p->cols,
+                                             .a = {md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])},
+                                             .b = md_weight_mat(k->w.base, p),
+                                             .c = {md_buf(m, n->out), 0, md_ld(m, n->out)},
+                                             .accumulate = onto,
+                                             .scratch = m->scratch});
 done:
     return err;
 }
@@ -58,20 +76,37 @@ static enum rt_err rope(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     const uint32_t cols = m->graph.tensors[n->out].cols, ld = md_ld(m, n->out);
-    return op_rope(k->cmd, &(struct op_rope_args){
-        .x = md_vec(md_buf(m, n->in[0])), .cos_table = m->cos, .sin_table = m->sin, .pos = m->pos,
-        .y = md_vec(md_buf(m, n->out)), .n_rows = m->now.n_tokens, .n_heads = cols / m->arch.head_dim,
-        .head_dim = m->arch.head_dim, .n_pos = m->max_positions, .ldx = ld, .ldy = ld });
+    return op_rope(k->cmd, &(struct op_rope_args){.x = md_vec(md_buf(m, n->in[0])),
+                                                  .cos_table = m->cos,
+                                                  .sin_table = m->sin,
+                                                  .pos = m->pos,
+                                                  .y = md_vec(md_buf(m, n->out)),
+                                                  .n_rows = m->now.n_tokens,
+                                                  .n_heads = cols / m->arch.head_dim,
+                                                  .head_dim = m->arch.head_dim,
+                                                  .n_pos = m->max_positions,
+                                                  .ldx = ld,
+                                                  .ldy = ld});
 }
 
-struct op_attention_args md_attention_args(const struct md_model *m, const struct md_node *n, const struct md_cache *c)
+struct op_attention_args md_attention_args(const struct md_model *m, const struct md_node *n,
+                                           const struct md_cache *c)
 {
     const uint32_t ldq = md_ld(m, n->in[0]), ldk = md_ld(m, n->in[1]);
     struct op_attention_args a = {
-        .q = { md_buf(m, n->in[0]), 0, ldq }, .k = { md_buf(m, n->in[1]), 0, ldk }, .v = { md_buf(m, n->in[2]), 0, ldk },
-        .o = { md_buf(m, n->out), 0, ldq }, .lse = { md_buf(m, n->aux), 0, 0 }, .index = m->attn_index, .info = &m->attn,
-        .scratch = { m->scratch, 0, 0 }, .n_tokens = m->now.n_tokens, .n_keys = m->now.n_tokens,
-        .n_heads = m->arch.heads, .n_kv_heads = m->arch.kv_heads, .head_dim = m->arch.head_dim,
+        .q = {md_buf(m, n->in[0]), 0, ldq},
+        .k = {md_buf(m, n->in[1]), 0, ldk},
+        .v = {md_buf(m, n->in[2]), 0, ldk},
+        .o = {md_buf(m, n->out), 0, ldq},
+        .lse = {md_buf(m, n->aux), 0, 0},
+        .index = m->attn_index,
+        .info = &m->attn,
+        .scratch = {m->scratch, 0, 0},
+        .n_tokens = m->now.n_tokens,
+        .n_keys = m->now.n_tokens,
+        .n_heads = m->arch.heads,
+        .n_kv_heads = m->arch.kv_heads,
+        .head_dim = m->arch.head_dim,
         .scale = (float) (1.0 / sqrt((double) m->arch.head_dim)),
     };
     if (c) {
@@ -102,29 +137,40 @@ done:
 static enum rt_err swiglu(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    return op_swiglu(k->cmd, &(struct op_swiglu_args){
-        .g = md_vec(md_buf(m, n->in[0])), .u = md_vec(md_buf(m, n->in[1])), .a = md_vec(md_buf(m, n->out)),
-        .n_rows = m->now.n_tokens, .cols = m->graph.tensors[n->out].cols, .ld = md_ld(m, n->out) });
+    return op_swiglu(k->cmd, &(struct op_swiglu_args){.g = md_vec(md_buf(m, n->in[0])),
+                                                      .u = md_vec(md_buf(m, n->in[1])),
+                                                      .a = md_vec(md_buf(m, n->out)),
+                                                      .n_rows = m->now.n_tokens,
+                                                      .cols = m->graph.tensors[n->out].cols,
+                                                      .ld = md_ld(m, n->out)});
 }
 
 static enum rt_err rows(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     const uint32_t ld = md_ld(m, n->out);
-    return op_rows_gather(k->cmd, &(struct op_rows_gather_args){
-        .x = md_vec(md_buf(m, n->in[0])), .ids = m->rows, .y = md_vec(md_buf(m, n->out)),
-        .n_table = m->now.n_tokens, .n_rows = m->now.n_rows, .cols = m->graph.tensors[n->out].cols, .ldx = ld,
-        .ldy = ld, .scale = 1.0f });
+    return op_rows_gather(k->cmd,
+                          &(struct op_rows_gather_args){.x = md_vec(md_buf(m, n->in[0])),
+                                                        .ids = m->rows,
+                                                        .y = md_vec(md_buf(m, n->out)),
+                                                        .n_table = m->now.n_tokens,
+                                                        .n_rows = m->now.n_rows,
+                                                        .cols = m->graph.tensors[n->out].cols,
+                                                        .ldx = ld,
+                                                        .ldy = ld,
+                                                        .scale = 1.0f});
 }
 
-enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w, struct md_cache *cache)
+enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                       struct md_cache *cache)
 {
     static enum rt_err (*const FORWARD[])(const struct walk *, const struct md_node *) = {
-        [MD_OP_EMBED] = embed, [MD_OP_NORM] = norm, [MD_OP_LINEAR] = linear, [MD_OP_ROPE] = rope,
-        [MD_OP_ATTENTION] = attention, [MD_OP_SWIGLU] = swiglu, [MD_OP_ROWS] = rows,
+        [MD_OP_EMBED] = embed, [MD_OP_NORM] = norm,           [MD_OP_LINEAR] = linear,
+        [MD_OP_ROPE] = rope,   [MD_OP_ATTENTION] = attention, [MD_OP_SWIGLU] = swiglu,
+        [MD_OP_ROWS] = rows,
     };
     enum rt_err err = RT_OK;
-    const struct walk k = { m, cmd, w, cache };
+    const struct walk k = {m, cmd, w, cache};
 
     RT_REQUIRE(m->now.n_tokens >= 1, RT_E_ARG);
     RT_REQUIRE(!cache || m->now.n_tokens <= cache->capacity - cache->n, RT_E_ARG);
@@ -146,13 +192,24 @@ enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, struct md_weights w
 
     if (m->now.n_rows == 0)
         goto done;
-    RT_TRY(op_logprob(cmd, &(struct op_logprob_args){
-        .h = { md_buf(m, m->graph.last), 0, md_ld(m, m->graph.last) }, .w = md_weight_mat(w.base, head),
-        .targets = m->targets, .result = m->scored, .n_rows = m->now.n_rows, .cols = head->cols,
-        .n_vocab = head->rows, .squares = m->squares, .chunks = m->chunks, .scratch = m->head }));
-    RT_TRY(op_segment_sum(cmd, &(struct op_segment_sum_args){
-        .x = m->scored, .starts = m->seq_starts, .y = m->seq_logp, .n_rows = m->now.n_rows, .n_segs = m->now.n_seqs,
-        .ld = OP_LOGPROB_COLUMNS, .column = OP_LOGPROB_LOGP }));
+    RT_TRY(op_logprob(
+        cmd, &(struct op_logprob_args){.h = {md_buf(m, m->graph.last), 0, md_ld(m, m->graph.last)},
+                                       .w = md_weight_mat(w.base, head),
+                                       .targets = m->targets,
+                                       .result = m->scored,
+                                       .n_rows = m->now.n_rows,
+                                       .cols = head->cols,
+                                       .n_vocab = head->rows,
+                                       .squares = m->squares,
+                                       .chunks = m->chunks,
+                                       .scratch = m->head}));
+    RT_TRY(op_segment_sum(cmd, &(struct op_segment_sum_args){.x = m->scored,
+                                                             .starts = m->seq_starts,
+                                                             .y = m->seq_logp,
+                                                             .n_rows = m->now.n_rows,
+                                                             .n_segs = m->now.n_seqs,
+                                                             .ld = OP_LOGPROB_COLUMNS,
+                                                             .column = OP_LOGPROB_LOGP}));
 done:
     return err;
 }
@@ -170,9 +227,15 @@ enum rt_err md_logits(struct md_model *m, struct md_weights w, uint32_t row, flo
         struct op_mat b = md_weight_mat(w.base, head);
         b.first += (uint64_t) v * b.ld;
         RT_TRY(rt_cmd_create(m->dev, &cmd));
-        RT_TRY(op_matmul(cmd, &(struct op_matmul_args){
-            .form = OP_NT, .m = 1, .n = n, .k = head->cols, .a = { md_buf(m, m->graph.last), (uint64_t) row * ld, ld },
-            .b = b, .c = { m->head.logits, 0, op_stride(n) }, .scratch = m->scratch }));
+        RT_TRY(op_matmul(
+            cmd, &(struct op_matmul_args){.form = OP_NT,
+                                          .m = 1,
+                                          .n = n,
+                                          .k = head->cols,
+                                          .a = {md_buf(m, m->graph.last), (uint64_t) row * ld, ld},
+                                          .b = b,
+                                          .c = {m->head.logits, 0, op_stride(n)},
+                                          .scratch = m->scratch}));
         RT_TRY(rt_cmd_wait(&cmd));
         RT_TRY(rt_buf_read(m->head.logits, 0, n, RT_F32, out + v));
     }

@@ -27,7 +27,8 @@ static int by_logit(const void *a, const void *b)
     return x->id < y->id ? -1 : 1;
 }
 
-// Candidates in order of probability; how many of them top_k and top_p leave, and the sum of what they weigh.
+// Candidates in order of probability; how many of them top_k and top_p leave, and the sum of what
+// they weigh.
 static uint32_t keep(struct candidate *c, uint32_t n, const struct md_generate_args *a, double *sum)
 {
     const double inv = 1.0 / (double) a->temperature;
@@ -55,7 +56,7 @@ uint32_t md_sample(float *logits, uint32_t n, const struct md_generate_args *a, 
     if (!c) // greedy; also what is left when memory is gone
         return argmax(logits, n);
     for (uint32_t i = 0; i < n; i++)
-        c[i] = (struct candidate){ logits[i], i };
+        c[i] = (struct candidate){logits[i], i};
     k = keep(c, n, a, &sum);
     left = (double) rng_uniform(rng) * sum;
     id = c[k - 1].id;
@@ -71,26 +72,34 @@ uint32_t md_sample(float *logits, uint32_t n, const struct md_generate_args *a, 
 }
 
 // Run n tokens that begin at position `at`; the last one's logits go to `logits`.
-static enum rt_err step(struct md_model *m, struct md_weights w, struct md_cache *cache, const uint32_t *ids,
-                        uint32_t n, uint32_t *pos, float *logits)
+static enum rt_err step(struct md_model *m, struct md_weights w, struct md_cache *cache,
+                        const uint32_t *ids, uint32_t n, uint32_t *pos, float *logits)
 {
     enum rt_err err = RT_OK;
     struct rt_cmd *cmd = NULL;
-    const uint32_t at = cache->n, last = n - 1, zero = 0, starts[2] = { 0, 1 };
-    const struct op_segment seg = { .q_begin = 0, .q_end = n, .k_begin = at };
+    const uint32_t at = cache->n, last = n - 1, zero = 0, starts[2] = {0, 1};
+    const struct op_segment seg = {.q_begin = 0, .q_end = n, .k_begin = at};
 
     for (uint32_t i = 0; i < n; i++)
         pos[i] = at + i;
-    RT_TRY(md_pass_load(m, &(struct md_batch){
-        .n_tokens = n, .n_segments = 1, .n_rows = 1, .n_seqs = 1, .ids = ids, .pos = pos, .segs = &seg, .rows = &last,
-        .targets = &zero, .seq_starts = starts }));
+    RT_TRY(md_pass_load(m, &(struct md_batch){.n_tokens = n,
+                                              .n_segments = 1,
+                                              .n_rows = 1,
+                                              .n_seqs = 1,
+                                              .ids = ids,
+                                              .pos = pos,
+                                              .segs = &seg,
+                                              .rows = &last,
+                                              .targets = &zero,
+                                              .seq_starts = starts}));
     RT_TRY(rt_cmd_create(m->dev, &cmd));
     RT_TRY(md_forward(m, cmd, w, cache));
     RT_TRY(rt_cmd_wait(&cmd));
     RT_TRY(md_logits(m, w, 0, logits));
     for (uint32_t v = 0; v < m->arch.vocab; v++)
         if (isnan(logits[v]))
-            RT_TRY(rt_fail(RT_E_NUMERIC, "the logit of id %u after token %u is not a number", v, at + n));
+            RT_TRY(rt_fail(RT_E_NUMERIC, "the logit of id %u after token %u is not a number", v,
+                           at + n));
 done:
     rt_cmd_destroy(&cmd);
     return err;
@@ -104,14 +113,16 @@ static bool stops(const struct md_generate_args *a, uint32_t id)
     return false;
 }
 
-enum rt_err md_generate(struct md_model *m, struct md_weights w, const struct md_generate_args *a, struct rng *rng)
+enum rt_err md_generate(struct md_model *m, struct md_weights w, const struct md_generate_args *a,
+                        struct rng *rng)
 {
     enum rt_err err = RT_OK;
-    struct md_cache cache = { 0 };
+    struct md_cache cache = {0};
     float *logits = NULL;
     uint32_t *pos = NULL, id;
 
-    RT_REQUIRE(a->n_prompt >= 1 && a->max_new_tokens >= 1 && a->n_prompt <= m->max_tokens, RT_E_ARG);
+    RT_REQUIRE(a->n_prompt >= 1 && a->max_new_tokens >= 1 && a->n_prompt <= m->max_tokens,
+               RT_E_ARG);
     RT_REQUIRE(a->temperature >= 0.0f && a->top_p > 0.0f && a->top_p <= 1.0f, RT_E_ARG);
     logits = malloc(m->arch.vocab * sizeof(*logits));
     pos = malloc(a->n_prompt * sizeof(*pos));

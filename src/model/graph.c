@@ -5,10 +5,11 @@
 
 // ---- Expansion --------------------------------------------------------------------------------
 
-static int tensor(struct md_graph *g, const char *name, uint32_t layer, uint32_t cols, enum md_kind kind)
+static int tensor(struct md_graph *g, const char *name, uint32_t layer, uint32_t cols,
+                  enum md_kind kind)
 {
-    g->tensors[g->n_tensors] = (struct md_tensor){ .name = name, .layer = layer, .cols = cols, .kind = kind,
-                                                   .slot = MD_NONE, .grad = MD_NONE };
+    g->tensors[g->n_tensors] = (struct md_tensor){
+        .name = name, .layer = layer, .cols = cols, .kind = kind, .slot = MD_NONE, .grad = MD_NONE};
     return g->n_tensors++;
 }
 
@@ -27,22 +28,23 @@ static int norm(struct md_graph *g, enum md_weight w, uint32_t layer, int x, con
     const int rstd = tensor(g, "rstd", layer, 1, MD_SCALAR);
     g->tensors[out].scored = g->tensors[rstd].scored = g->tensors[x].scored;
     g->tensors[x].saved = g->tensors[rstd].saved = true;
-    return node(g, (struct md_node){ MD_OP_NORM, layer, w, { x, MD_NONE, MD_NONE }, out, rstd });
+    return node(g, (struct md_node){MD_OP_NORM, layer, w, {x, MD_NONE, MD_NONE}, out, rstd});
 }
 
 // A projection; onto `stream` when that is not MD_NONE.
-static int linear(struct md_graph *g, enum md_weight w, uint32_t layer, int x, int stream, uint32_t cols,
-                  const char *name)
+static int linear(struct md_graph *g, enum md_weight w, uint32_t layer, int x, int stream,
+                  uint32_t cols, const char *name)
 {
     const int out = tensor(g, name, layer, cols, stream == MD_NONE ? MD_STORED : MD_STREAM);
     g->tensors[x].saved = true;
-    return node(g, (struct md_node){ MD_OP_LINEAR, layer, w, { x, stream, MD_NONE }, out, MD_NONE });
+    return node(g, (struct md_node){MD_OP_LINEAR, layer, w, {x, stream, MD_NONE}, out, MD_NONE});
 }
 
 static int rope(struct md_graph *g, uint32_t layer, int x, const char *name)
 {
     const int out = tensor(g, name, layer, g->tensors[x].cols, MD_STORED);
-    return node(g, (struct md_node){ MD_OP_ROPE, layer, MD_WEIGHT_COUNT, { x, MD_NONE, MD_NONE }, out, MD_NONE });
+    return node(g, (struct md_node){
+                       MD_OP_ROPE, layer, MD_WEIGHT_COUNT, {x, MD_NONE, MD_NONE}, out, MD_NONE});
 }
 
 static int attention(struct md_graph *g, const struct md_arch *a, uint32_t l, int x)
@@ -51,10 +53,11 @@ static int attention(struct md_graph *g, const struct md_arch *a, uint32_t l, in
     const int q = rope(g, l, linear(g, MD_Q, l, x, MD_NONE, q_cols, "q_raw"), "q");
     const int k = rope(g, l, linear(g, MD_K, l, x, MD_NONE, k_cols, "k_raw"), "k");
     const int v = linear(g, MD_V, l, x, MD_NONE, k_cols, "v");
-    const int out = tensor(g, "attn", l, q_cols, MD_STORED), lse = tensor(g, "lse", l, a->heads, MD_SCALAR);
+    const int out = tensor(g, "attn", l, q_cols, MD_STORED),
+              lse = tensor(g, "lse", l, a->heads, MD_SCALAR);
     g->tensors[q].saved = g->tensors[k].saved = g->tensors[v].saved = true;
     g->tensors[out].saved = g->tensors[lse].saved = true;
-    return node(g, (struct md_node){ MD_OP_ATTENTION, l, MD_WEIGHT_COUNT, { q, k, v }, out, lse });
+    return node(g, (struct md_node){MD_OP_ATTENTION, l, MD_WEIGHT_COUNT, {q, k, v}, out, lse});
 }
 
 static int mlp(struct md_graph *g, const struct md_arch *a, uint32_t l, int x)
@@ -63,13 +66,14 @@ static int mlp(struct md_graph *g, const struct md_arch *a, uint32_t l, int x)
     const int up = linear(g, MD_UP, l, x, MD_NONE, a->ffn, "up");
     const int out = tensor(g, "act", l, a->ffn, MD_STORED);
     g->tensors[gate].saved = g->tensors[up].saved = true;
-    return node(g, (struct md_node){ MD_OP_SWIGLU, l, MD_WEIGHT_COUNT, { gate, up, MD_NONE }, out, MD_NONE });
+    return node(
+        g, (struct md_node){MD_OP_SWIGLU, l, MD_WEIGHT_COUNT, {gate, up, MD_NONE}, out, MD_NONE});
 }
 
 static void expand(struct md_graph *g, const struct md_arch *a)
 {
     int x = tensor(g, "embed", 0, a->hidden, MD_STREAM), rows;
-    node(g, (struct md_node){ MD_OP_EMBED, 0, MD_EMBED, { MD_NONE, MD_NONE, MD_NONE }, x, MD_NONE });
+    node(g, (struct md_node){MD_OP_EMBED, 0, MD_EMBED, {MD_NONE, MD_NONE, MD_NONE}, x, MD_NONE});
     for (uint32_t l = 0; l < a->layers; l++) {
         int y = attention(g, a, l, norm(g, MD_ATTN_NORM, l, x, "attn_norm"));
         x = linear(g, MD_O, l, y, x, a->hidden, "attn_stream");
@@ -78,14 +82,15 @@ static void expand(struct md_graph *g, const struct md_arch *a)
     }
     rows = tensor(g, "scored", 0, a->hidden, MD_STREAM);
     g->tensors[rows].scored = true;
-    node(g, (struct md_node){ MD_OP_ROWS, 0, MD_WEIGHT_COUNT, { x, MD_NONE, MD_NONE }, rows, MD_NONE });
+    node(g, (struct md_node){MD_OP_ROWS, 0, MD_WEIGHT_COUNT, {x, MD_NONE, MD_NONE}, rows, MD_NONE});
     g->last = norm(g, MD_FINAL_NORM, 0, rows, "final");
     g->tensors[g->last].saved = true; // the head reads it
 }
 
 // ---- Buffers ----------------------------------------------------------------------------------
 
-// Slots that hold nothing now. Taking one of equal shape before making a new one is enough: layers repeat.
+// Slots that hold nothing now. Taking one of equal shape before making a new one is enough: layers
+// repeat.
 struct pool {
     struct md_graph *g;
     bool *busy;
@@ -96,8 +101,8 @@ static int take(struct pool *p, struct md_slot want)
     struct md_graph *g = p->g;
     for (int i = 0; i < g->n_slots; i++) {
         const struct md_slot *s = &g->slots[i];
-        if (!p->busy[i] && s->kind == want.kind && s->scored == want.scored && s->wide == want.wide &&
-            s->cols == want.cols) {
+        if (!p->busy[i] && s->kind == want.kind && s->scored == want.scored &&
+            s->wide == want.wide && s->cols == want.cols) {
             p->busy[i] = true;
             return i;
         }
@@ -109,11 +114,11 @@ static int take(struct pool *p, struct md_slot want)
 
 static struct md_slot slot_of(const struct md_tensor *t)
 {
-    return (struct md_slot){ .kind = t->kind, .scored = t->scored, .cols = t->cols };
+    return (struct md_slot){.kind = t->kind, .scored = t->scored, .cols = t->cols};
 }
 
-// Forward: a tensor lives from the node that makes it to the last that reads it, or to the end if the
-// backward reads it.
+// Forward: a tensor lives from the node that makes it to the last that reads it, or to the end if
+// the backward reads it.
 static void place_forward(struct pool *p, bool train, int *left)
 {
     struct md_graph *g = p->g;
@@ -128,16 +133,18 @@ static void place_forward(struct pool *p, bool train, int *left)
         if (n->aux != MD_NONE && !train)
             p->busy[g->tensors[n->aux].slot] = false;
         for (int k = 0; k < 3; k++)
-            if (n->in[k] != MD_NONE && --left[n->in[k]] == 0 && !(train && g->tensors[n->in[k]].saved))
+            if (n->in[k] != MD_NONE && --left[n->in[k]] == 0 &&
+                !(train && g->tensors[n->in[k]].saved))
                 p->busy[g->tensors[n->in[k]].slot] = false;
     }
 }
 
-// Backward: a gradient lives from the first node (in reverse) that writes it to the node that made its tensor.
+// Backward: a gradient lives from the first node (in reverse) that writes it to the node that made
+// its tensor.
 static void place_backward(struct pool *p)
 {
     struct md_graph *g = p->g;
-    g->stream_grad = take(p, (struct md_slot){ .kind = MD_STREAM, .cols = g->tensors[0].cols });
+    g->stream_grad = take(p, (struct md_slot){.kind = MD_STREAM, .cols = g->tensors[0].cols});
     for (int i = g->n_nodes - 1; i >= 0; i--) {
         const struct md_node *n = &g->nodes[i];
         for (int k = 0; k < 3; k++) {
@@ -156,12 +163,12 @@ static void place_backward(struct pool *p)
 enum rt_err md_graph_make(const struct md_arch *arch, bool train, struct md_graph *out)
 {
     enum rt_err err = RT_OK;
-    struct md_graph g = { .stream_grad = MD_NONE };
+    struct md_graph g = {.stream_grad = MD_NONE};
     const size_t most = 16 * ((size_t) arch->layers + 1), slots = 3 * most;
-    struct pool p = { &g, calloc(slots, sizeof(*p.busy)) };
+    struct pool p = {&g, calloc(slots, sizeof(*p.busy))};
     int *left = calloc(most, sizeof(*left)); // readers of each tensor still to come
 
-    *out = (struct md_graph){ 0 };
+    *out = (struct md_graph){0};
     g.tensors = calloc(most, sizeof(*g.tensors));
     g.nodes = calloc(most, sizeof(*g.nodes));
     g.slots = calloc(slots, sizeof(*g.slots));
@@ -177,7 +184,7 @@ enum rt_err md_graph_make(const struct md_arch *arch, bool train, struct md_grap
         place_backward(&p);
     }
     *out = g;
-    g = (struct md_graph){ 0 };
+    g = (struct md_graph){0};
 done:
     free(left);
     free(p.busy);
@@ -190,7 +197,7 @@ void md_graph_free(struct md_graph *g)
     free(g->tensors);
     free(g->nodes);
     free(g->slots);
-    *g = (struct md_graph){ 0 };
+    *g = (struct md_graph){0};
 }
 
 int md_graph_find(const struct md_graph *g, const char *name, uint32_t layer)

@@ -1,14 +1,22 @@
 // src/model/graph.h -- the decoder as one static list of nodes.
 //
-// The description is expanded once. The forward walks the list, the backward walks it in reverse; buffers,
-// what is saved and what is trainable are read off the same list.
+// The description is expanded once. The forward walks the list, the backward walks it in reverse;
+// buffers, what is saved and what is trainable are read off the same list.
 #ifndef MODEL_GRAPH_H
 #define MODEL_GRAPH_H
 
 #include "src/model/arch.h"
 #include "src/model/params.h"
 
-enum md_op { MD_OP_EMBED, MD_OP_NORM, MD_OP_LINEAR, MD_OP_ROPE, MD_OP_ATTENTION, MD_OP_SWIGLU, MD_OP_ROWS };
+enum md_op {
+    MD_OP_EMBED,
+    MD_OP_NORM,
+    MD_OP_LINEAR,
+    MD_OP_ROPE,
+    MD_OP_ATTENTION,
+    MD_OP_SWIGLU,
+    MD_OP_ROWS
+};
 
 enum md_kind {
     MD_STREAM, // f32 whatever the storage: the residual stream
@@ -24,9 +32,9 @@ struct md_tensor {
     uint32_t layer, cols;
     enum md_kind kind;
     bool scored;
-    bool saved;       // the backward reads it
-    int readers;      // nodes that read it: more than one means that its gradient is a sum, kept in f32
-    int slot, grad;   // buffer numbers, MD_NONE = no buffer of its own (streams share one gradient)
+    bool saved;  // the backward reads it
+    int readers; // nodes that read it: more than one means that its gradient is a sum, kept in f32
+    int slot, grad; // buffer numbers, MD_NONE = no buffer of its own (streams share one gradient)
 };
 
 struct md_node {
@@ -49,13 +57,14 @@ struct md_graph {
     struct md_node *nodes;
     struct md_slot *slots;
     int n_tensors, n_nodes, n_slots;
-    int last;       // the final norm's output: what the head reads
+    int last;        // the final norm's output: what the head reads
     int stream_grad; // slot of the residual stream's gradient
 };
 
 // Expand. With `train`, what the backward reads has buffers of its own, and gradients have buffers;
 // without, everything is reused as soon as it can be. Errors: RT_E_NOMEM.
-RT_NODISCARD enum rt_err md_graph_make(const struct md_arch *arch, bool train, struct md_graph *out);
+RT_NODISCARD enum rt_err md_graph_make(const struct md_arch *arch, bool train,
+                                       struct md_graph *out);
 void md_graph_free(struct md_graph *g);
 
 // Tensor by name and layer, or MD_NONE: for dumps and tests.

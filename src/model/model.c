@@ -74,32 +74,40 @@ static enum rt_err make_index(struct md_model *m)
     RT_TRY(rt_buf_create(m->dev, RT_U32, m->max_tokens, "positions", &m->pos));
     RT_TRY(rt_buf_create(m->dev, RT_U32, m->max_rows, "scored rows", &m->rows));
     RT_TRY(rt_buf_create(m->dev, RT_U32, m->max_rows, "targets", &m->targets));
-    RT_TRY(rt_buf_create(m->dev, RT_U32, (uint64_t) m->max_seqs + 1, "sequence starts", &m->seq_starts));
+    RT_TRY(rt_buf_create(m->dev, RT_U32, (uint64_t) m->max_seqs + 1, "sequence starts",
+                         &m->seq_starts));
 done:
     return err;
 }
 
 // The largest scratch that any op of the walk asks for.
-static uint64_t scratch_size(const struct md_model *m, const struct md_model_desc *desc, const struct op_logprob_sizes *head)
+static uint64_t scratch_size(const struct md_model *m, const struct md_model_desc *desc,
+                             const struct op_logprob_sizes *head)
 {
     uint64_t most = head->matmul;
     for (uint32_t i = 0; i < m->params.n; i++) {
         const struct md_param *p = &m->params.all[i];
         if (p->rank != 2 || p->weight == MD_EMBED || p->weight == MD_HEAD)
             continue;
-        most = u64_max(most, op_matmul_scratch(m->dev, OP_NT, m->storage, m->max_tokens, p->rows, p->cols));
+        most = u64_max(
+            most, op_matmul_scratch(m->dev, OP_NT, m->storage, m->max_tokens, p->rows, p->cols));
         if (!desc->train)
             continue;
-        most = u64_max(most, op_matmul_scratch(m->dev, OP_NN, m->storage, m->max_tokens, p->cols, p->rows));
-        most = u64_max(most, op_matmul_scratch(m->dev, OP_TN, m->storage, p->rows, p->cols, m->max_tokens));
+        most = u64_max(
+            most, op_matmul_scratch(m->dev, OP_NN, m->storage, m->max_tokens, p->cols, p->rows));
+        most = u64_max(
+            most, op_matmul_scratch(m->dev, OP_TN, m->storage, p->rows, p->cols, m->max_tokens));
     }
-    const struct op_attention_args a = { .n_tokens = m->max_tokens, .n_keys = u32_max(m->max_tokens, desc->max_keys),
-                                         .n_heads = m->arch.heads, .n_kv_heads = m->arch.kv_heads,
-                                         .head_dim = m->arch.head_dim };
+    const struct op_attention_args a = {.n_tokens = m->max_tokens,
+                                        .n_keys = u32_max(m->max_tokens, desc->max_keys),
+                                        .n_heads = m->arch.heads,
+                                        .n_kv_heads = m->arch.kv_heads,
+                                        .head_dim = m->arch.head_dim};
     most = u64_max(most, op_attention_scratch(m->dev, &a, false));
     if (desc->train) {
         most = u64_max(most, op_attention_scratch(m->dev, &a, true));
-        most = u64_max(most, op_rms_norm_scratch(u32_max(m->max_tokens, m->max_rows), m->arch.hidden));
+        most =
+            u64_max(most, op_rms_norm_scratch(u32_max(m->max_tokens, m->max_rows), m->arch.hidden));
     }
     return u64_max(most, 1);
 }
@@ -110,15 +118,17 @@ static enum rt_err make_head(struct md_model *m, const struct md_model_desc *des
     const struct md_param *p = md_params_get(&m->params, MD_HEAD, 0);
     struct op_logprob_sizes s;
 
-    m->chunks = (struct op_logprob_chunks){ .rows = 1024, .vocab = 8192 };
+    m->chunks = (struct op_logprob_chunks){.rows = 1024, .vocab = 8192};
     s = op_logprob_sizes(m->dev, m->storage, m->max_rows, p->cols, p->rows, m->chunks, desc->train);
     RT_TRY(rt_buf_create(m->dev, RT_F32, scratch_size(m, desc, &s), "scratch", &m->scratch));
     RT_TRY(rt_buf_create(m->dev, RT_F32, u64_max(s.logits, 8192), "logits", &m->head.logits));
     RT_TRY(rt_buf_create(m->dev, RT_F32, u64_max(s.state, 1), "head state", &m->head.state));
     if (desc->train)
-        RT_TRY(rt_buf_create(m->dev, m->storage, u64_max(s.dlogits, 1), "logits' gradient", &m->head.dlogits));
+        RT_TRY(rt_buf_create(m->dev, m->storage, u64_max(s.dlogits, 1), "logits' gradient",
+                             &m->head.dlogits));
     m->head.matmul = m->scratch;
-    RT_TRY(rt_buf_create(m->dev, RT_F32, (uint64_t) m->max_rows * OP_LOGPROB_COLUMNS, "scores", &m->scored));
+    RT_TRY(rt_buf_create(m->dev, RT_F32, (uint64_t) m->max_rows * OP_LOGPROB_COLUMNS, "scores",
+                         &m->scored));
     RT_TRY(rt_buf_create(m->dev, RT_F32, m->max_seqs, "sequence log-probs", &m->seq_logp));
 done:
     return err;
@@ -128,9 +138,11 @@ static enum rt_err make_backward(struct md_model *m)
 {
     enum rt_err err = RT_OK;
     RT_TRY(rt_buf_create(m->dev, RT_F32, m->max_rows, "row coefficients", &m->row_coef));
-    RT_TRY(rt_buf_create(m->dev, RT_F32, (uint64_t) m->arch.heads * m->max_tokens, "attention delta", &m->delta));
+    RT_TRY(rt_buf_create(m->dev, RT_F32, (uint64_t) m->arch.heads * m->max_tokens,
+                         "attention delta", &m->delta));
     if (m->storage != RT_F32)
-        RT_TRY(rt_buf_create(m->dev, m->storage, (uint64_t) m->max_tokens * op_stride(m->arch.hidden),
+        RT_TRY(rt_buf_create(m->dev, m->storage,
+                             (uint64_t) m->max_tokens * op_stride(m->arch.hidden),
                              "stream gradient, rounded", &m->dy));
 done:
     return err;
@@ -157,7 +169,8 @@ done:
     return err;
 }
 
-enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc, struct md_model **out)
+enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc,
+                          struct md_model **out)
 {
     enum rt_err err = RT_OK;
     struct md_model *m = calloc(1, sizeof(*m));
@@ -176,8 +189,8 @@ enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc, 
     RT_REQUIRE(m->max_tokens && m->max_segments && m->max_positions, RT_E_ARG);
     RT_TRY(md_arch_read(desc->folder, &m->arch));
     if (m->max_positions > m->arch.max_positions)
-        log_warn("%s: sequences of %u tokens, the model was made for %u", desc->folder, m->max_positions,
-                 m->arch.max_positions);
+        log_warn("%s: sequences of %u tokens, the model was made for %u", desc->folder,
+                 m->max_positions, m->arch.max_positions);
     RT_TRY(md_params_make(&m->arch, plan->arena_bytes / sizeof(float), &m->params));
     RT_TRY(md_graph_make(&m->arch, desc->train, &m->graph));
     RT_TRY(make_weights(m, desc));
@@ -200,9 +213,10 @@ void md_model_close(struct md_model **model)
     if (!m)
         return;
     struct rt_buf **const single[] = {
-        &m->cos, &m->sin, &m->ids, &m->pos, &m->rows, &m->targets, &m->seq_starts, &m->attn_index, &m->embed_index,
-        &m->rows_index, &m->scored, &m->seq_logp, &m->row_coef, &m->scratch, &m->head.logits, &m->head.dlogits,
-        &m->head.state, &m->delta, &m->dy,
+        &m->cos,          &m->sin,        &m->ids,        &m->pos,         &m->rows,
+        &m->targets,      &m->seq_starts, &m->attn_index, &m->embed_index, &m->rows_index,
+        &m->scored,       &m->seq_logp,   &m->row_coef,   &m->scratch,     &m->head.logits,
+        &m->head.dlogits, &m->head.state, &m->delta,      &m->dy,
     };
     for (size_t i = 0; i < COUNT_OF(single); i++)
         rt_buf_destroy(single[i]);
@@ -218,11 +232,14 @@ void md_model_close(struct md_model **model)
     *model = NULL;
 }
 
-struct md_weights md_policy(const struct md_model *m) { return (struct md_weights){ &m->work, NULL }; }
+struct md_weights md_policy(const struct md_model *m)
+{
+    return (struct md_weights){&m->work, NULL};
+}
 
 struct md_trained md_trained_of(struct md_model *m)
 {
-    return (struct md_trained){ &m->params, m->master.n ? &m->master : &m->work, &m->work };
+    return (struct md_trained){&m->params, m->master.n ? &m->master : &m->work, &m->work};
 }
 
 // ---- A pass -----------------------------------------------------------------------------------
@@ -231,11 +248,15 @@ static enum rt_err check_batch(const struct md_model *m, const struct md_batch *
 {
     enum rt_err err = RT_OK;
     RT_REQUIRE(b->n_tokens >= 1 && b->n_tokens <= m->max_tokens, RT_E_ARG);
-    RT_REQUIRE(b->n_segments <= m->max_segments && b->n_rows <= m->max_rows && b->n_seqs <= m->max_seqs, RT_E_ARG);
+    RT_REQUIRE(b->n_segments <= m->max_segments && b->n_rows <= m->max_rows &&
+                   b->n_seqs <= m->max_seqs,
+               RT_E_ARG);
     for (uint32_t i = 0; i < b->n_tokens; i++)
         if (b->ids[i] >= m->arch.vocab || b->pos[i] >= m->max_positions)
-            RT_TRY(rt_fail(RT_E_ARG, "token %u: id %u at position %u; the model has %u ids, the pass %u positions", i,
-                           b->ids[i], b->pos[i], m->arch.vocab, m->max_positions));
+            RT_TRY(rt_fail(
+                RT_E_ARG,
+                "token %u: id %u at position %u; the model has %u ids, the pass %u positions", i,
+                b->ids[i], b->pos[i], m->arch.vocab, m->max_positions));
     for (uint32_t i = 0; i < b->n_rows; i++)
         RT_REQUIRE(b->rows[i] < b->n_tokens && b->targets[i] < m->arch.vocab, RT_E_ARG);
 done:
@@ -247,8 +268,10 @@ enum rt_err md_pass_load(struct md_model *m, const struct md_batch *b)
     enum rt_err err = RT_OK;
 
     RT_TRY(check_batch(m, b));
-    m->now = (struct md_batch){ .n_tokens = b->n_tokens, .n_segments = b->n_segments, .n_rows = b->n_rows,
-                                .n_seqs = b->n_seqs };
+    m->now = (struct md_batch){.n_tokens = b->n_tokens,
+                               .n_segments = b->n_segments,
+                               .n_rows = b->n_rows,
+                               .n_seqs = b->n_seqs};
     RT_TRY(rt_buf_write(m->ids, 0, b->n_tokens, RT_U32, b->ids));
     RT_TRY(rt_buf_write(m->pos, 0, b->n_tokens, RT_U32, b->pos));
     RT_TRY(op_attention_index(m->dev, b->segs, b->n_segments, m->words, m->n_words, &m->attn));
@@ -264,7 +287,7 @@ enum rt_err md_pass_load(struct md_model *m, const struct md_batch *b)
     RT_TRY(rt_buf_write(m->seq_starts, 0, (uint64_t) b->n_seqs + 1, RT_U32, b->seq_starts));
 done:
     if (err != RT_OK)
-        m->now = (struct md_batch){ 0 };
+        m->now = (struct md_batch){0};
     return err;
 }
 
@@ -273,7 +296,7 @@ enum rt_err md_cache_create(const struct md_model *m, uint32_t capacity, struct 
     enum rt_err err = RT_OK;
     const uint64_t n = (uint64_t) capacity * op_stride(m->arch.kv_heads * m->arch.head_dim);
 
-    *out = (struct md_cache){ .capacity = capacity };
+    *out = (struct md_cache){.capacity = capacity};
     out->k = calloc(m->arch.layers, sizeof(*out->k));
     out->v = calloc(m->arch.layers, sizeof(*out->v));
     if (!out->k || !out->v)
@@ -296,10 +319,11 @@ void md_cache_destroy(const struct md_model *m, struct md_cache *cache)
         rt_buf_destroy(&cache->v[l]);
     free(cache->k);
     free(cache->v);
-    *cache = (struct md_cache){ 0 };
+    *cache = (struct md_cache){0};
 }
 
-struct rt_buf *md_activation(const struct md_model *m, const char *name, uint32_t layer, uint32_t *cols, uint32_t *ld)
+struct rt_buf *md_activation(const struct md_model *m, const char *name, uint32_t layer,
+                             uint32_t *cols, uint32_t *ld)
 {
     const int t = md_graph_find(&m->graph, name, layer);
     if (t == MD_NONE)

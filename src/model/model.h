@@ -1,8 +1,8 @@
 // src/model/model.h -- a decoder on a device: weights, activations, one pass forward and backward.
 //
-// A pass is a flat axis of T tokens without padding, cut into segments (op/attention.h), M scored rows
-// (positions that predict a completion token) grouped into sequences. All memory is allocated by
-// md_model_open for the largest pass; a pass allocates nothing. One thread uses a model.
+// A pass is a flat axis of T tokens without padding, cut into segments (op/attention.h), M scored
+// rows (positions that predict a completion token) grouped into sequences. All memory is allocated
+// by md_model_open for the largest pass; a pass allocates nothing. One thread uses a model.
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
@@ -14,23 +14,24 @@
 
 // One pass, in host memory of the caller.
 struct md_batch {
-    uint32_t n_tokens, n_segments, n_rows, n_seqs; // n_rows and n_seqs may be 0: then nothing is scored
-    const uint32_t *ids;              // (T) token ids, < vocab
-    const uint32_t *pos;              // (T) positions, < max_positions of the model's desc
-    const struct op_segment *segs;    // (n_segments)
-    const uint32_t *rows;             // (M) token whose output predicts ...
-    const uint32_t *targets;          // (M) ... this id; a sequence's rows lie together, in order
-    const uint32_t *seq_starts;       // (n_seqs + 1) first row of each sequence, ends with M
+    uint32_t n_tokens, n_segments, n_rows,
+        n_seqs;                    // n_rows and n_seqs may be 0: then nothing is scored
+    const uint32_t *ids;           // (T) token ids, < vocab
+    const uint32_t *pos;           // (T) positions, < max_positions of the model's desc
+    const struct op_segment *segs; // (n_segments)
+    const uint32_t *rows;          // (M) token whose output predicts ...
+    const uint32_t *targets;       // (M) ... this id; a sequence's rows lie together, in order
+    const uint32_t *seq_starts;    // (n_seqs + 1) first row of each sequence, ends with M
 };
 
 struct md_model_desc {
-    const char *folder;        // Hugging Face folder
-    enum rt_type storage;      // RT_F32, RT_F16, RT_BF16: weights' working copy, activations
-    enum rt_type load_dtype;   // what the file's weights are rounded to once; RT_F32 = as they are
+    const char *folder;      // Hugging Face folder
+    enum rt_type storage;    // RT_F32, RT_F16, RT_BF16: weights' working copy, activations
+    enum rt_type load_dtype; // what the file's weights are rounded to once; RT_F32 = as they are
     uint32_t max_tokens, max_segments, max_rows, max_seqs; // of the largest pass
-    uint32_t max_positions;    // positions are below this
-    uint32_t max_keys;         // of the longest KV cache that attention will be given; 0 = none
-    bool train;                // keep what the backward reads, and a master copy of the weights
+    uint32_t max_positions;                                // positions are below this
+    uint32_t max_keys; // of the longest KV cache that attention will be given; 0 = none
+    bool train;        // keep what the backward reads, and a master copy of the weights
 };
 
 struct md_model {
@@ -40,23 +41,24 @@ struct md_model {
     struct rt_dev *dev;
     enum rt_type storage;
     uint32_t max_tokens, max_segments, max_rows, max_seqs, max_positions;
-    bool squares;          // md_score also makes OP_LOGPROB_WEIGHT; set by whoever records
+    bool squares; // md_score also makes OP_LOGPROB_WEIGHT; set by whoever records
 
     struct md_flat master; // f32; empty unless train and the storage is 16-bit
     struct md_flat work;   // storage type; is the master when the storage is f32
 
-    struct rt_buf **slots; // graph.n_slots buffers
-    struct rt_buf *cos, *sin;                    // (max_positions, head_dim / 2)
+    struct rt_buf **slots;                                  // graph.n_slots buffers
+    struct rt_buf *cos, *sin;                               // (max_positions, head_dim / 2)
     struct rt_buf *ids, *pos, *rows, *targets, *seq_starts; // u32, as loaded
     struct rt_buf *attn_index, *embed_index, *rows_index;   // u32: made by the ops' host helpers
-    struct rt_buf *scored;                       // (max_rows, OP_LOGPROB_COLUMNS) f32: results of the head
-    struct rt_buf *seq_logp;                     // (max_seqs) f32: sums of log-probs, nats
-    struct rt_buf *row_coef;                     // (max_rows) f32: d loss / d log-prob
-    struct rt_buf *scratch;                      // f32, the largest that any op asks for
-    struct op_logprob_scratch head;              // of op_logprob; its matmul is `scratch`
-    struct op_logprob_chunks chunks;             // how the head is cut
-    struct rt_buf *delta;                        // (heads, max_tokens) f32; train
-    struct rt_buf *dy;                           // (max_tokens, hidden) storage type: the stream's gradient, rounded; train, 16-bit
+    struct rt_buf *scored;           // (max_rows, OP_LOGPROB_COLUMNS) f32: results of the head
+    struct rt_buf *seq_logp;         // (max_seqs) f32: sums of log-probs, nats
+    struct rt_buf *row_coef;         // (max_rows) f32: d loss / d log-prob
+    struct rt_buf *scratch;          // f32, the largest that any op asks for
+    struct op_logprob_scratch head;  // of op_logprob; its matmul is `scratch`
+    struct op_logprob_chunks chunks; // how the head is cut
+    struct rt_buf *delta;            // (heads, max_tokens) f32; train
+    struct rt_buf
+        *dy; // (max_tokens, hidden) storage type: the stream's gradient, rounded; train, 16-bit
 
     // The pass that is loaded.
     struct md_batch now; // counts only; pointers are NULL
@@ -67,18 +69,21 @@ struct md_model {
 };
 
 // Read config and weights and allocate everything. Errors: those of md_arch_read, fmt_st_get,
-// rt_buf_create; RT_E_SHAPE a tensor of another shape than config.json says (named); RT_E_UNSUPPORTED.
-RT_NODISCARD enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc, struct md_model **out);
+// rt_buf_create; RT_E_SHAPE a tensor of another shape than config.json says (named);
+// RT_E_UNSUPPORTED.
+RT_NODISCARD enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc,
+                                       struct md_model **out);
 void md_model_close(struct md_model **m);
 
-// Read the weights of `folder` (the same architecture, else RT_E_SHAPE) into `to`; in slices, so that host memory
-// stays small. load_dtype as in md_model_desc.
-RT_NODISCARD enum rt_err md_weights_load(const struct md_params *params, const char *folder, enum rt_type load_dtype,
-                                         struct md_flat *to);
-// Write all tensors as `dtype` (f32, f16, bf16), each times `scale`, into dir/STEM.safetensors or shards of it.
-// stem NULL = "model". Also for gradients, which have the same layout.
-RT_NODISCARD enum rt_err md_weights_save(const struct md_params *params, const struct md_flat *from, const char *dir,
-                                         const char *stem, enum rt_type dtype, double scale);
+// Read the weights of `folder` (the same architecture, else RT_E_SHAPE) into `to`; in slices, so
+// that host memory stays small. load_dtype as in md_model_desc.
+RT_NODISCARD enum rt_err md_weights_load(const struct md_params *params, const char *folder,
+                                         enum rt_type load_dtype, struct md_flat *to);
+// Write all tensors as `dtype` (f32, f16, bf16), each times `scale`, into dir/STEM.safetensors or
+// shards of it. stem NULL = "model". Also for gradients, which have the same layout.
+RT_NODISCARD enum rt_err md_weights_save(const struct md_params *params, const struct md_flat *from,
+                                         const char *dir, const char *stem, enum rt_type dtype,
+                                         double scale);
 
 // What a pass computes with: all weights, and the adapter on top of them.
 struct md_weights {
@@ -89,41 +94,51 @@ struct md_weights {
 // The policy: the model's working copies.
 struct md_weights md_policy(const struct md_model *m);
 
-// What is trained: the list of weights, their f32 masters, and the working copies (the same buffers where the storage is f32).
+// What is trained: the list of weights, their f32 masters, and the working copies (the same buffers
+// where the storage is f32).
 struct md_trained {
     const struct md_params *params;
     struct md_flat *master, *work;
 };
 struct md_trained md_trained_of(struct md_model *m);
 
-// Upload a pass. Errors: RT_E_ARG a count beyond the model's limits, an id >= vocab or a position out of
-// range; those of op_attention_index.
+// Upload a pass. Errors: RT_E_ARG a count beyond the model's limits, an id >= vocab or a position
+// out of range; those of op_attention_index.
 RT_NODISCARD enum rt_err md_pass_load(struct md_model *m, const struct md_batch *batch);
 
 // Keys and values of earlier tokens, for generation.
 struct md_cache {
-    struct rt_buf **k, **v; // a layer each: (capacity, op_stride(kv_heads * head_dim)), storage type
-    uint32_t capacity, n;   // n = tokens held
+    struct rt_buf **k,
+        **v;              // a layer each: (capacity, op_stride(kv_heads * head_dim)), storage type
+    uint32_t capacity, n; // n = tokens held
 };
-RT_NODISCARD enum rt_err md_cache_create(const struct md_model *m, uint32_t capacity, struct md_cache *out);
+RT_NODISCARD enum rt_err md_cache_create(const struct md_model *m, uint32_t capacity,
+                                         struct md_cache *out);
 void md_cache_destroy(const struct md_model *m, struct md_cache *cache);
 
-// Record the decoder on the loaded pass with weights `w` (md_policy, or a reference of the same layout): up to
-// the final norm of the scored rows. With a cache, the pass's tokens are appended to it and segments refer to its keys.
-RT_NODISCARD enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w, struct md_cache *cache);
+// Record the decoder on the loaded pass with weights `w` (md_policy, or a reference of the same
+// layout): up to the final norm of the scored rows. With a cache, the pass's tokens are appended to
+// it and segments refer to its keys.
+RT_NODISCARD enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                                    struct md_cache *cache);
 
-// Record the head: m->scored and m->seq_logp of the loaded pass. After md_forward with the same weights.
+// Record the head: m->scored and m->seq_logp of the loaded pass. After md_forward with the same
+// weights.
 RT_NODISCARD enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, struct md_weights w);
 
-// Record the backward of sum_s dlogp[s] * seq_logp[s] (dlogp: (n_seqs) f32): gradients are added to `grads`
-// (f32, layout of md_trained_of().params). After md_forward and md_score with the policy's weights.
-RT_NODISCARD enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_buf *dlogp,
-                                     struct md_flat *grads);
+// Record the backward of sum_s dlogp[s] * seq_logp[s] (dlogp: (n_seqs) f32): gradients are added to
+// `grads` (f32, layout of md_trained_of().params). After md_forward and md_score with the policy's
+// weights.
+RT_NODISCARD enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd,
+                                     const struct rt_buf *dlogp, struct md_flat *grads);
 
-// Logits of scored row `row` (vocab f32 values) to host memory. Runs and waits. After md_forward has run.
-RT_NODISCARD enum rt_err md_logits(struct md_model *m, struct md_weights w, uint32_t row, float *out);
+// Logits of scored row `row` (vocab f32 values) to host memory. Runs and waits. After md_forward
+// has run.
+RT_NODISCARD enum rt_err md_logits(struct md_model *m, struct md_weights w, uint32_t row,
+                                   float *out);
 
 // The buffer of an activation in the loaded pass, for dumps and tests; NULL if it has none.
-struct rt_buf *md_activation(const struct md_model *m, const char *name, uint32_t layer, uint32_t *cols, uint32_t *ld);
+struct rt_buf *md_activation(const struct md_model *m, const char *name, uint32_t layer,
+                             uint32_t *cols, uint32_t *ld);
 
 #endif // MODEL_MODEL_H

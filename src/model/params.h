@@ -1,8 +1,9 @@
 // src/model/params.h -- the list of a model's weights, and where each lies in the flat buffers.
 //
-// Masters, working copies, gradients and Adam's state are flat buffers with one layout: chunks of at most
-// one arena each, tensors at multiples of 128 elements (256 bytes in any storage), rows padded to
-// a multiple of 8 elements, padding always zero. Within a chunk all tensors with weight decay come first.
+// Masters, working copies, gradients and Adam's state are flat buffers with one layout: chunks of
+// at most one arena each, tensors at multiples of 128 elements (256 bytes in any storage), rows
+// padded to a multiple of 8 elements, padding always zero. Within a chunk all tensors with weight
+// decay come first.
 #ifndef MODEL_PARAMS_H
 #define MODEL_PARAMS_H
 
@@ -13,24 +14,35 @@ enum { MD_MAX_CHUNKS = 64 };
 
 // What a weight is to the forward.
 enum md_weight {
-    MD_EMBED, MD_ATTN_NORM, MD_Q, MD_K, MD_V, MD_O, MD_MLP_NORM, MD_GATE, MD_UP, MD_DOWN, MD_FINAL_NORM, MD_HEAD,
+    MD_EMBED,
+    MD_ATTN_NORM,
+    MD_Q,
+    MD_K,
+    MD_V,
+    MD_O,
+    MD_MLP_NORM,
+    MD_GATE,
+    MD_UP,
+    MD_DOWN,
+    MD_FINAL_NORM,
+    MD_HEAD,
     MD_WEIGHT_COUNT
 };
 
 struct md_param {
-    char name[96];    // as in the model file, "model.layers.0.self_attn.q_proj.weight"
+    char name[96]; // as in the model file, "model.layers.0.self_attn.q_proj.weight"
     enum md_weight weight;
     uint32_t layer;
-    uint32_t rank;    // 1: (cols); 2: (rows, cols)
+    uint32_t rank; // 1: (cols); 2: (rows, cols)
     uint32_t rows, cols, ld;
-    bool decay;       // weight decay applies (trl.md section 4: not to norms and biases)
+    bool decay; // weight decay applies (trl.md section 4: not to norms and biases)
     uint32_t chunk;
-    uint64_t first;   // element offset in the chunk
+    uint64_t first; // element offset in the chunk
 };
 
 struct md_chunk {
-    uint64_t count;   // elements, padding included
-    uint64_t decay;   // the first so many hold the tensors with weight decay
+    uint64_t count; // elements, padding included
+    uint64_t decay; // the first so many hold the tensors with weight decay
 };
 
 // Owned by the model. { 0 } is empty.
@@ -42,32 +54,36 @@ struct md_params {
     uint64_t elements; // of the file's tensors, without padding
 };
 
-// Lay out `arch` so that no chunk has more than max_elements (>= the largest tensor, else RT_E_UNSUPPORTED
-// naming it). Errors: RT_E_NOMEM, RT_E_UNSUPPORTED.
-RT_NODISCARD enum rt_err md_params_make(const struct md_arch *arch, uint64_t max_elements, struct md_params *out);
+// Lay out `arch` so that no chunk has more than max_elements (>= the largest tensor, else
+// RT_E_UNSUPPORTED naming it). Errors: RT_E_NOMEM, RT_E_UNSUPPORTED.
+RT_NODISCARD enum rt_err md_params_make(const struct md_arch *arch, uint64_t max_elements,
+                                        struct md_params *out);
 void md_params_free(struct md_params *p);
 
-// The weight of a layer (layer ignored where there is one for the model). MD_HEAD of a tied model is
-// the embedding. Never NULL.
-const struct md_param *md_params_get(const struct md_params *p, enum md_weight weight, uint32_t layer);
+// The weight of a layer (layer ignored where there is one for the model). MD_HEAD of a tied model
+// is the embedding. Never NULL.
+const struct md_param *md_params_get(const struct md_params *p, enum md_weight weight,
+                                     uint32_t layer);
 
 // Flat buffers with the layout of `params`, one a chunk.
 struct md_flat {
     struct rt_buf *chunk[MD_MAX_CHUNKS];
     uint32_t n;
 };
-RT_NODISCARD enum rt_err md_flat_create(struct rt_dev *dev, const struct md_params *params, enum rt_type type,
-                                        const char *name, struct md_flat *out); // zero-filled
+RT_NODISCARD enum rt_err md_flat_create(struct rt_dev *dev, const struct md_params *params,
+                                        enum rt_type type, const char *name,
+                                        struct md_flat *out); // zero-filled
 void md_flat_destroy(struct md_flat *flat);
 
 // Copy a whole flat buffer, converting between storage types on the device. Recorded on cmd.
-RT_NODISCARD enum rt_err md_flat_cast(struct rt_cmd *cmd, const struct md_flat *from, struct md_flat *to);
+RT_NODISCARD enum rt_err md_flat_cast(struct rt_cmd *cmd, const struct md_flat *from,
+                                      struct md_flat *to);
 RT_NODISCARD enum rt_err md_flat_zero(struct rt_cmd *cmd, struct md_flat *flat);
 
 // One weight as the file has it (rows x cols, no padding) to and from host memory.
-RT_NODISCARD enum rt_err md_flat_write(struct md_flat *flat, const struct md_param *p, uint32_t row, uint32_t n_rows,
-                                       const float *x);
-RT_NODISCARD enum rt_err md_flat_read(const struct md_flat *flat, const struct md_param *p, uint32_t row,
-                                      uint32_t n_rows, float *x);
+RT_NODISCARD enum rt_err md_flat_write(struct md_flat *flat, const struct md_param *p, uint32_t row,
+                                       uint32_t n_rows, const float *x);
+RT_NODISCARD enum rt_err md_flat_read(const struct md_flat *flat, const struct md_param *p,
+                                      uint32_t row, uint32_t n_rows, float *x);
 
 #endif // MODEL_PARAMS_H

@@ -14,11 +14,12 @@ static uint32_t slice_rows(const struct md_param *p)
     return u32_max(1, u32_min(p->rows, SLICE / p->cols));
 }
 
-static enum rt_err check_shape(const struct md_param *p, const struct fmt_tensor *t, const char *folder)
+static enum rt_err check_shape(const struct md_param *p, const struct fmt_tensor *t,
+                               const char *folder)
 {
     const bool same = t->rank == p->rank && t->shape[p->rank - 1] == p->cols &&
                       (p->rank == 1 || t->shape[0] == p->rows);
-    struct str found = { 0 };
+    struct str found = {0};
     enum rt_err err = RT_OK;
 
     if (same)
@@ -26,11 +27,11 @@ static enum rt_err check_shape(const struct md_param *p, const struct fmt_tensor
     for (uint32_t i = 0; i < t->rank && err == RT_OK; i++)
         err = str_printf(&found, "%s%llu", i ? ", " : "", (unsigned long long) t->shape[i]);
     if (p->rank == 1)
-        err = rt_fail(RT_E_SHAPE, "%s: %s: expected shape (%u) by config.json, found (%s)", folder, p->name, p->cols,
-                      found.data ? found.data : "");
+        err = rt_fail(RT_E_SHAPE, "%s: %s: expected shape (%u) by config.json, found (%s)", folder,
+                      p->name, p->cols, found.data ? found.data : "");
     else
-        err = rt_fail(RT_E_SHAPE, "%s: %s: expected shape (%u, %u) by config.json, found (%s)", folder, p->name,
-                      p->rows, p->cols, found.data ? found.data : "");
+        err = rt_fail(RT_E_SHAPE, "%s: %s: expected shape (%u, %u) by config.json, found (%s)",
+                      folder, p->name, p->rows, p->cols, found.data ? found.data : "");
     str_free(&found);
     return err;
 }
@@ -73,11 +74,11 @@ static enum rt_err slice_alloc(const struct md_params *params, float **out)
     return *out ? RT_OK : rt_fail(RT_E_NOMEM, "out of memory: %llu floats", (unsigned long long) n);
 }
 
-enum rt_err md_weights_load(const struct md_params *params, const char *folder, enum rt_type load_dtype,
-                            struct md_flat *to)
+enum rt_err md_weights_load(const struct md_params *params, const char *folder,
+                            enum rt_type load_dtype, struct md_flat *to)
 {
     enum rt_err err = RT_OK;
-    struct fmt_st st = { 0 };
+    struct fmt_st st = {0};
     float *x = NULL;
 
     RT_TRY(fmt_st_open(folder, &st));
@@ -90,8 +91,8 @@ done:
     return err;
 }
 
-static enum rt_err save_one(struct fmt_st_writer *w, const struct md_param *p, const struct md_flat *from, float *x,
-                            double scale)
+static enum rt_err save_one(struct fmt_st_writer *w, const struct md_param *p,
+                            const struct md_flat *from, float *x, double scale)
 {
     enum rt_err err = RT_OK;
     const uint32_t step = slice_rows(p);
@@ -108,8 +109,8 @@ done:
     return err;
 }
 
-enum rt_err md_weights_save(const struct md_params *params, const struct md_flat *from, const char *dir,
-                            const char *stem, enum rt_type dtype, double scale)
+enum rt_err md_weights_save(const struct md_params *params, const struct md_flat *from,
+                            const char *dir, const char *stem, enum rt_type dtype, double scale)
 {
     enum rt_err err = RT_OK;
     const enum fmt_dtype to = dtype == RT_F16 ? FMT_F16 : dtype == RT_BF16 ? FMT_BF16 : FMT_F32;
@@ -117,10 +118,10 @@ enum rt_err md_weights_save(const struct md_params *params, const struct md_flat
     float *x = NULL;
 
     RT_TRY(slice_alloc(params, &x));
-    RT_TRY(fmt_st_writer_create(&(struct fmt_st_writer_args){ .dir = dir, .stem = stem }, &w));
+    RT_TRY(fmt_st_writer_create(&(struct fmt_st_writer_args){.dir = dir, .stem = stem}, &w));
     for (uint32_t i = 0; i < params->n; i++) {
         const struct md_param *p = &params->all[i];
-        const uint64_t shape[2] = { p->rank == 2 ? p->rows : p->cols, p->cols };
+        const uint64_t shape[2] = {p->rank == 2 ? p->rows : p->cols, p->cols};
         RT_TRY(fmt_st_writer_add(w, p->name, to, p->rank, shape));
     }
     RT_TRY(fmt_st_writer_begin(w));

@@ -21,11 +21,15 @@ enum rt_err op_cast(struct rt_cmd *cmd, const struct op_cast_args *a)
     step = op_range_items(a->x, 4); // both sides at 4 bytes an element: safe for every type
     for (uint64_t i = 0, m; i < a->n; i += m) {
         const struct op_grid grid = op_flat_grid(a->x, a->n - i, step, &m);
-        const struct cast_params p = { (uint32_t) m };
-        RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-            .kernel = "cast", .groups = { grid.groups }, .group = { grid.group },
-            .bufs = { RT_IN_AT(a->x, i, m), RT_OUT_AT(a->y, i, m) },
-            .params = &p, .params_size = sizeof(p), .tune = { OP_GRID_TUNES(grid) } }));
+        const struct cast_params p = {(uint32_t) m};
+        RT_TRY(rt_cmd_dispatch(
+            cmd, &(struct rt_dispatch_desc){.kernel = "cast",
+                                            .groups = {grid.groups},
+                                            .group = {grid.group},
+                                            .bufs = {RT_IN_AT(a->x, i, m), RT_OUT_AT(a->y, i, m)},
+                                            .params = &p,
+                                            .params_size = sizeof(p),
+                                            .tune = {OP_GRID_TUNES(grid)}}));
     }
 done:
     return err;

@@ -14,7 +14,8 @@ struct op_cast_args {
     uint64_t n;             // even, >= 2
 };
 
-// Errors: RT_E_ARG n is odd or zero; RT_E_SHAPE a buffer is smaller than n; else rt_cmd_dispatch()'s.
+// Errors: RT_E_ARG n is odd or zero; RT_E_SHAPE a buffer is smaller than n; else
+// rt_cmd_dispatch()'s.
 RT_NODISCARD enum rt_err op_cast(struct rt_cmd *cmd, const struct op_cast_args *a);
 
 // Oracle and host kernel.

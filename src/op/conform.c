@@ -5,13 +5,13 @@
 
 #include "src/base/rng.h"
 
-enum rt_err op_side_fill(struct op_side *s, enum rt_type type, uint64_t n, uint32_t seed, double lo, double hi,
-                         struct rt_buf **out)
+enum rt_err op_side_fill(struct op_side *s, enum rt_type type, uint64_t n, uint32_t seed, double lo,
+                         double hi, struct rt_buf **out)
 {
     enum rt_err err = RT_OK;
     struct rng r;
     float *x = malloc(n * sizeof(*x));
-    const struct rt_host_buf half = { .data = &(uint16_t){ 0 }, .type = type, .count = 1 };
+    const struct rt_host_buf half = {.data = &(uint16_t){0}, .type = type, .count = 1};
 
     RT_REQUIRE(x && s->n_bufs < OP_CONFORM_BUFFERS, RT_E_NOMEM);
     rng_seed(&r, seed);
@@ -41,9 +41,10 @@ done:
     return err;
 }
 
-void op_side_output(struct op_side *s, const char *name, const struct rt_buf *buf, uint64_t n, double f32)
+void op_side_output(struct op_side *s, const char *name, const struct rt_buf *buf, uint64_t n,
+                    double f32)
 {
-    static const double ROUNDING[RT_TYPE_COUNT] = { 0x1p-24, 0x1p-11, 0x1p-8, 0.0, 0.0 };
+    static const double ROUNDING[RT_TYPE_COUNT] = {0x1p-24, 0x1p-11, 0x1p-8, 0.0, 0.0};
     s->outputs[s->n_outputs].name = name;
     s->outputs[s->n_outputs].buf = buf;
     s->outputs[s->n_outputs].n = n;
@@ -58,10 +59,11 @@ static void side_clear(struct op_side *s)
     s->n_outputs = 0;
 }
 
-static enum rt_err side_run(struct op_side *s, const struct op_conform_case *c, struct rt_dev *dev, enum rt_type type, int variant)
+static enum rt_err side_run(struct op_side *s, const struct op_conform_case *c, struct rt_dev *dev,
+                            enum rt_type type, int variant)
 {
     enum rt_err err = RT_OK;
-    *s = (struct op_side){ .dev = dev, .type = type, .variant = variant };
+    *s = (struct op_side){.dev = dev, .type = type, .variant = variant};
     RT_TRY(rt_cmd_create(dev, &s->cmd));
     RT_TRY(c->record(s));
     RT_TRY(rt_cmd_wait(&s->cmd));
@@ -70,7 +72,8 @@ done:
 }
 
 // Largest |got - want| over the largest |want|; Inf when a number is not one.
-static enum rt_err compare(const struct rt_buf *got, const struct rt_buf *want, uint64_t n, double *error)
+static enum rt_err compare(const struct rt_buf *got, const struct rt_buf *want, uint64_t n,
+                           double *error)
 {
     enum rt_err err = RT_OK;
     double *x = malloc(2 * n * sizeof(*x)), *y = x + n, most = 0.0, worst = 0.0;
@@ -103,12 +106,16 @@ static void hand(struct conform *k, struct op_conform_row row)
     k->row(k->user, &row);
 }
 
-static enum rt_err one_case(struct conform *k, const struct op_conform_case *c, enum rt_type type, int variant)
+static enum rt_err one_case(struct conform *k, const struct op_conform_case *c, enum rt_type type,
+                            int variant)
 {
     enum rt_err err = RT_OK;
-    struct op_side got = { 0 }, want = { 0 };
-    struct op_conform_row row = { .op = c->op, .variant = c->variants ? c->variants[variant] : "-", .output = "-",
-                                  .type = type, .error = (double) INFINITY };
+    struct op_side got = {0}, want = {0};
+    struct op_conform_row row = {.op = c->op,
+                                 .variant = c->variants ? c->variants[variant] : "-",
+                                 .output = "-",
+                                 .type = type,
+                                 .error = (double) INFINITY};
 
     RT_TRY(side_run(&want, c, k->ref, type, variant));
     if (side_run(&got, c, k->dev, type, variant) != RT_OK) {
@@ -127,15 +134,16 @@ done:
     return err;
 }
 
-enum rt_err op_conform(struct rt_dev *dev, void (*row)(void *user, const struct op_conform_row *row), void *user,
+enum rt_err op_conform(struct rt_dev *dev,
+                       void (*row)(void *user, const struct op_conform_row *row), void *user,
                        uint32_t *failed)
 {
-    static const enum rt_type TYPES[] = { RT_F32, RT_F16, RT_BF16 };
+    static const enum rt_type TYPES[] = {RT_F32, RT_F16, RT_BF16};
     enum rt_err err = RT_OK;
-    struct conform k = { .dev = dev, .row = row, .user = user };
+    struct conform k = {.dev = dev, .row = row, .user = user};
 
     *failed = 0;
-    RT_TRY(rt_dev_open(&(struct rt_dev_desc){ .name = "host:f64", .kernels = op_kernels() }, &k.ref));
+    RT_TRY(rt_dev_open(&(struct rt_dev_desc){.name = "host:f64", .kernels = op_kernels()}, &k.ref));
     for (const struct op_conform_case *c = OP_CONFORM_CASES; c->op; c++)
         for (size_t t = 0; t < sizeof(TYPES) / sizeof(TYPES[0]); t++)
             for (int v = 0; v == 0 || (c->variants && c->variants[v]); v++)

@@ -1,6 +1,7 @@
-// The cases of `conform`: one awkward shape an op. What an output may err by is a share of its largest value: the rounding of
-// its own type (op_side_output), and for f32 arithmetic N roundings of 2^-24 for a sum of N terms (each term at most the
-// largest), Vulkan's 3 + 2|x| ULP for exp and 2.5 for division where they occur. An f16 or bf16 intermediate adds its own.
+// The cases of `conform`: one awkward shape an op. What an output may err by is a share of its
+// largest value: the rounding of its own type (op_side_output), and for f32 arithmetic N roundings
+// of 2^-24 for a sum of N terms (each term at most the largest), Vulkan's 3 + 2|x| ULP for exp
+// and 2.5 for division where they occur. An f16 or bf16 intermediate adds its own.
 #include <string.h>
 
 #include "src/op/adamw.h"
@@ -19,12 +20,15 @@
 #include "src/op/swiglu.h"
 
 #define ULP 0x1p-23
-#define VEC(b) ((struct op_vec){ (b), 0 })
+#define VEC(b) ((struct op_vec){(b), 0})
 #define FILL(s, t, n, seed, lo, hi, out) RT_TRY(op_side_fill(s, t, n, seed, lo, hi, out))
 
 enum { T = 67, C = 56, LD = 56 }; // tokens: a prime above a group; columns: no multiple of 16
 
-static double rounding(enum rt_type t) { return t == RT_F16 ? 0x1p-11 : t == RT_BF16 ? 0x1p-8 : 0x1p-24; }
+static double rounding(enum rt_type t)
+{
+    return t == RT_F16 ? 0x1p-11 : t == RT_BF16 ? 0x1p-8 : 0x1p-24;
+}
 
 static enum rt_err cast(struct op_side *s)
 {
@@ -33,8 +37,8 @@ static enum rt_err cast(struct op_side *s)
     FILL(s, RT_F32, 4098, 2, -3.0, 3.0, &x);
     FILL(s, s->type, 4098, 3, 0.0, 0.0, &y);
     FILL(s, RT_F32, 4098, 3, 0.0, 0.0, &z);
-    RT_TRY(op_cast(s->cmd, &(struct op_cast_args){ x, y, 4098 }));
-    RT_TRY(op_cast(s->cmd, &(struct op_cast_args){ y, z, 4098 }));
+    RT_TRY(op_cast(s->cmd, &(struct op_cast_args){x, y, 4098}));
+    RT_TRY(op_cast(s->cmd, &(struct op_cast_args){y, z, 4098}));
     op_side_output(s, "y", y, 4098, 0.0);
     op_side_output(s, "back", z, 4098, rounding(s->type));
 done:
@@ -54,8 +58,9 @@ static enum rt_err embed(struct op_side *s)
     FILL(s, RT_F32, 31 * LD, 3, -1.0, 1.0, &d);
     RT_TRY(op_side_words(s, ids, T, &id));
     RT_TRY(op_side_words(s, index, 3 * T + 1, &ix));
-    RT_TRY(op_embed(s->cmd, &(struct op_embed_args){ VEC(w), id, VEC(x), 31, T, C, LD, LD, 1.0f }));
-    RT_TRY(op_embed_backward(s->cmd, &(struct op_embed_backward_args){ VEC(x), ix, VEC(d), 31, T, unique, C, LD, LD, 1.0f }));
+    RT_TRY(op_embed(s->cmd, &(struct op_embed_args){VEC(w), id, VEC(x), 31, T, C, LD, LD, 1.0f}));
+    RT_TRY(op_embed_backward(s->cmd, &(struct op_embed_backward_args){VEC(x), ix, VEC(d), 31, T,
+                                                                      unique, C, LD, LD, 1.0f}));
     op_side_output(s, "x", x, T * LD, 0.0);
     op_side_output(s, "dw", d, 31 * LD, T * ULP);
 done:
@@ -74,9 +79,11 @@ static enum rt_err rms_norm(struct op_side *s)
     FILL(s, RT_F32, T * LD, 6, -1.0, 1.0, &dx);
     FILL(s, RT_F32, C, 7, -1.0, 1.0, &dw);
     FILL(s, RT_F32, op_rms_norm_scratch(T, C), 8, 0.0, 0.0, &scratch);
-    RT_TRY(op_rms_norm(s->cmd, &(struct op_rms_norm_args){ VEC(x), VEC(w), VEC(y), VEC(r), T, C, LD, LD, 1e-6f, 0.0f }));
-    RT_TRY(op_rms_norm_backward(s->cmd, &(struct op_rms_norm_backward_args){
-        VEC(dy), VEC(x), VEC(w), VEC(r), VEC(dx), VEC(dw), scratch, T, C, LD, LD, LD, 0.0f }));
+    RT_TRY(op_rms_norm(s->cmd, &(struct op_rms_norm_args){VEC(x), VEC(w), VEC(y), VEC(r), T, C, LD,
+                                                          LD, 1e-6f, 0.0f}));
+    RT_TRY(op_rms_norm_backward(
+        s->cmd, &(struct op_rms_norm_backward_args){VEC(dy), VEC(x), VEC(w), VEC(r), VEC(dx),
+                                                    VEC(dw), scratch, T, C, LD, LD, LD, 0.0f}));
     op_side_output(s, "y", y, T * LD, C * ULP);
     op_side_output(s, "rstd", r, T, C * ULP);
     op_side_output(s, "dx", dx, T * LD, 3 * C * ULP);
@@ -98,7 +105,7 @@ static enum rt_err rope(struct op_side *s)
     RT_TRY(op_side_words(s, pos, T, &p));
     FILL(s, s->type, T * LD, 4, 0.0, 0.0, &y);
     FILL(s, s->type, T * LD, 5, 0.0, 0.0, &z);
-    struct op_rope_args a = { VEC(x), cos_t, sin_t, p, VEC(y), T, 4, 14, 0, 40, LD, LD, false };
+    struct op_rope_args a = {VEC(x), cos_t, sin_t, p, VEC(y), T, 4, 14, 0, 40, LD, LD, false};
     RT_TRY(op_rope(s->cmd, &a));
     a.y = VEC(z);
     a.inverse = true;
@@ -119,25 +126,29 @@ static enum rt_err swiglu(struct op_side *s)
     FILL(s, s->type, T * LD, 4, 0.0, 0.0, &a);
     FILL(s, s->type, T * LD, 4, 0.0, 0.0, &dg);
     FILL(s, s->type, T * LD, 4, 0.0, 0.0, &du);
-    RT_TRY(op_swiglu(s->cmd, &(struct op_swiglu_args){ VEC(g), VEC(u), VEC(a), T, C, LD, OP_ACT_SILU }));
-    RT_TRY(op_swiglu_backward(s->cmd, &(struct op_swiglu_backward_args){ VEC(g), VEC(u), VEC(da), VEC(dg), VEC(du), T, C, LD, OP_ACT_SILU }));
-    op_side_output(s, "a", a, T * LD, 25 * ULP); // exp of up to 8: 19 ULP, division and two products
+    RT_TRY(
+        op_swiglu(s->cmd, &(struct op_swiglu_args){VEC(g), VEC(u), VEC(a), T, C, LD, OP_ACT_SILU}));
+    RT_TRY(op_swiglu_backward(s->cmd,
+                              &(struct op_swiglu_backward_args){VEC(g), VEC(u), VEC(da), VEC(dg),
+                                                                VEC(du), T, C, LD, OP_ACT_SILU}));
+    op_side_output(s, "a", a, T * LD,
+                   25 * ULP); // exp of up to 8: 19 ULP, division and two products
     op_side_output(s, "dg", dg, T * LD, 50 * ULP);
     op_side_output(s, "du", du, T * LD, 25 * ULP);
 done:
     return err;
 }
 
-static const char *const MATMUL_VARIANTS[] = { "tile", "register", "wide", "bf16_dot", NULL };
+static const char *const MATMUL_VARIANTS[] = {"tile", "register", "wide", "bf16_dot", NULL};
 
 static bool matmul_has(const struct rt_dev *dev, int variant, enum rt_type type)
 {
-    return op_matmul_has(dev, (enum op_matmul_variant) (OP_MATMUL_TILE + variant), type);
+    return op_matmul_has(dev, (enum op_matmul_variant)(OP_MATMUL_TILE + variant), type);
 }
 
 static enum rt_err matmul(struct op_side *s)
 {
-    static const char *const NAMES[] = { "nt", "nn", "tn" };
+    static const char *const NAMES[] = {"nt", "nn", "tn"};
     enum { N = 45, K = 93, LDN = 48, LDK = 96, LDM = 72 };
     enum rt_err err = RT_OK;
     const bool host = strncmp(rt_dev_id(s->dev), "host", 4) == 0;
@@ -151,17 +162,27 @@ static enum rt_err matmul(struct op_side *s)
         FILL(s, RT_F32, N + 1, 4, -1.0, 1.0, &bias);
         if (need)
             FILL(s, RT_F32, need, 5, 0.0, 0.0, &scratch);
-        RT_TRY(op_matmul(s->cmd, &(struct op_matmul_args){
-            .form = f, .m = T, .n = N, .k = K, .a = { a, 0, f == OP_TN ? LDM : LDK }, .b = { b, 0, f == OP_NT ? LDK : LDN },
-            .c = { c, 0, LDN }, .bias = bias, .accumulate = true, .scratch = scratch,
-            .variant = host ? OP_MATMUL_AUTO : (enum op_matmul_variant) (OP_MATMUL_TILE + s->variant) }));
+        RT_TRY(op_matmul(
+            s->cmd, &(struct op_matmul_args){
+                        .form = f,
+                        .m = T,
+                        .n = N,
+                        .k = K,
+                        .a = {a, 0, f == OP_TN ? LDM : LDK},
+                        .b = {b, 0, f == OP_NT ? LDK : LDN},
+                        .c = {c, 0, LDN},
+                        .bias = bias,
+                        .accumulate = true,
+                        .scratch = scratch,
+                        .variant = host ? OP_MATMUL_AUTO
+                                        : (enum op_matmul_variant)(OP_MATMUL_TILE + s->variant)}));
         op_side_output(s, NAMES[form], c, T * LDN, K * ULP);
     }
 done:
     return err;
 }
 
-static const char *const ATTENTION_VARIANTS[] = { "portable", "wide", NULL };
+static const char *const ATTENTION_VARIANTS[] = {"portable", "wide", NULL};
 
 static bool attention_has(const struct rt_dev *dev, int variant, enum rt_type type)
 {
@@ -172,7 +193,8 @@ static bool attention_has(const struct rt_dev *dev, int variant, enum rt_type ty
 // A prompt of 20, answers of 25 and 22; 4 query heads on 2 key heads of 14.
 static enum rt_err attention(struct op_side *s)
 {
-    static const struct op_segment SEGS[] = { { 0, 20, 0, 0, 0, 0 }, { 20, 45, 20, 0, 20, 20 }, { 45, 67, 45, 0, 20, 45 } };
+    static const struct op_segment SEGS[] = {
+        {0, 20, 0, 0, 0, 0}, {20, 45, 20, 0, 20, 20}, {45, 67, 45, 0, 20, 45}};
     enum { H = 4, KV = 2, D = 14, LDQ = 56, LDKV = 32 };
     enum rt_err err = RT_OK;
     const bool host = strncmp(rt_dev_id(s->dev), "host", 4) == 0;
@@ -192,14 +214,29 @@ static enum rt_err attention(struct op_side *s)
     FILL(s, s->type, T * LDQ, 5, 0.0, 0.0, &dq);
     FILL(s, s->type, T * LDKV, 5, 0.0, 0.0, &dk);
     FILL(s, s->type, T * LDKV, 5, 0.0, 0.0, &dv);
-    struct op_attention_args a = {
-        .q = { q, 0, LDQ }, .k = { k, 0, LDKV }, .v = { v, 0, LDKV }, .o = { o, 0, LDQ }, .lse = { lse, 0, 0 }, .index = ix,
-        .info = &info, .n_tokens = T, .n_keys = T, .n_heads = H, .n_kv_heads = KV, .head_dim = D, .scale = 0.27f,
-        .variant = host ? NULL : ATTENTION_VARIANTS[s->variant], .d_o = { d_o, 0, LDQ }, .delta = { delta, 0, 0 },
-        .dq = { dq, 0, LDQ }, .dk = { dk, 0, LDKV }, .dv = { dv, 0, LDKV } };
-    const uint64_t need = op_attention_scratch(s->dev, &a, false) + op_attention_scratch(s->dev, &a, true);
+    struct op_attention_args a = {.q = {q, 0, LDQ},
+                                  .k = {k, 0, LDKV},
+                                  .v = {v, 0, LDKV},
+                                  .o = {o, 0, LDQ},
+                                  .lse = {lse, 0, 0},
+                                  .index = ix,
+                                  .info = &info,
+                                  .n_tokens = T,
+                                  .n_keys = T,
+                                  .n_heads = H,
+                                  .n_kv_heads = KV,
+                                  .head_dim = D,
+                                  .scale = 0.27f,
+                                  .variant = host ? NULL : ATTENTION_VARIANTS[s->variant],
+                                  .d_o = {d_o, 0, LDQ},
+                                  .delta = {delta, 0, 0},
+                                  .dq = {dq, 0, LDQ},
+                                  .dk = {dk, 0, LDKV},
+                                  .dv = {dv, 0, LDKV}};
+    const uint64_t need =
+        op_attention_scratch(s->dev, &a, false) + op_attention_scratch(s->dev, &a, true);
     FILL(s, RT_F32, need + 1, 5, 0.0, 0.0, &scratch);
-    a.scratch = (struct op_attention_view){ scratch, 0, 0 };
+    a.scratch = (struct op_attention_view){scratch, 0, 0};
     RT_TRY(op_attention(s->cmd, &a));
     RT_TRY(op_attention_backward(s->cmd, &a));
     // The backward reads o and d_o as they are stored: delta carries D of their roundings.
@@ -219,7 +256,7 @@ static enum rt_err logprob(struct op_side *s)
     enum rt_err err = RT_OK;
     uint32_t targets[M];
     struct rt_buf *h, *w, *t, *result, *coef, *dh, *dw, *logits, *dlogits, *state, *scratch;
-    const struct op_logprob_chunks chunks = { .rows = 64, .vocab = 128 };
+    const struct op_logprob_chunks chunks = {.rows = 64, .vocab = 128};
     const struct op_logprob_sizes n = op_logprob_sizes(s->dev, s->type, M, C, V, chunks, true);
     for (uint32_t i = 0; i < M; i++)
         targets[i] = i * 37 % V;
@@ -234,12 +271,26 @@ static enum rt_err logprob(struct op_side *s)
     FILL(s, s->type, n.dlogits, 5, 0.0, 0.0, &dlogits);
     FILL(s, RT_F32, n.state, 5, 0.0, 0.0, &state);
     FILL(s, RT_F32, n.matmul + 1, 5, 0.0, 0.0, &scratch);
-    const struct op_logprob_scratch sc = { logits, dlogits, state, scratch };
-    RT_TRY(op_logprob(s->cmd, &(struct op_logprob_args){
-        { h, 0, LD }, { w, 0, LD }, t, result, M, C, V, 0.0f, 0.0f, chunks, sc, true }));
-    RT_TRY(op_logprob_backward(s->cmd, &(struct op_logprob_backward_args){
-        { h, 0, LD }, { w, 0, LD }, t, result, coef, { dh, 0, LD }, { dw, 0, LD }, M, C, V, 0.0f, 0.0f, chunks, sc }));
-    // Logits carry C roundings, and the exponentials of the sum 3 + 2 * 20 ULP; dlogits are stored in S.
+    const struct op_logprob_scratch sc = {logits, dlogits, state, scratch};
+    RT_TRY(op_logprob(
+        s->cmd, &(struct op_logprob_args){
+                    {h, 0, LD}, {w, 0, LD}, t, result, M, C, V, 0.0f, 0.0f, chunks, sc, true}));
+    RT_TRY(op_logprob_backward(s->cmd, &(struct op_logprob_backward_args){{h, 0, LD},
+                                                                          {w, 0, LD},
+                                                                          t,
+                                                                          result,
+                                                                          coef,
+                                                                          {dh, 0, LD},
+                                                                          {dw, 0, LD},
+                                                                          M,
+                                                                          C,
+                                                                          V,
+                                                                          0.0f,
+                                                                          0.0f,
+                                                                          chunks,
+                                                                          sc}));
+    // Logits carry C roundings, and the exponentials of the sum 3 + 2 * 20 ULP; dlogits are stored
+    // in S.
     op_side_output(s, "result", result, M * 8, (C + 43) * 4 * ULP);
     op_side_output(s, "dh", dh, M * LD, (C + 43 + 128) * ULP + 2.0 * rounding(s->type));
     op_side_output(s, "dw", dw, V * LD, (C + 43 + M) * ULP + 2.0 * rounding(s->type));
@@ -249,30 +300,47 @@ done:
 
 static enum rt_err sequences(struct op_side *s)
 {
-    static const uint32_t STARTS[] = { 0, 5, 5, 40, 67 };
+    static const uint32_t STARTS[] = {0, 5, 5, 40, 67};
     enum rt_err err = RT_OK;
     struct rt_buf *x, *st, *y, *dx;
     FILL(s, RT_F32, T * 8, 1, -3.0, 0.0, &x);
     RT_TRY(op_side_words(s, STARTS, 5, &st));
     FILL(s, RT_F32, 4, 2, 0.0, 0.0, &y);
     FILL(s, RT_F32, T, 2, 0.0, 0.0, &dx);
-    RT_TRY(op_segment_sum(s->cmd, &(struct op_segment_sum_args){ .x = x, .starts = st, .y = y, .n_rows = T, .n_segs = 4, .ld = 8 }));
-    RT_TRY(op_segment_spread(s->cmd, &(struct op_segment_spread_args){ .dy = y, .starts = st, .dx = dx, .n_rows = T, .n_segs = 4, .scale = 0.5f }));
+    RT_TRY(op_segment_sum(s->cmd,
+                          &(struct op_segment_sum_args){
+                              .x = x, .starts = st, .y = y, .n_rows = T, .n_segs = 4, .ld = 8}));
+    RT_TRY(op_segment_spread(
+        s->cmd, &(struct op_segment_spread_args){
+                    .dy = y, .starts = st, .dx = dx, .n_rows = T, .n_segs = 4, .scale = 0.5f}));
     op_side_output(s, "sum", y, 4, T * ULP);
     op_side_output(s, "spread", dx, T, (T + 1) * ULP);
 done:
     return err;
 }
 
-// Every kind of term, each in the others' company. Log-ratios are within 4 nats, or ipo and sppo_hard would drown the rest.
+// Every kind of term, each in the others' company. Log-ratios are within 4 nats, or ipo and
+// sppo_hard would drown the rest.
 static enum rt_err loss(struct op_side *s)
 {
-    static const struct op_loss_spec SPEC = {
-        .terms = { { OP_LOSS_SIGMOID, 1.0 }, { OP_LOSS_HINGE, 0.5 }, { OP_LOSS_IPO, 0.01 }, { OP_LOSS_EXO_PAIR, 0.5 },
-                   { OP_LOSS_ROBUST, 0.5 }, { OP_LOSS_DISCOPOP, 0.5 }, { OP_LOSS_SIGMOID_NORM, 0.5 }, { OP_LOSS_AOT, 0.5 },
-                   { OP_LOSS_AOT_UNPAIRED, 0.5 }, { OP_LOSS_NCA_PAIR, 0.5 }, { OP_LOSS_BCO_PAIR, 0.5 },
-                   { OP_LOSS_SPPO_HARD, 0.01 }, { OP_LOSS_APO_ZERO, 0.5 }, { OP_LOSS_APO_DOWN, 0.5 }, { OP_LOSS_SFT, 0.1 } },
-        .n_terms = 15, .label_smoothing = 0.1, .discopop_tau = 0.5 };
+    static const struct op_loss_spec SPEC = {.terms = {{OP_LOSS_SIGMOID, 1.0},
+                                                       {OP_LOSS_HINGE, 0.5},
+                                                       {OP_LOSS_IPO, 0.01},
+                                                       {OP_LOSS_EXO_PAIR, 0.5},
+                                                       {OP_LOSS_ROBUST, 0.5},
+                                                       {OP_LOSS_DISCOPOP, 0.5},
+                                                       {OP_LOSS_SIGMOID_NORM, 0.5},
+                                                       {OP_LOSS_AOT, 0.5},
+                                                       {OP_LOSS_AOT_UNPAIRED, 0.5},
+                                                       {OP_LOSS_NCA_PAIR, 0.5},
+                                                       {OP_LOSS_BCO_PAIR, 0.5},
+                                                       {OP_LOSS_SPPO_HARD, 0.01},
+                                                       {OP_LOSS_APO_ZERO, 0.5},
+                                                       {OP_LOSS_APO_DOWN, 0.5},
+                                                       {OP_LOSS_SFT, 0.1}},
+                                             .n_terms = 15,
+                                             .label_smoothing = 0.1,
+                                             .discopop_tau = 0.5};
     enum rt_err err = RT_OK;
     uint32_t partner[2 * T];
     struct rt_buf *p, *r, *len, *pairs, *value, *d;
@@ -284,9 +352,17 @@ static enum rt_err loss(struct op_side *s)
     FILL(s, RT_F32, T, 3, 0.0, 0.0, &value);
     FILL(s, RT_F32, 2 * T, 3, 0.0, 0.0, &d);
     RT_TRY(op_side_words(s, partner, 2 * T, &pairs));
-    RT_TRY(op_loss(s->cmd, &(struct op_loss_args){
-        .spec = &SPEC, .logp = p, .ref_logp = r, .len = len, .partner = pairs, .loss = value, .dlogp = d, .n_pairs = T,
-        .beta = 0.1, .grad_scale = 1.0 / T, .sft_scale = 0.05 }));
+    RT_TRY(op_loss(s->cmd, &(struct op_loss_args){.spec = &SPEC,
+                                                  .logp = p,
+                                                  .ref_logp = r,
+                                                  .len = len,
+                                                  .partner = pairs,
+                                                  .loss = value,
+                                                  .dlogp = d,
+                                                  .n_pairs = T,
+                                                  .beta = 0.1,
+                                                  .grad_scale = 1.0 / T,
+                                                  .sft_scale = 0.05}));
     op_side_output(s, "loss", value, T, 100 * ULP);
     op_side_output(s, "dlogp", d, 2 * T, 400 * ULP);
 done:
@@ -304,9 +380,15 @@ static enum rt_err optimizer(struct op_side *s)
     FILL(s, RT_F32, N, 4, 0.001, 0.1, &v);
     FILL(s, s->type, N, 5, 0.0, 0.0, &w);
     FILL(s, RT_F32, op_sumsq_parts(N), 5, 0.0, 0.0, &part);
-    RT_TRY(op_sumsq(s->cmd, &(struct op_sumsq_args){ VEC(g), N, part, 0 }));
+    RT_TRY(op_sumsq(s->cmd, &(struct op_sumsq_args){VEC(g), N, part, 0}));
     RT_TRY(op_adamw(s->cmd, &(struct op_adamw_args){
-        VEC(g), VEC(p), VEC(m), VEC(v), VEC(w), N, { 0.5f, 0.999f, 0.9f, 0.1f, 0.999f, 0.001f, 0.01f, 5.0f, 1e-8f } }));
+                                VEC(g),
+                                VEC(p),
+                                VEC(m),
+                                VEC(v),
+                                VEC(w),
+                                N,
+                                {0.5f, 0.999f, 0.9f, 0.1f, 0.999f, 0.001f, 0.01f, 5.0f, 1e-8f}}));
     op_side_output(s, "sumsq", part, op_sumsq_parts(N), 256 * ULP);
     op_side_output(s, "p", p, N, 10 * ULP);
     op_side_output(s, "m", m, N, 4 * ULP);
@@ -322,16 +404,24 @@ static enum rt_err add(struct op_side *s)
     struct rt_buf *x, *y;
     FILL(s, s->type, 4098, 1, -1.0, 1.0, &x);
     FILL(s, RT_F32, 4098, 2, -1.0, 1.0, &y);
-    RT_TRY(op_axpy(s->cmd, &(struct op_axpy_args){ VEC(x), VEC(y), 4098, 0.7f }));
+    RT_TRY(op_axpy(s->cmd, &(struct op_axpy_args){VEC(x), VEC(y), 4098, 0.7f}));
     op_side_output(s, "y", y, 4098, 2 * ULP);
 done:
     return err;
 }
 
 const struct op_conform_case OP_CONFORM_CASES[] = {
-    { "cast", NULL, NULL, cast }, { "embed", NULL, NULL, embed }, { "rms_norm", NULL, NULL, rms_norm },
-    { "rope", NULL, NULL, rope }, { "swiglu", NULL, NULL, swiglu }, { "matmul", MATMUL_VARIANTS, matmul_has, matmul },
-    { "attention", ATTENTION_VARIANTS, attention_has, attention }, { "logprob", NULL, NULL, logprob },
-    { "segment", NULL, NULL, sequences }, { "loss", NULL, NULL, loss }, { "adamw", NULL, NULL, optimizer },
-    { "add", NULL, NULL, add }, { NULL, NULL, NULL, NULL },
+    {"cast", NULL, NULL, cast},
+    {"embed", NULL, NULL, embed},
+    {"rms_norm", NULL, NULL, rms_norm},
+    {"rope", NULL, NULL, rope},
+    {"swiglu", NULL, NULL, swiglu},
+    {"matmul", MATMUL_VARIANTS, matmul_has, matmul},
+    {"attention", ATTENTION_VARIANTS, attention_has, attention},
+    {"logprob", NULL, NULL, logprob},
+    {"segment", NULL, NULL, sequences},
+    {"loss", NULL, NULL, loss},
+    {"adamw", NULL, NULL, optimizer},
+    {"add", NULL, NULL, add},
+    {NULL, NULL, NULL, NULL},
 };

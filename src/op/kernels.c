@@ -1,11 +1,13 @@
 // The table of all kernels. A new kernel adds its declaration and its line here.
 #include "src/op/op.h"
 
+// clang-format off
 #define KERNELS(X)                                                                                 \
     X(op_attention_kernel) X(op_attention_delta_kernel) X(op_attention_dq_kernel)                  \
     X(op_attention_dkv_kernel) X(op_attention_wide_kernel) X(op_attention_wide_dq_kernel)          \
     X(op_attention_wide_dkv_kernel)                                                                \
-    X(op_matmul_kernel) X(op_matmul_round_kernel) X(op_matmul_wide_kernel) X(op_matmul_register_kernel)                        \
+    X(op_matmul_kernel) X(op_matmul_round_kernel) X(op_matmul_wide_kernel)                         \
+    X(op_matmul_register_kernel)                                                                   \
     X(op_cast_kernel) X(op_loss_kernel) X(op_rows_gather_kernel) X(op_rows_scatter_kernel)         \
     X(op_rms_norm_kernel) X(op_rms_norm_dx_kernel) X(op_rms_norm_dw_kernel)                        \
     X(op_rms_norm_dw_sum_kernel) X(op_rope_kernel) X(op_swiglu_kernel) X(op_swiglu_back_kernel)   \
@@ -13,6 +15,7 @@
     X(op_segment_sum_kernel) X(op_segment_spread_kernel) X(op_sumsq_kernel) X(op_adamw_kernel)     \
     X(op_adamw_copy_kernel) X(op_add_kernel) X(op_loss_fold_kernel) X(op_loss_unfold_kernel)     \
     X(op_logprob_squares_kernel) X(op_logprob_squares_finish_kernel)
+// clang-format on
 
 #define DECLARE(k) extern const struct rt_kernel k;
 KERNELS(DECLARE)

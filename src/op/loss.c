@@ -2,45 +2,74 @@
 
 #include <math.h>
 
-const struct rt_kernel op_loss_kernel = OP_KERNEL(loss, "loss.comp", LOSS_BUFFERS, struct loss_params, op_loss_ref);
-const struct rt_kernel op_loss_fold_kernel =
-    OP_KERNEL(loss_fold, "loss_fold.comp", LOSS_FOLD_BUFFERS, struct loss_fold_params, op_loss_fold_ref);
+const struct rt_kernel op_loss_kernel =
+    OP_KERNEL(loss, "loss.comp", LOSS_BUFFERS, struct loss_params, op_loss_ref);
+const struct rt_kernel op_loss_fold_kernel = OP_KERNEL(
+    loss_fold, "loss_fold.comp", LOSS_FOLD_BUFFERS, struct loss_fold_params, op_loss_fold_ref);
 const struct rt_kernel op_loss_unfold_kernel =
-    OP_KERNEL(loss_unfold, "loss_unfold.comp", LOSS_UNFOLD_BUFFERS, struct loss_fold_params, op_loss_unfold_ref);
+    OP_KERNEL(loss_unfold, "loss_unfold.comp", LOSS_UNFOLD_BUFFERS, struct loss_fold_params,
+              op_loss_unfold_ref);
 
 // What TRL calls a type, and whether a divergence's score is part of it.
 static const struct {
     const char *name;
     bool divergence;
 } TYPES[OP_LOSS_TYPES] = {
-    [OP_LOSS_SIGMOID] = { "sigmoid", true }, [OP_LOSS_HINGE] = { "hinge", true }, [OP_LOSS_IPO] = { "ipo", true },
-    [OP_LOSS_EXO_PAIR] = { "exo_pair", true }, [OP_LOSS_ROBUST] = { "robust", true },
-    [OP_LOSS_DISCOPOP] = { "discopop", true }, [OP_LOSS_SIGMOID_NORM] = { "sigmoid_norm", true },
-    [OP_LOSS_AOT] = { "aot", false }, [OP_LOSS_AOT_UNPAIRED] = { "aot_unpaired", false },
-    [OP_LOSS_NCA_PAIR] = { "nca_pair", false }, [OP_LOSS_BCO_PAIR] = { "bco_pair", false },
-    [OP_LOSS_SPPO_HARD] = { "sppo_hard", false }, [OP_LOSS_APO_ZERO] = { "apo_zero", false },
-    [OP_LOSS_APO_DOWN] = { "apo_down", false }, [OP_LOSS_SFT] = { "sft", true },
+    [OP_LOSS_SIGMOID] = {"sigmoid", true},
+    [OP_LOSS_HINGE] = {"hinge", true},
+    [OP_LOSS_IPO] = {"ipo", true},
+    [OP_LOSS_EXO_PAIR] = {"exo_pair", true},
+    [OP_LOSS_ROBUST] = {"robust", true},
+    [OP_LOSS_DISCOPOP] = {"discopop", true},
+    [OP_LOSS_SIGMOID_NORM] = {"sigmoid_norm", true},
+    [OP_LOSS_AOT] = {"aot", false},
+    [OP_LOSS_AOT_UNPAIRED] = {"aot_unpaired", false},
+    [OP_LOSS_NCA_PAIR] = {"nca_pair", false},
+    [OP_LOSS_BCO_PAIR] = {"bco_pair", false},
+    [OP_LOSS_SPPO_HARD] = {"sppo_hard", false},
+    [OP_LOSS_APO_ZERO] = {"apo_zero", false},
+    [OP_LOSS_APO_DOWN] = {"apo_down", false},
+    [OP_LOSS_SFT] = {"sft", true},
 };
 
-const char *op_loss_name(enum op_loss_type t) { return TYPES[t].name; }
+const char *op_loss_name(enum op_loss_type t)
+{
+    return TYPES[t].name;
+}
 
-bool op_loss_takes_divergence(enum op_loss_type t) { return TYPES[t].divergence; }
+bool op_loss_takes_divergence(enum op_loss_type t)
+{
+    return TYPES[t].divergence;
+}
 
-bool op_loss_needs_batch(enum op_loss_type t) { return t == OP_LOSS_AOT || t == OP_LOSS_AOT_UNPAIRED; }
+bool op_loss_needs_batch(enum op_loss_type t)
+{
+    return t == OP_LOSS_AOT || t == OP_LOSS_AOT_UNPAIRED;
+}
 
 const char *op_divergence_name(enum op_divergence d)
 {
-    static const char *const NAMES[OP_DIVERGENCES] = { "reverse_kl", "forward_kl", "js_divergence", "alpha_divergence" };
+    static const char *const NAMES[OP_DIVERGENCES] = {"reverse_kl", "forward_kl", "js_divergence",
+                                                      "alpha_divergence"};
     return NAMES[d];
 }
 
 // ---- Oracle -----------------------------------------------------------------------------------
 
-static double softplus(double x) { return fmax(x, 0.0) + log1p(exp(-fabs(x))); }
+static double softplus(double x)
+{
+    return fmax(x, 0.0) + log1p(exp(-fabs(x)));
+}
 
-static double sigmoid(double x) { return x >= 0.0 ? 1.0 / (1.0 + exp(-x)) : exp(x) / (1.0 + exp(x)); }
+static double sigmoid(double x)
+{
+    return x >= 0.0 ? 1.0 / (1.0 + exp(-x)) : exp(x) / (1.0 + exp(x));
+}
 
-static double cut_exp(double x) { return exp(fmin(x, (double) LOSS_EXP_MAX)); }
+static double cut_exp(double x)
+{
+    return exp(fmin(x, (double) LOSS_EXP_MAX));
+}
 
 // A function's value and derivative.
 struct dual {
@@ -49,36 +78,40 @@ struct dual {
 
 static struct dual score(const struct loss_params *p, double rho)
 {
-    const double k = (double) p->alpha - 1.0, most = (double) LOSS_EXP_MAX, cut = p->type == LOSS_IPO ? most / 2.0 : most;
+    const double k = (double) p->alpha - 1.0, most = (double) LOSS_EXP_MAX,
+                 cut = p->type == LOSS_IPO ? most / 2.0 : most;
     const double e = exp(fmin(p->divergence == LOSS_ALPHA ? k * rho : -rho, cut));
     switch (p->divergence) {
     case LOSS_FORWARD_KL:
-        return (struct dual){ 1.0 - e, e };
+        return (struct dual){1.0 - e, e};
     case LOSS_JS:
-        return (struct dual){ log(2.0) - softplus(-rho), sigmoid(-rho) };
+        return (struct dual){log(2.0) - softplus(-rho), sigmoid(-rho)};
     case LOSS_ALPHA:
-        return (struct dual){ (e - 1.0) / k, k * rho > most ? 0.0 : e };
+        return (struct dual){(e - 1.0) / k, k * rho > most ? 0.0 : e};
     default:
-        return (struct dual){ rho, 1.0 };
+        return (struct dual){rho, 1.0};
     }
 }
 
 static struct dual logistic(double keep, double flip, double z)
 {
-    return (struct dual){ keep * softplus(-z) + flip * softplus(z), flip * sigmoid(z) - keep * sigmoid(-z) };
+    return (struct dual){keep * softplus(-z) + flip * softplus(z),
+                         flip * sigmoid(z) - keep * sigmoid(-z)};
 }
 
 static struct dual exo_pair(const struct loss_params *p, double z)
 {
     const double keep = (double) p->c0, flip = (double) p->c1, s = sigmoid(z), t = sigmoid(-z);
-    return (struct dual){ s * (-softplus(-z) - keep) + t * (-softplus(z) - flip), s * t * (z - (keep - flip)) };
+    return (struct dual){s * (-softplus(-z) - keep) + t * (-softplus(z) - flip),
+                         s * t * (z - (keep - flip))};
 }
 
 static struct dual discopop(const struct loss_params *p, double z)
 {
     const double y = z * (double) p->c0, m = sigmoid(y), em = cut_exp(-z - softplus(-y));
-    return (struct dual){ softplus(-z) * sigmoid(-y) + em,
-                          -sigmoid(-z) * sigmoid(-y) - em + sigmoid(-y) * (double) p->c0 * (em - m * softplus(-z)) };
+    return (struct dual){softplus(-z) * sigmoid(-y) + em,
+                         -sigmoid(-z) * sigmoid(-y) - em +
+                             sigmoid(-y) * (double) p->c0 * (em - m * softplus(-z))};
 }
 
 // Derivatives are by x, not by z.
@@ -88,9 +121,9 @@ static struct dual of_margin(const struct loss_params *p, double x)
     struct dual d;
     switch (p->type) {
     case LOSS_IPO:
-        return (struct dual){ u * u, 2.0 * u };
+        return (struct dual){u * u, 2.0 * u};
     case LOSS_HINGE:
-        d = (struct dual){ fmax(1.0 - z, 0.0), z < 1.0 ? -1.0 : 0.0 };
+        d = (struct dual){fmax(1.0 - z, 0.0), z < 1.0 ? -1.0 : 0.0};
         break;
     case LOSS_EXO_PAIR:
         d = exo_pair(p, z);
@@ -111,9 +144,9 @@ static struct dual of_side(const struct loss_params *p, double rho, double sign)
     const double beta = (double) p->beta, y = beta * rho, u = rho - sign * (double) p->c0;
     struct dual d;
     if (p->type == LOSS_SPPO_HARD)
-        return (struct dual){ u * u, 2.0 * u };
+        return (struct dual){u * u, 2.0 * u};
     if (p->type == LOSS_APO_ZERO)
-        d = (struct dual){ sigmoid(-sign * y), -sign * sigmoid(y) * sigmoid(-y) };
+        d = (struct dual){sigmoid(-sign * y), -sign * sigmoid(y) * sigmoid(-y)};
     else
         d = sign > 0.0 ? logistic(1.0, (double) p->c0, y) : logistic(0.0, (double) p->c1, y);
     d.slope *= beta;
@@ -125,21 +158,24 @@ struct pair {
     double value, chosen, rejected;
 };
 
-static struct pair pair_loss(const struct loss_params *p, double rho_c, double rho_r, double len_c, double len_r)
+static struct pair pair_loss(const struct loss_params *p, double rho_c, double rho_r, double len_c,
+                             double len_r)
 {
     if (p->type == LOSS_APO_DOWN) {
         const double beta = (double) p->beta, y = beta * rho_c, z = beta * (rho_c - rho_r);
         const double slope = beta * sigmoid(z) * sigmoid(-z);
-        return (struct pair){ sigmoid(y) + sigmoid(-z), beta * sigmoid(y) * sigmoid(-y) - slope, slope };
+        return (struct pair){sigmoid(y) + sigmoid(-z), beta * sigmoid(y) * sigmoid(-y) - slope,
+                             slope};
     }
     if (p->type >= LOSS_OF_MARGIN) {
         const struct dual c = of_side(p, rho_c, 1.0), r = of_side(p, rho_r, -1.0);
-        return (struct pair){ c.value + r.value, c.slope, r.slope };
+        return (struct pair){c.value + r.value, c.slope, r.slope};
     }
     const bool norm = p->type == LOSS_IPO || p->type == LOSS_SIGMOID_NORM;
     const double by_c = norm ? 1.0 / len_c : 1.0, by_r = norm ? 1.0 / len_r : 1.0;
-    const struct dual a = score(p, rho_c), b = score(p, rho_r), d = of_margin(p, a.value * by_c - b.value * by_r);
-    return (struct pair){ d.value, d.slope * by_c * a.slope, -d.slope * by_r * b.slope };
+    const struct dual a = score(p, rho_c), b = score(p, rho_r),
+                      d = of_margin(p, a.value * by_c - b.value * by_r);
+    return (struct pair){d.value, d.slope * by_c * a.slope, -d.slope * by_r * b.slope};
 }
 
 static void add(const struct loss_params *p, const struct rt_host_buf *to, uint64_t i, double x)
@@ -150,7 +186,8 @@ static void add(const struct loss_params *p, const struct rt_host_buf *to, uint6
 void op_loss_ref(const struct rt_host_call *call)
 {
     const struct loss_params *p = call->params;
-    const struct rt_host_buf *logp = &call->bufs[0], *ref = &call->bufs[1], *len = &call->bufs[2], *lw = &call->bufs[3];
+    const struct rt_host_buf *logp = &call->bufs[0], *ref = &call->bufs[1], *len = &call->bufs[2],
+                             *lw = &call->bufs[3];
     const uint32_t *partner = call->bufs[4].data, n = p->n_pairs;
 
     for (uint32_t i = 0; i < n; i++) {
@@ -158,12 +195,15 @@ void op_loss_ref(const struct rt_host_call *call)
         const uint32_t j = n + (p->type == LOSS_AOT_UNPAIRED ? partner[n + i] : i);
         const uint32_t j_ref = p->type == LOSS_AOT ? n + c_ref : j;
         const double chosen = rt_host_load(logp, i);
-        const double w = (double) p->weight * (p->weighted ? cut_exp(rt_host_load(lw, i) + rt_host_load(lw, n + i)) : 1.0);
+        const double w =
+            (double) p->weight *
+            (p->weighted ? cut_exp(rt_host_load(lw, i) + rt_host_load(lw, n + i)) : 1.0);
         const double g = w * (double) p->grad_scale, sft = (double) p->c0;
         const struct pair d = p->type == LOSS_SFT
-            ? (struct pair){ -chosen * sft, -sft, 0.0 }
-            : pair_loss(p, chosen - rt_host_load(ref, c_ref), rt_host_load(logp, j) - rt_host_load(ref, j_ref),
-                        rt_host_load(len, i), rt_host_load(len, j));
+                                  ? (struct pair){-chosen * sft, -sft, 0.0}
+                                  : pair_loss(p, chosen - rt_host_load(ref, c_ref),
+                                              rt_host_load(logp, j) - rt_host_load(ref, j_ref),
+                                              rt_host_load(len, i), rt_host_load(len, j));
         add(p, &call->bufs[5], i, w * d.value);
         add(p, &call->bufs[6], i, g * d.chosen);
         add(p, &call->bufs[6], j, g * d.rejected);
@@ -176,21 +216,30 @@ void op_loss_ref(const struct rt_host_call *call)
 static enum rt_err constants(const struct op_loss_args *a, enum op_loss_type type, double c[2])
 {
     enum rt_err err = RT_OK;
-    const double e = a->spec->label_smoothing, tau = a->spec->discopop_tau, half = 1.0 / (2.0 * a->beta);
+    const double e = a->spec->label_smoothing, tau = a->spec->discopop_tau,
+                 half = 1.0 / (2.0 * a->beta);
     const double shared = 1.0 - 2.0 * e; // of robust
     const double table[OP_LOSS_TYPES][2] = {
-        [OP_LOSS_SIGMOID] = { 1.0, 0.0 }, [OP_LOSS_SIGMOID_NORM] = { 1.0, 0.0 }, [OP_LOSS_IPO] = { half, 0.0 },
-        [OP_LOSS_EXO_PAIR] = { log1p(-e), log(e) }, [OP_LOSS_ROBUST] = { (1.0 - e) / shared, -e / shared },
-        [OP_LOSS_DISCOPOP] = { 1.0 / tau, 0.0 }, [OP_LOSS_AOT] = { 1.0 - e, e }, [OP_LOSS_AOT_UNPAIRED] = { 1.0 - e, e },
-        [OP_LOSS_NCA_PAIR] = { 0.5, 0.5 }, [OP_LOSS_BCO_PAIR] = { 0.0, 1.0 }, [OP_LOSS_SPPO_HARD] = { half, 0.0 },
-        [OP_LOSS_SFT] = { a->sft_scale, 0.0 },
+        [OP_LOSS_SIGMOID] = {1.0, 0.0},
+        [OP_LOSS_SIGMOID_NORM] = {1.0, 0.0},
+        [OP_LOSS_IPO] = {half, 0.0},
+        [OP_LOSS_EXO_PAIR] = {log1p(-e), log(e)},
+        [OP_LOSS_ROBUST] = {(1.0 - e) / shared, -e / shared},
+        [OP_LOSS_DISCOPOP] = {1.0 / tau, 0.0},
+        [OP_LOSS_AOT] = {1.0 - e, e},
+        [OP_LOSS_AOT_UNPAIRED] = {1.0 - e, e},
+        [OP_LOSS_NCA_PAIR] = {0.5, 0.5},
+        [OP_LOSS_BCO_PAIR] = {0.0, 1.0},
+        [OP_LOSS_SPPO_HARD] = {half, 0.0},
+        [OP_LOSS_SFT] = {a->sft_scale, 0.0},
     };
 
     c[0] = c[1] = 0.0;
     RT_REQUIRE(type < OP_LOSS_TYPES, RT_E_ARG);
     for (size_t i = 0; i < 2; i++) {
         c[i] = table[type][i];
-        RT_REQUIRE(isfinite((float) c[i]), RT_E_ARG); // e, tau or sft_scale is out of the type's range
+        RT_REQUIRE(isfinite((float) c[i]),
+                   RT_E_ARG); // e, tau or sft_scale is out of the type's range
     }
     RT_REQUIRE(type != OP_LOSS_DISCOPOP || tau > 0.0, RT_E_ARG);
 done:
@@ -206,15 +255,19 @@ static enum rt_err check(const struct op_loss_args *a)
     RT_REQUIRE(isfinite(a->beta) && a->beta > 0.0 && isfinite(a->grad_scale), RT_E_ARG);
     RT_REQUIRE(a->spec->n_terms <= OP_LOSS_TERMS && a->spec->divergence < OP_DIVERGENCES, RT_E_ARG);
     RT_REQUIRE(isfinite(a->spec->alpha), RT_E_ARG);
-    RT_REQUIRE(rt_buf_holds(a->logp, RT_F32, 2 * n) && rt_buf_holds(a->ref_logp, RT_F32, 2 * n), RT_E_SHAPE);
-    RT_REQUIRE(rt_buf_holds(a->len, RT_F32, 2 * n) && rt_buf_holds(a->partner, RT_U32, 2 * n), RT_E_SHAPE);
+    RT_REQUIRE(rt_buf_holds(a->logp, RT_F32, 2 * n) && rt_buf_holds(a->ref_logp, RT_F32, 2 * n),
+               RT_E_SHAPE);
+    RT_REQUIRE(rt_buf_holds(a->len, RT_F32, 2 * n) && rt_buf_holds(a->partner, RT_U32, 2 * n),
+               RT_E_SHAPE);
     RT_REQUIRE(!a->log_weight || rt_buf_holds(a->log_weight, RT_F32, 2 * n), RT_E_SHAPE);
-    RT_REQUIRE(rt_buf_holds(a->loss, RT_F32, n) && rt_buf_holds(a->dlogp, RT_F32, 2 * n), RT_E_SHAPE);
+    RT_REQUIRE(rt_buf_holds(a->loss, RT_F32, n) && rt_buf_holds(a->dlogp, RT_F32, 2 * n),
+               RT_E_SHAPE);
 done:
     return err;
 }
 
-static enum rt_err term(struct rt_cmd *cmd, const struct op_loss_args *a, struct op_loss_term t, bool first)
+static enum rt_err term(struct rt_cmd *cmd, const struct op_loss_args *a, struct op_loss_term t,
+                        bool first)
 {
     enum rt_err err = RT_OK;
     const struct op_loss_spec *s = a->spec;
@@ -224,15 +277,26 @@ static enum rt_err term(struct rt_cmd *cmd, const struct op_loss_args *a, struct
     RT_REQUIRE(isfinite(t.weight), RT_E_ARG);
     RT_TRY(constants(a, t.type, c));
     const struct loss_params p = {
-        .n_pairs = a->n_pairs, .type = t.type, .first = first, .weighted = a->log_weight != NULL,
-        .divergence = plain || op_loss_needs_batch(t.type) ? OP_REVERSE_KL : s->divergence, .beta = (float) a->beta,
-        .weight = (float) t.weight, .grad_scale = (float) a->grad_scale, .alpha = (float) s->alpha, .c0 = (float) c[0],
-        .c1 = (float) c[1] };
-    RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-        .kernel = "loss", .items = a->n_pairs,
-        .bufs = { RT_IN(a->logp), RT_IN(a->ref_logp), RT_IN(a->len), RT_IN(a->log_weight ? a->log_weight : a->len),
-                  RT_IN(a->partner), RT_INOUT(a->loss), RT_INOUT(a->dlogp) },
-        .params = &p, .params_size = sizeof(p) }));
+        .n_pairs = a->n_pairs,
+        .type = t.type,
+        .first = first,
+        .weighted = a->log_weight != NULL,
+        .divergence = plain || op_loss_needs_batch(t.type) ? OP_REVERSE_KL : s->divergence,
+        .beta = (float) a->beta,
+        .weight = (float) t.weight,
+        .grad_scale = (float) a->grad_scale,
+        .alpha = (float) s->alpha,
+        .c0 = (float) c[0],
+        .c1 = (float) c[1]};
+    RT_TRY(
+        rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
+                                 .kernel = "loss",
+                                 .items = a->n_pairs,
+                                 .bufs = {RT_IN(a->logp), RT_IN(a->ref_logp), RT_IN(a->len),
+                                          RT_IN(a->log_weight ? a->log_weight : a->len),
+                                          RT_IN(a->partner), RT_INOUT(a->loss), RT_INOUT(a->dlogp)},
+                                 .params = &p,
+                                 .params_size = sizeof(p)}));
 done:
     return err;
 }
@@ -243,7 +307,7 @@ enum rt_err op_loss(struct rt_cmd *cmd, const struct op_loss_args *a)
 
     RT_TRY(check(a));
     if (a->spec->n_terms == 0)
-        RT_TRY(term(cmd, a, (struct op_loss_term){ OP_LOSS_SIGMOID, 1.0 }, true));
+        RT_TRY(term(cmd, a, (struct op_loss_term){OP_LOSS_SIGMOID, 1.0}, true));
     for (uint32_t i = 0; i < a->spec->n_terms; i++)
         RT_TRY(term(cmd, a, a->spec->terms[i], i == 0));
 done:
@@ -256,8 +320,9 @@ void op_loss_fold_ref(const struct rt_host_call *call)
 {
     const struct loss_fold_params *p = call->params;
     for (uint64_t s = 0; s < p->n_seqs; s++)
-        rt_host_store(&call->bufs[1], s, rt_host_load(&call->bufs[0], 2 * s) +
-                                             (double) p->tail * rt_host_load(&call->bufs[0], 2 * s + 1));
+        rt_host_store(&call->bufs[1], s,
+                      rt_host_load(&call->bufs[0], 2 * s) +
+                          (double) p->tail * rt_host_load(&call->bufs[0], 2 * s + 1));
 }
 
 void op_loss_unfold_ref(const struct rt_host_call *call)
@@ -265,35 +330,43 @@ void op_loss_unfold_ref(const struct rt_host_call *call)
     const struct loss_fold_params *p = call->params;
     for (uint64_t s = 0; s < p->n_seqs; s++) {
         rt_host_store(&call->bufs[1], 2 * s, rt_host_load(&call->bufs[0], s));
-        rt_host_store(&call->bufs[1], 2 * s + 1, (double) p->tail * rt_host_load(&call->bufs[0], s));
+        rt_host_store(&call->bufs[1], 2 * s + 1,
+                      (double) p->tail * rt_host_load(&call->bufs[0], s));
     }
 }
 
-static enum rt_err fold(struct rt_cmd *cmd, const char *kernel, const struct rt_buf *in, struct rt_buf *out, uint32_t n,
-                        double tail)
+static enum rt_err fold(struct rt_cmd *cmd, const char *kernel, const struct rt_buf *in,
+                        struct rt_buf *out, uint32_t n, double tail)
 {
     enum rt_err err = RT_OK;
-    const struct loss_fold_params p = { n, (float) tail };
+    const struct loss_fold_params p = {n, (float) tail};
     RT_REQUIRE(n >= 1 && n <= 1u << 30 && isfinite(tail), RT_E_ARG);
-    RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-        .kernel = kernel, .items = n, .bufs = { RT_IN(in), RT_OUT(out) }, .params = &p, .params_size = sizeof(p) }));
+    RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){.kernel = kernel,
+                                                           .items = n,
+                                                           .bufs = {RT_IN(in), RT_OUT(out)},
+                                                           .params = &p,
+                                                           .params_size = sizeof(p)}));
 done:
     return err;
 }
 
-enum rt_err op_loss_fold(struct rt_cmd *cmd, const struct rt_buf *x, struct rt_buf *y, uint32_t n_seqs, double tail_weight)
+enum rt_err op_loss_fold(struct rt_cmd *cmd, const struct rt_buf *x, struct rt_buf *y,
+                         uint32_t n_seqs, double tail_weight)
 {
     enum rt_err err = RT_OK;
-    RT_REQUIRE(rt_buf_holds(x, RT_F32, 2 * (uint64_t) n_seqs) && rt_buf_holds(y, RT_F32, n_seqs), RT_E_SHAPE);
+    RT_REQUIRE(rt_buf_holds(x, RT_F32, 2 * (uint64_t) n_seqs) && rt_buf_holds(y, RT_F32, n_seqs),
+               RT_E_SHAPE);
     err = fold(cmd, "loss_fold", x, y, n_seqs, tail_weight);
 done:
     return err;
 }
 
-enum rt_err op_loss_unfold(struct rt_cmd *cmd, const struct rt_buf *dy, struct rt_buf *dx, uint32_t n_seqs, double tail_weight)
+enum rt_err op_loss_unfold(struct rt_cmd *cmd, const struct rt_buf *dy, struct rt_buf *dx,
+                           uint32_t n_seqs, double tail_weight)
 {
     enum rt_err err = RT_OK;
-    RT_REQUIRE(rt_buf_holds(dy, RT_F32, n_seqs) && rt_buf_holds(dx, RT_F32, 2 * (uint64_t) n_seqs), RT_E_SHAPE);
+    RT_REQUIRE(rt_buf_holds(dy, RT_F32, n_seqs) && rt_buf_holds(dx, RT_F32, 2 * (uint64_t) n_seqs),
+               RT_E_SHAPE);
     err = fold(cmd, "loss_unfold", dy, dx, n_seqs, tail_weight);
 done:
     return err;
@@ -313,7 +386,8 @@ static void rank(uint32_t n, const double *plus, const double *minus, uint32_t *
     }
 }
 
-void op_loss_partners(uint32_t n, const double *logp, const double *ref_logp, uint32_t *scratch, uint32_t *out)
+void op_loss_partners(uint32_t n, const double *logp, const double *ref_logp, uint32_t *scratch,
+                      uint32_t *out)
 {
     uint32_t *a = scratch, *b = scratch + n;
     rank(n, logp, logp + n, a);

@@ -10,6 +10,7 @@
 // All kernels of the program, for rt_dev_desc.kernels. Static.
 const struct rt_kernel *const *op_kernels(void);
 
+// clang-format off
 // struct x_params out of the list in shaders/x.h. Use once, in src/op/x.h.
 #define OP_PARAMS(x, list)                                                                         \
     struct x##_params {                                                                            \
@@ -31,6 +32,7 @@ const struct rt_kernel *const *op_kernels(void);
         .n_bufs = sizeof((const struct rt_kernel_buf[]){ buffers }) / sizeof(struct rt_kernel_buf), \
         .bufs = { buffers }                                                                        \
     }
+// clang-format on
 
 // Row stride, in elements, of a tensor with `cols` columns: a multiple of 8, so that rows of halves
 // begin at whole 16-byte words (design.md section 2). Padding columns hold zeros.

@@ -1,6 +1,7 @@
 // src/train/config.h -- the settings of one run, resolved and checked by src/api/options.c.
 //
-// Names, defaults and meanings are TRL's (DPOConfig, TrainingArguments); only what differs is said here.
+// Names, defaults and meanings are TRL's (DPOConfig, TrainingArguments); only what differs is said
+// here.
 #ifndef TRAIN_CONFIG_H
 #define TRAIN_CONFIG_H
 
@@ -20,7 +21,7 @@ struct tr_config {
     const char *ref_model_name_or_path; // NULL: the policy as loaded
     const char *dataset_name;           // a .jsonl or .json file
     const char *output_dir;
-    const char *dump_dir;               // write what tools/check_run.py compares
+    const char *dump_dir; // write what tools/check_run.py compares
     // Device
     const char *device, *disable, *clamp, *cache_dir;
     enum rt_type storage;    // RT_F16 = fp16, RT_BF16 = bf16, RT_F32 = neither
@@ -36,7 +37,8 @@ struct tr_config {
     double num_train_epochs;
     int64_t max_steps; // <= 0: by epochs
     double beta;
-    struct op_loss_spec loss; // loss_type, loss_weights, label_smoothing, f_divergence_*, discopop_tau; { 0 } = sigmoid
+    struct op_loss_spec loss; // loss_type, loss_weights, label_smoothing, f_divergence_*,
+                              // discopop_tau; { 0 } = sigmoid
     bool ld;                  // ld_alpha is given
     double ld_alpha;          // weight of the tokens beyond the shorter answer of the pair
     bool use_weighting;       // WPO: pairs count by how likely the policy finds their answers

@@ -26,9 +26,9 @@ static void numbers(struct fmt_jw *w, const char *key, const double *x, uint32_t
 static enum rt_err write_tokens(const struct tr_dump *d)
 {
     enum rt_err err = RT_OK;
-    struct str s = { 0 };
+    struct str s = {0};
     char *path = NULL;
-    struct fmt_jw w = { .out = &s };
+    struct fmt_jw w = {.out = &s};
 
     fmt_jw_object(&w);
     fmt_jw_key(&w, "train");
@@ -62,7 +62,7 @@ done:
 enum rt_err tr_dump_open(const char *dir, const struct ds_set *set, struct tr_dump *out)
 {
     enum rt_err err = RT_OK;
-    *out = (struct tr_dump){ .dir = dir, .set = set };
+    *out = (struct tr_dump){.dir = dir, .set = set};
     if (!dir)
         goto done;
     RT_TRY(dir_make(dir));
@@ -77,10 +77,11 @@ void tr_dump_close(struct tr_dump *d)
 {
     str_free(&d->batches);
     str_free(&d->step1);
-    *d = (struct tr_dump){ 0 };
+    *d = (struct tr_dump){0};
 }
 
-static void token_logps(struct fmt_jw *w, const char *key, const struct tr_result *r, uint32_t first)
+static void token_logps(struct fmt_jw *w, const char *key, const struct tr_result *r,
+                        uint32_t first)
 {
     fmt_jw_key(w, key);
     fmt_jw_array(w);
@@ -93,10 +94,10 @@ static void token_logps(struct fmt_jw *w, const char *key, const struct tr_resul
     fmt_jw_end(w);
 }
 
-static enum rt_err write_micro(const struct tr_dump *d, struct str *to, const uint32_t *pairs, const struct tr_result *r,
-                               bool tokens)
+static enum rt_err write_micro(const struct tr_dump *d, struct str *to, const uint32_t *pairs,
+                               const struct tr_result *r, bool tokens)
 {
-    struct fmt_jw w = { .out = to };
+    struct fmt_jw w = {.out = to};
     fmt_jw_object(&w);
     fmt_jw_key(&w, "rows");
     fmt_jw_array(&w);
@@ -117,15 +118,16 @@ static enum rt_err write_micro(const struct tr_dump *d, struct str *to, const ui
     return fmt_jw_done(&w);
 }
 
-enum rt_err tr_dump_micro(struct tr_dump *d, uint64_t step, const uint32_t *pairs, const struct tr_result *r)
+enum rt_err tr_dump_micro(struct tr_dump *d, uint64_t step, const uint32_t *pairs,
+                          const struct tr_result *r)
 {
     enum rt_err err = RT_OK;
 
     if (!d->dir)
         goto done;
     if (d->step != step) {
-        RT_TRY(str_printf(&d->batches, "%s\n{\"step\": %llu, \"micro_batches\": [", d->step ? "]}," : "",
-                          (unsigned long long) step));
+        RT_TRY(str_printf(&d->batches, "%s\n{\"step\": %llu, \"micro_batches\": [",
+                          d->step ? "]}," : "", (unsigned long long) step));
         d->micro = 0;
     }
     d->step = step;
@@ -142,7 +144,8 @@ done:
     return err;
 }
 
-enum rt_err tr_dump_grads(struct tr_dump *d, const struct md_params *params, const struct md_flat *grads, double scale)
+enum rt_err tr_dump_grads(struct tr_dump *d, const struct md_params *params,
+                          const struct md_flat *grads, double scale)
 {
     return d->dir ? md_weights_save(params, grads, d->dir, "grad1", RT_F32, scale) : RT_OK;
 }

@@ -5,25 +5,28 @@
 #include "src/base/str.h"
 #include "src/train/objective.h"
 
-// tokens.json, batches.json, step1.json and grad1.safetensors of a run. { 0 } is off: every call does nothing.
+// tokens.json, batches.json, step1.json and grad1.safetensors of a run. { 0 } is off: every call
+// does nothing.
 struct tr_dump {
-    const char *dir;  // NULL = off
+    const char *dir; // NULL = off
     const struct ds_set *set;
     struct str batches, step1; // JSON so far
-    uint64_t step;    // whose micro-batches are open in `batches`, 0 = none yet
-    uint32_t micro;   // of that step
+    uint64_t step;             // whose micro-batches are open in `batches`, 0 = none yet
+    uint32_t micro;            // of that step
 };
 
 // Make the folder and write tokens.json. dir NULL: off.
-RT_NODISCARD enum rt_err tr_dump_open(const char *dir, const struct ds_set *set, struct tr_dump *out);
+RT_NODISCARD enum rt_err tr_dump_open(const char *dir, const struct ds_set *set,
+                                      struct tr_dump *out);
 void tr_dump_close(struct tr_dump *d);
 
 // One micro-batch of optimizer step `step` (from 1), in order.
-RT_NODISCARD enum rt_err tr_dump_micro(struct tr_dump *d, uint64_t step, const uint32_t *pairs, const struct tr_result *r);
+RT_NODISCARD enum rt_err tr_dump_micro(struct tr_dump *d, uint64_t step, const uint32_t *pairs,
+                                       const struct tr_result *r);
 
 // The gradient of step 1, times `scale`.
-RT_NODISCARD enum rt_err tr_dump_grads(struct tr_dump *d, const struct md_params *params, const struct md_flat *grads,
-                                       double scale);
+RT_NODISCARD enum rt_err tr_dump_grads(struct tr_dump *d, const struct md_params *params,
+                                       const struct md_flat *grads, double scale);
 
 // Write batches.json and step1.json.
 RT_NODISCARD enum rt_err tr_dump_finish(struct tr_dump *d);

@@ -21,8 +21,8 @@ static void add(struct tr_eval *e, const struct tr_result *r, uint32_t i, double
 enum rt_err tr_eval_run(const struct tr_config *c, struct tr_eval *out)
 {
     enum rt_err err = RT_OK;
-    struct tr_session s = { 0 };
-    struct tr_eval e = { 0 };
+    struct tr_session s = {0};
+    struct tr_eval e = {0};
     struct tr_result r;
     uint32_t pairs[256];
 
@@ -38,7 +38,7 @@ enum rt_err tr_eval_run(const struct tr_config *c, struct tr_eval *out)
     }
     e.pairs = s.set.n;
     e.dropped = s.set.n_dropped;
-    double *const means[] = { &e.loss, &e.accuracy, &e.margin, &e.logp_chosen, &e.logp_rejected };
+    double *const means[] = {&e.loss, &e.accuracy, &e.margin, &e.logp_chosen, &e.logp_rejected};
     for (size_t i = 0; i < COUNT_OF(means); i++)
         *means[i] /= e.pairs;
     *out = e;

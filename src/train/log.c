@@ -10,14 +10,14 @@
 enum rt_err tr_log_open(const struct tr_config *c, uint64_t max_steps, struct tr_log *out)
 {
     enum rt_err err = RT_OK;
-    struct tr_log log = { .c = c, .max_steps = max_steps };
+    struct tr_log log = {.c = c, .max_steps = max_steps};
 
-    *out = (struct tr_log){ 0 };
+    *out = (struct tr_log){0};
     RT_TRY(path_join(c->output_dir, "trainer_state.json", &log.state_path));
     RT_TRY(path_join(c->output_dir, "metrics.jsonl", &log.metrics_path));
     RT_TRY(file_write(log.metrics_path, "", 0)); // a new run: a new file
     *out = log;
-    log = (struct tr_log){ 0 };
+    log = (struct tr_log){0};
 done:
     tr_log_close(&log);
     return err;
@@ -30,7 +30,7 @@ void tr_log_close(struct tr_log *log)
     str_free(&log->history);
     free(log->state_path);
     free(log->metrics_path);
-    *log = (struct tr_log){ 0 };
+    *log = (struct tr_log){0};
 }
 
 static void number(struct fmt_jw *w, const char *key, double v)
@@ -52,7 +52,8 @@ static void write_entry(struct fmt_jw *w, const struct tr_entry *e, bool ours)
     number(w, "train_steps_per_second", e->steps_per_s);
     number(w, "train_loss", e->train_loss);
     for (int i = 0; e->metrics && e->metrics->n && i < TR_METRIC_COUNT; i++)
-        number(w, tr_metric_name((enum tr_metric) i), tr_metrics_get(e->metrics, (enum tr_metric) i));
+        number(w, tr_metric_name((enum tr_metric) i),
+               tr_metrics_get(e->metrics, (enum tr_metric) i));
     number(w, "epoch", e->epoch);
     fmt_jw_key(w, "step");
     fmt_jw_int(w, (int64_t) e->step);
@@ -72,17 +73,19 @@ static void report(const struct tr_log *log, const struct tr_entry *e)
 {
     if (isnan(e->loss))
         return;
-    log_info("step %llu/%llu  loss %.4f  margin %.4f  accuracy %.3f  grad_norm %.3g  lr %.3g  %.2f s/step  %.0f tokens/s",
+    log_info("step %llu/%llu  loss %.4f  margin %.4f  accuracy %.3f  grad_norm %.3g  lr %.3g  %.2f "
+             "s/step  %.0f tokens/s",
              (unsigned long long) e->step, (unsigned long long) log->max_steps, e->loss,
-             tr_metrics_get(e->metrics, TR_REWARDS_MARGINS), tr_metrics_get(e->metrics, TR_REWARDS_ACCURACIES),
-             e->grad_norm, e->learning_rate, e->step_time_s, e->tokens_per_s);
+             tr_metrics_get(e->metrics, TR_REWARDS_MARGINS),
+             tr_metrics_get(e->metrics, TR_REWARDS_ACCURACIES), e->grad_norm, e->learning_rate,
+             e->step_time_s, e->tokens_per_s);
 }
 
 enum rt_err tr_log_add(struct tr_log *log, const struct tr_entry *e)
 {
     enum rt_err err = RT_OK;
-    struct str line = { 0 };
-    struct fmt_jw w = { .out = &line }, h = { .out = &log->history };
+    struct str line = {0};
+    struct fmt_jw w = {.out = &line}, h = {.out = &log->history};
 
     if (log->history.len)
         RT_TRY(str_puts(&log->history, ",\n    "));
@@ -101,39 +104,45 @@ done:
 enum rt_err tr_log_save_state(const struct tr_log *log, uint64_t step, double epoch)
 {
     enum rt_err err = RT_OK;
-    struct str s = { 0 };
+    struct str s = {0};
     char number_text[32];
 
-    RT_TRY(str_printf(&s, "{\n  \"best_global_step\": null,\n  \"best_metric\": null,\n"
-                          "  \"best_model_checkpoint\": null,\n  \"epoch\": %s,\n  \"eval_steps\": 500,\n"
-                          "  \"global_step\": %llu,\n  \"is_hyper_param_search\": false,\n"
-                          "  \"is_local_process_zero\": true,\n  \"is_world_process_zero\": true,\n"
-                          "  \"log_history\": [\n    ",
-                      fmt_num_print(number_text, epoch, true), (unsigned long long) step));
+    RT_TRY(
+        str_printf(&s,
+                   "{\n  \"best_global_step\": null,\n  \"best_metric\": null,\n"
+                   "  \"best_model_checkpoint\": null,\n  \"epoch\": %s,\n  \"eval_steps\": 500,\n"
+                   "  \"global_step\": %llu,\n  \"is_hyper_param_search\": false,\n"
+                   "  \"is_local_process_zero\": true,\n  \"is_world_process_zero\": true,\n"
+                   "  \"log_history\": [\n    ",
+                   fmt_num_print(number_text, epoch, true), (unsigned long long) step));
     RT_TRY(str_append(&s, log->history.data ? log->history.data : "", log->history.len));
-    RT_TRY(str_printf(&s, "\n  ],\n  \"logging_steps\": %u,\n  \"max_steps\": %llu,\n"
-                          "  \"num_input_tokens_seen\": 0,\n  \"num_train_epochs\": %lld,\n  \"save_steps\": 500,\n"
-                          "  \"stateful_callbacks\": {},\n  \"total_flos\": 0.0,\n  \"train_batch_size\": %u,\n"
-                          "  \"trial_name\": null,\n  \"trial_params\": null\n}\n",
-                      log->c->logging_steps, (unsigned long long) log->max_steps,
-                      (long long) ceil(log->c->max_steps > 0 ? epoch : log->c->num_train_epochs),
-                      log->c->per_device_train_batch_size));
+    RT_TRY(str_printf(
+        &s,
+        "\n  ],\n  \"logging_steps\": %u,\n  \"max_steps\": %llu,\n"
+        "  \"num_input_tokens_seen\": 0,\n  \"num_train_epochs\": %lld,\n  \"save_steps\": 500,\n"
+        "  \"stateful_callbacks\": {},\n  \"total_flos\": 0.0,\n  \"train_batch_size\": %u,\n"
+        "  \"trial_name\": null,\n  \"trial_params\": null\n}\n",
+        log->c->logging_steps, (unsigned long long) log->max_steps,
+        (long long) ceil(log->c->max_steps > 0 ? epoch : log->c->num_train_epochs),
+        log->c->per_device_train_batch_size));
     RT_TRY(file_write(log->state_path, s.data, s.len));
 done:
     str_free(&s);
     return err;
 }
 
-void tr_log_progress(struct tr_log *log, uint64_t step, double loss, double margin, double accuracy, double seconds_per_step,
-                     double tokens_per_s, uint64_t device_bytes)
+void tr_log_progress(struct tr_log *log, uint64_t step, double loss, double margin, double accuracy,
+                     double seconds_per_step, double tokens_per_s, uint64_t device_bytes)
 {
     char mem[32];
     const double left = (double) (log->max_steps - step) * seconds_per_step;
     if (log->c->disable_tqdm)
         return;
-    fprintf(stderr, "\r%llu/%llu  loss %.4f  margin %.4f  acc %.2f  %.0f tok/s  %s  %.0f:%02.0f left\033[K",
-            (unsigned long long) step, (unsigned long long) log->max_steps, loss, margin, accuracy, tokens_per_s,
-            str_bytes(mem, (double) device_bytes), floor(left / 60.0), fmod(left, 60.0));
+    fprintf(stderr,
+            "\r%llu/%llu  loss %.4f  margin %.4f  acc %.2f  %.0f tok/s  %s  %.0f:%02.0f left\033[K",
+            (unsigned long long) step, (unsigned long long) log->max_steps, loss, margin, accuracy,
+            tokens_per_s, str_bytes(mem, (double) device_bytes), floor(left / 60.0),
+            fmod(left, 60.0));
     fflush(stderr);
     log->progress_shown = true;
 }

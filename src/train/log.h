@@ -8,9 +8,9 @@
 
 // One log entry. Fields that do not apply are NAN and are left out.
 struct tr_entry {
-    double loss, grad_norm, learning_rate;           // a training log
+    double loss, grad_norm, learning_rate;                        // a training log
     double train_loss, train_runtime, samples_per_s, steps_per_s; // the last entry
-    const struct tr_metrics *metrics;                // NULL or empty: none
+    const struct tr_metrics *metrics;                             // NULL or empty: none
     double epoch;
     uint64_t step;
     // Beside HF's keys, in metrics.jsonl alone.
@@ -27,17 +27,19 @@ struct tr_log {
     bool progress_shown;
 };
 
-RT_NODISCARD enum rt_err tr_log_open(const struct tr_config *c, uint64_t max_steps, struct tr_log *out);
+RT_NODISCARD enum rt_err tr_log_open(const struct tr_config *c, uint64_t max_steps,
+                                     struct tr_log *out);
 void tr_log_close(struct tr_log *log);
 
-// Append to the history and to metrics.jsonl, and report an entry with a loss on one line of stderr.
+// Append to the history and to metrics.jsonl, and report an entry with a loss on one line of
+// stderr.
 RT_NODISCARD enum rt_err tr_log_add(struct tr_log *log, const struct tr_entry *e);
 
 // Write output_dir/trainer_state.json as Hugging Face's Trainer does, not rounded.
 RT_NODISCARD enum rt_err tr_log_save_state(const struct tr_log *log, uint64_t step, double epoch);
 
 // The progress line (only on a terminal): step, last loss, speed, memory, time left.
-void tr_log_progress(struct tr_log *log, uint64_t step, double loss, double margin, double accuracy, double seconds_per_step,
-                     double tokens_per_s, uint64_t device_bytes);
+void tr_log_progress(struct tr_log *log, uint64_t step, double loss, double margin, double accuracy,
+                     double seconds_per_step, double tokens_per_s, uint64_t device_bytes);
 
 #endif // TRAIN_LOG_H

@@ -5,8 +5,10 @@
 const char *tr_metric_name(enum tr_metric m)
 {
     static const char *const NAMES[TR_METRIC_COUNT] = {
-        "entropy", "num_tokens", "logits/chosen", "logits/rejected", "mean_token_accuracy", "rewards/chosen",
-        "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected",
+        "entropy",          "num_tokens",          "logits/chosen",
+        "logits/rejected",  "mean_token_accuracy", "rewards/chosen",
+        "rewards/rejected", "rewards/accuracies",  "rewards/margins",
+        "logps/chosen",     "logps/rejected",
     };
     return NAMES[m];
 }
@@ -14,7 +16,9 @@ const char *tr_metric_name(enum tr_metric m)
 void tr_metrics_add(struct tr_metrics *m, const struct tr_result *r, double beta)
 {
     double v[TR_METRIC_COUNT] = {
-        [TR_ENTROPY] = r->entropy, [TR_LOGITS_CHOSEN] = r->logits_chosen, [TR_LOGITS_REJECTED] = r->logits_rejected,
+        [TR_ENTROPY] = r->entropy,
+        [TR_LOGITS_CHOSEN] = r->logits_chosen,
+        [TR_LOGITS_REJECTED] = r->logits_rejected,
         [TR_TOKEN_ACCURACY] = r->mean_token_accuracy,
     };
     for (uint32_t i = 0; i < r->n; i++) {

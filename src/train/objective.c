@@ -14,15 +14,16 @@ struct tr_objective {
     struct ds_pack pack;
     struct op_segment *segs; // of the pass
     bool batch;              // the loss needs all log-probs of the micro-batch before any gradient
-    struct rt_buf *logp, *ref_logp, *len, *loss, *dlogp; // (2P) f32, P = pairs of the pass, or of the micro-batch if `batch`
-    struct rt_buf *partner;  // (2P) u32
+    struct rt_buf *logp, *ref_logp, *len, *loss,
+        *dlogp;                // (2P) f32, P = pairs of the pass, or of the micro-batch if `batch`
+    struct rt_buf *partner;    // (2P) u32
     struct rt_buf *log_weight; // (2P) f32: WPO's; NULL: not wanted
     struct rt_buf *pass_logp, *pass_dlogp; // (2P), (4P) f32, P = pairs of the pass
-    uint32_t *words;         // (6P): starts of heads and tails, or ranks
-    float *scored;           // (rows of the largest pass, columns)
-    float *logps;            // (2P) on their way to or from the device
+    uint32_t *words;                       // (6P): starts of heads and tails, or ranks
+    float *scored;                         // (rows of the largest pass, columns)
+    float *logps;                          // (2P) on their way to or from the device
     // Of the micro-batch, P' = its pairs
-    double *values;          // (5 P'): chosen, rejected, ref chosen, ref rejected, loss
+    double *values; // (5 P'): chosen, rejected, ref chosen, ref rejected, loss
     float *token_logps;
     uint32_t *token_starts;
     uint32_t cap_pairs, cap_tokens;
@@ -33,10 +34,14 @@ struct span {
     uint32_t first, n, all;
 };
 
-static uint32_t pass_tokens(const struct tr_config *c) { return c->pass_tokens ? c->pass_tokens : 1024; }
+static uint32_t pass_tokens(const struct tr_config *c)
+{
+    return c->pass_tokens ? c->pass_tokens : 1024;
+}
 
 // A pass takes pairs while it stays within the budget; one pair alone may exceed it.
-static uint32_t pass_pairs(const struct tr_config *c, const struct ds_set *set, const uint32_t *pairs, uint32_t n)
+static uint32_t pass_pairs(const struct tr_config *c, const struct ds_set *set,
+                           const uint32_t *pairs, uint32_t n)
 {
     uint64_t tokens = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -49,7 +54,7 @@ static uint32_t pass_pairs(const struct tr_config *c, const struct ds_set *set, 
 
 void tr_limits(const struct tr_config *c, const struct ds_set *set, struct md_model_desc *desc)
 {
-    struct ds_pack_size most = { 0 };
+    struct ds_pack_size most = {0};
     const uint32_t batch = u32_min(c->per_device_train_batch_size, set->n);
     for (uint32_t i = 0; i < set->n; i++) {
         const struct ds_pack_size s = ds_pack_measure(set, i);
@@ -58,16 +63,19 @@ void tr_limits(const struct tr_config *c, const struct ds_set *set, struct md_mo
         most.positions = u32_max(most.positions, s.positions);
     }
     // Many short pairs fill the budget, or one long pair exceeds it.
-    const uint64_t tokens = u64_max(most.tokens, u64_min(pass_tokens(c), (uint64_t) batch * most.tokens));
+    const uint64_t tokens =
+        u64_max(most.tokens, u64_min(pass_tokens(c), (uint64_t) batch * most.tokens));
     desc->max_tokens = (uint32_t) u64_max(tokens, 1);
-    desc->max_rows = (uint32_t) u64_max(u64_min((uint64_t) batch * most.rows, tokens + 2 * (uint64_t) batch), most.rows);
+    desc->max_rows = (uint32_t) u64_max(
+        u64_min((uint64_t) batch * most.rows, tokens + 2 * (uint64_t) batch), most.rows);
     desc->max_seqs = (c->ld ? 4 : 2) * batch; // heads and tails
     desc->max_segments = 4 * batch;
     desc->max_positions = u32_max(most.positions, 1);
 }
 
-enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *model, const struct tr_reference *ref,
-                                const struct ds_set *set, struct tr_objective **out)
+enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *model,
+                                const struct tr_reference *ref, const struct ds_set *set,
+                                struct tr_objective **out)
 {
     enum rt_err err = RT_OK;
     struct tr_objective *o = calloc(1, sizeof(*o));
@@ -95,7 +103,8 @@ enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *mode
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "losses", &o->loss));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "log-prob gradients", &o->dlogp));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "log-probs of a pass", &o->pass_logp));
-    RT_TRY(rt_buf_create(model->dev, RT_F32, 2 * (uint64_t) seqs, "log-prob gradients of a pass", &o->pass_dlogp));
+    RT_TRY(rt_buf_create(model->dev, RT_F32, 2 * (uint64_t) seqs, "log-prob gradients of a pass",
+                         &o->pass_dlogp));
     *out = o;
     o = NULL;
 done:
@@ -108,8 +117,9 @@ void tr_objective_destroy(struct tr_objective **objective)
     struct tr_objective *o = *objective;
     if (!o)
         return;
-    struct rt_buf **const bufs[] = { &o->logp, &o->ref_logp, &o->len, &o->partner, &o->loss, &o->dlogp, &o->pass_logp,
-                                     &o->pass_dlogp, &o->log_weight };
+    struct rt_buf **const bufs[] = {&o->logp,      &o->ref_logp,   &o->len,
+                                    &o->partner,   &o->loss,       &o->dlogp,
+                                    &o->pass_logp, &o->pass_dlogp, &o->log_weight};
     for (size_t i = 0; i < COUNT_OF(bufs); i++)
         rt_buf_destroy(bufs[i]);
     ds_pack_free(&o->pack);
@@ -170,13 +180,24 @@ static enum rt_err load_pass(struct tr_objective *o, const uint32_t *pairs, stru
     RT_REQUIRE(p->n_segments <= o->model->max_segments, RT_E_ARG);
     for (uint32_t i = 0; i < p->n_segments; i++) {
         const struct ds_segment *s = &p->segs[i];
-        o->segs[i] = (struct op_segment){ .q_begin = s->begin, .q_end = s->end, .k_begin = s->begin,
-                                          .row_begin = s->row_begin, .prompt_end = s->prompt_end, .seg_begin = s->begin };
+        o->segs[i] = (struct op_segment){.q_begin = s->begin,
+                                         .q_end = s->end,
+                                         .k_begin = s->begin,
+                                         .row_begin = s->row_begin,
+                                         .prompt_end = s->prompt_end,
+                                         .seg_begin = s->begin};
     }
-    RT_TRY(md_pass_load(o->model, &(struct md_batch){
-        .n_tokens = p->n_tokens, .n_segments = p->n_segments, .n_rows = p->n_rows, .n_seqs = (o->c->ld ? 4 : 2) * n,
-        .ids = p->ids, .pos = p->pos, .segs = o->segs, .rows = p->rows, .targets = p->targets,
-        .seq_starts = o->c->ld ? cut_tails(o, n) : p->seq_starts }));
+    RT_TRY(md_pass_load(
+        o->model, &(struct md_batch){.n_tokens = p->n_tokens,
+                                     .n_segments = p->n_segments,
+                                     .n_rows = p->n_rows,
+                                     .n_seqs = (o->c->ld ? 4 : 2) * n,
+                                     .ids = p->ids,
+                                     .pos = p->pos,
+                                     .segs = o->segs,
+                                     .rows = p->rows,
+                                     .targets = p->targets,
+                                     .seq_starts = o->c->ld ? cut_tails(o, n) : p->seq_starts}));
     for (uint32_t i = 0; i < 2 * n; i++)
         o->logps[i] = (float) u32_max(p->lengths[i], 1);
     RT_TRY(rt_buf_write(o->len, b.first, n, RT_F32, o->logps));
@@ -185,7 +206,8 @@ done:
     return err;
 }
 
-// Record a forward of the loaded pass, of the policy or the reference, and put its sequences' log-probs at their places.
+// Record a forward of the loaded pass, of the policy or the reference, and put its sequences'
+// log-probs at their places.
 static enum rt_err forward(struct tr_objective *o, struct rt_cmd *cmd, bool policy, struct span b)
 {
     enum rt_err err = RT_OK;
@@ -207,15 +229,21 @@ done:
     return err;
 }
 
-// Record the log weights of the pass that was forwarded last: means over tokens, 0 of an empty completion.
+// Record the log weights of the pass that was forwarded last: means over tokens, 0 of an empty
+// completion.
 static enum rt_err weigh(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n)
 {
     const struct md_model *m = o->model;
     if (!o->log_weight || o->pack.n_rows == 0)
         return RT_OK;
-    return op_segment_sum(cmd, &(struct op_segment_sum_args){
-        .x = m->scored, .starts = m->seq_starts, .y = o->log_weight, .n_rows = o->pack.n_rows, .n_segs = 2 * n,
-        .ld = OP_LOGPROB_COLUMNS, .column = OP_LOGPROB_WEIGHT, .mean = true });
+    return op_segment_sum(cmd, &(struct op_segment_sum_args){.x = m->scored,
+                                                             .starts = m->seq_starts,
+                                                             .y = o->log_weight,
+                                                             .n_rows = o->pack.n_rows,
+                                                             .n_segs = 2 * n,
+                                                             .ld = OP_LOGPROB_COLUMNS,
+                                                             .column = OP_LOGPROB_WEIGHT,
+                                                             .mean = true});
 }
 
 // What a gradient is made of: grads NULL = none is wanted.
@@ -224,16 +252,26 @@ struct aim {
     double grad_scale, sft_scale;
 };
 
-static enum rt_err loss(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n, const struct aim *aim)
+static enum rt_err loss(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n,
+                        const struct aim *aim)
 {
-    return op_loss(cmd, &(struct op_loss_args){
-        .spec = &o->c->loss, .logp = o->logp, .ref_logp = o->ref_logp, .len = o->len, .log_weight = o->log_weight,
-        .partner = o->partner, .loss = o->loss, .dlogp = o->dlogp, .n_pairs = n, .beta = o->c->beta,
-        .grad_scale = aim->grad_scale, .sft_scale = aim->sft_scale });
+    return op_loss(cmd, &(struct op_loss_args){.spec = &o->c->loss,
+                                               .logp = o->logp,
+                                               .ref_logp = o->ref_logp,
+                                               .len = o->len,
+                                               .log_weight = o->log_weight,
+                                               .partner = o->partner,
+                                               .loss = o->loss,
+                                               .dlogp = o->dlogp,
+                                               .n_pairs = n,
+                                               .beta = o->c->beta,
+                                               .grad_scale = aim->grad_scale,
+                                               .sft_scale = aim->sft_scale});
 }
 
 // Record the backward of the pass that was forwarded last, from its places in o->dlogp.
-static enum rt_err backward(struct tr_objective *o, struct rt_cmd *cmd, struct span b, const struct aim *aim)
+static enum rt_err backward(struct tr_objective *o, struct rt_cmd *cmd, struct span b,
+                            const struct aim *aim)
 {
     enum rt_err err = RT_OK;
     struct rt_buf *dlogp = o->pass_dlogp;
@@ -250,7 +288,8 @@ done:
     return err;
 }
 
-// Run the loaded pass: reference and policy; unless the loss must wait for other passes, also loss and backward.
+// Run the loaded pass: reference and policy; unless the loss must wait for other passes, also loss
+// and backward.
 static enum rt_err run_pass(struct tr_objective *o, struct span b, const struct aim *aim)
 {
     enum rt_err err = RT_OK;
@@ -276,7 +315,8 @@ struct sums {
     uint64_t tokens[2];
 };
 
-// Log-probs and losses of the n pairs that the buffers hold, to pairs first .. first + n of the micro-batch's `all`.
+// Log-probs and losses of the n pairs that the buffers hold, to pairs first .. first + n of the
+// micro-batch's `all`.
 static enum rt_err collect_pairs(struct tr_objective *o, struct span b)
 {
     enum rt_err err = RT_OK;
@@ -294,13 +334,15 @@ done:
     return err;
 }
 
-// Token log-probs are gathered pass by pass into the order of token_starts, which is laid out beforehand.
+// Token log-probs are gathered pass by pass into the order of token_starts, which is laid out
+// beforehand.
 static enum rt_err collect_tokens(struct tr_objective *o, struct span b, struct sums *s)
 {
     enum rt_err err = RT_OK;
     const struct ds_pack *p = &o->pack;
 
-    RT_TRY(rt_buf_read(o->model->scored, 0, (uint64_t) p->n_rows * OP_LOGPROB_COLUMNS, RT_F32, o->scored));
+    RT_TRY(rt_buf_read(o->model->scored, 0, (uint64_t) p->n_rows * OP_LOGPROB_COLUMNS, RT_F32,
+                       o->scored));
     for (uint32_t k = 0; k < 2 * b.n; k++) {
         const uint32_t side = k >= b.n, pair = b.first + k - side * b.n;
         float *to = o->token_logps + o->token_starts[side * b.all + pair];
@@ -317,28 +359,29 @@ done:
     return err;
 }
 
-// After all passes of a micro-batch: ranks, the loss, and the backward of each pass. One pass has its activations still;
-// of several, each is forwarded again.
-static enum rt_err run_batch(struct tr_objective *o, const uint32_t *pairs, uint32_t n, bool one, const struct aim *aim)
+// After all passes of a micro-batch: ranks, the loss, and the backward of each pass. One pass has
+// its activations still; of several, each is forwarded again.
+static enum rt_err run_batch(struct tr_objective *o, const uint32_t *pairs, uint32_t n, bool one,
+                             const struct aim *aim)
 {
     enum rt_err err = RT_OK;
     struct rt_cmd *cmd = NULL;
 
-    RT_TRY(collect_pairs(o, (struct span){ 0, n, n })); // the losses are not yet there
+    RT_TRY(collect_pairs(o, (struct span){0, n, n})); // the losses are not yet there
     op_loss_partners(n, o->values, o->values + 2 * (size_t) n, o->words, o->words + 2 * (size_t) n);
     RT_TRY(rt_buf_write(o->partner, 0, 2 * (uint64_t) n, RT_U32, o->words + 2 * (size_t) n));
     RT_TRY(rt_cmd_create(o->model->dev, &cmd));
     RT_TRY(loss(o, cmd, n, aim));
     if (one)
-        RT_TRY(backward(o, cmd, (struct span){ 0, n, n }, aim));
+        RT_TRY(backward(o, cmd, (struct span){0, n, n}, aim));
     RT_TRY(rt_cmd_wait(&cmd));
-    RT_TRY(collect_pairs(o, (struct span){ 0, n, n }));
+    RT_TRY(collect_pairs(o, (struct span){0, n, n}));
     for (uint32_t i = 0, k; i < n && !one && aim->grads; i += k) {
         k = pass_pairs(o->c, o->set, pairs + i, n - i);
-        RT_TRY(load_pass(o, pairs + i, (struct span){ i, k, n }));
+        RT_TRY(load_pass(o, pairs + i, (struct span){i, k, n}));
         RT_TRY(rt_cmd_create(o->model->dev, &cmd));
-        RT_TRY(forward(o, cmd, true, (struct span){ i, k, n }));
-        RT_TRY(backward(o, cmd, (struct span){ i, k, n }, aim));
+        RT_TRY(forward(o, cmd, true, (struct span){i, k, n}));
+        RT_TRY(backward(o, cmd, (struct span){i, k, n}, aim));
         RT_TRY(rt_cmd_wait(&cmd));
     }
 done:
@@ -357,26 +400,26 @@ static void lay_out_tokens(struct tr_objective *o, const uint32_t *pairs, uint32
     o->token_starts[2 * n] = at;
 }
 
-enum rt_err tr_objective_run(struct tr_objective *o, const uint32_t *pairs, uint32_t n, struct md_flat *grads,
-                             double grad_scale, struct tr_result *out)
+enum rt_err tr_objective_run(struct tr_objective *o, const uint32_t *pairs, uint32_t n,
+                             struct md_flat *grads, double grad_scale, struct tr_result *out)
 {
     enum rt_err err = RT_OK;
-    struct sums s = { 0 };
+    struct sums s = {0};
     double mean = 0.0;
     uint64_t num_tokens = 0;
 
     RT_TRY(reserve(o, pairs, n));
     lay_out_tokens(o, pairs, n);
-    const struct aim aim = { grads, grad_scale, (double) n / u32_max(o->token_starts[n], 1) };
+    const struct aim aim = {grads, grad_scale, (double) n / u32_max(o->token_starts[n], 1)};
     uint32_t i = 0, k = 0;
     for (; i < n; i += k) {
         k = pass_pairs(o->c, o->set, pairs + i, n - i);
-        const struct span b = o->batch ? (struct span){ i, k, n } : (struct span){ 0, k, k };
+        const struct span b = o->batch ? (struct span){i, k, n} : (struct span){0, k, k};
         RT_TRY(load_pass(o, pairs + i, b));
         RT_TRY(run_pass(o, b, &aim));
-        RT_TRY(collect_tokens(o, (struct span){ i, k, n }, &s));
+        RT_TRY(collect_tokens(o, (struct span){i, k, n}, &s));
         if (!o->batch)
-            RT_TRY(collect_pairs(o, (struct span){ i, k, n }));
+            RT_TRY(collect_pairs(o, (struct span){i, k, n}));
         num_tokens += o->pack.num_tokens;
     }
     if (o->batch)
@@ -385,12 +428,20 @@ enum rt_err tr_objective_run(struct tr_objective *o, const uint32_t *pairs, uint
     for (i = 0; i < n; i++)
         mean += v[4 * (size_t) n + i] / n;
     const double c = (double) u64_max(s.tokens[0], 1), r = (double) u64_max(s.tokens[1], 1);
-    *out = (struct tr_result){
-        .n = n, .chosen_logps = v, .rejected_logps = v + n, .ref_chosen_logps = v + 2 * (size_t) n,
-        .ref_rejected_logps = v + 3 * (size_t) n, .losses = v + 4 * (size_t) n, .loss = mean, .num_tokens = num_tokens,
-        .entropy = s.entropy / (double) u64_max(s.tokens[0] + s.tokens[1], 1), .mean_token_accuracy = s.hits / c,
-        .logits_chosen = s.logits[0] / c, .logits_rejected = s.logits[1] / r, .token_logps = o->token_logps,
-        .token_starts = o->token_starts };
+    *out = (struct tr_result){.n = n,
+                              .chosen_logps = v,
+                              .rejected_logps = v + n,
+                              .ref_chosen_logps = v + 2 * (size_t) n,
+                              .ref_rejected_logps = v + 3 * (size_t) n,
+                              .losses = v + 4 * (size_t) n,
+                              .loss = mean,
+                              .num_tokens = num_tokens,
+                              .entropy = s.entropy / (double) u64_max(s.tokens[0] + s.tokens[1], 1),
+                              .mean_token_accuracy = s.hits / c,
+                              .logits_chosen = s.logits[0] / c,
+                              .logits_rejected = s.logits[1] / r,
+                              .token_logps = o->token_logps,
+                              .token_starts = o->token_starts};
 done:
     return err;
 }

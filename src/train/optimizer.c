@@ -10,7 +10,7 @@
 enum rt_err tr_optimizer_create(struct md_model *model, struct tr_optimizer *out)
 {
     enum rt_err err = RT_OK;
-    struct tr_optimizer o = { 0 };
+    struct tr_optimizer o = {0};
     const struct md_params *params = md_trained_of(model).params;
 
     *out = o;
@@ -24,7 +24,7 @@ enum rt_err tr_optimizer_create(struct md_model *model, struct tr_optimizer *out
     o.host_parts = malloc(o.n_parts * sizeof(*o.host_parts));
     RT_REQUIRE(o.host_parts, RT_E_NOMEM);
     *out = o;
-    o = (struct tr_optimizer){ 0 };
+    o = (struct tr_optimizer){0};
 done:
     tr_optimizer_destroy(&o);
     return err;
@@ -37,7 +37,7 @@ void tr_optimizer_destroy(struct tr_optimizer *o)
     md_flat_destroy(&o->v);
     rt_buf_destroy(&o->parts);
     free(o->host_parts);
-    *o = (struct tr_optimizer){ 0 };
+    *o = (struct tr_optimizer){0};
 }
 
 enum rt_err tr_grad_norm(struct tr_optimizer *o, struct rt_dev *dev, double scale, double *norm)
@@ -50,8 +50,10 @@ enum rt_err tr_grad_norm(struct tr_optimizer *o, struct rt_dev *dev, double scal
     RT_TRY(rt_cmd_create(dev, &cmd));
     for (uint32_t i = 0; i < o->grads.n; i++) {
         const uint64_t n = rt_buf_count(o->grads.chunk[i]);
-        RT_TRY(op_sumsq(cmd, &(struct op_sumsq_args){
-            .x = { o->grads.chunk[i], 0 }, .n = n, .part = o->parts, .part_first = (uint32_t) first }));
+        RT_TRY(op_sumsq(cmd, &(struct op_sumsq_args){.x = {o->grads.chunk[i], 0},
+                                                     .n = n,
+                                                     .part = o->parts,
+                                                     .part_first = (uint32_t) first}));
         first += op_sumsq_parts(n);
     }
     RT_TRY(rt_cmd_wait(&cmd));
@@ -64,16 +66,21 @@ done:
     return err;
 }
 
-static enum rt_err update(struct tr_optimizer *o, struct rt_cmd *cmd, const struct md_trained *to, uint32_t chunk,
-                          uint64_t first, uint64_t n, const struct op_adamw_step *step)
+static enum rt_err update(struct tr_optimizer *o, struct rt_cmd *cmd, const struct md_trained *to,
+                          uint32_t chunk, uint64_t first, uint64_t n,
+                          const struct op_adamw_step *step)
 {
     const bool two = to->master != to->work;
 
     if (n == 0)
         return RT_OK;
-    return op_adamw(cmd, &(struct op_adamw_args){
-        .grad = { o->grads.chunk[chunk], first }, .p = { to->master->chunk[chunk], first }, .m = { o->m.chunk[chunk], first },
-        .v = { o->v.chunk[chunk], first }, .w = { two ? to->work->chunk[chunk] : NULL, first }, .n = n, .step = *step });
+    return op_adamw(cmd, &(struct op_adamw_args){.grad = {o->grads.chunk[chunk], first},
+                                                 .p = {to->master->chunk[chunk], first},
+                                                 .m = {o->m.chunk[chunk], first},
+                                                 .v = {o->v.chunk[chunk], first},
+                                                 .w = {two ? to->work->chunk[chunk] : NULL, first},
+                                                 .n = n,
+                                                 .step = *step});
 }
 
 enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd, struct md_model *model,
@@ -82,12 +89,19 @@ enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd, struct
     enum rt_err err = RT_OK;
     const struct md_trained to = md_trained_of(model);
     const double t = (double) (o->t + 1);
-    struct op_adamw_step decay = {
-        .grad_mult = (float) mult, .decay = (float) (1.0 - lr * c->weight_decay), .beta1 = (float) c->adam_beta1,
-        .one_minus_beta1 = (float) (1.0 - c->adam_beta1), .beta2 = (float) c->adam_beta2,
-        .one_minus_beta2 = (float) (1.0 - c->adam_beta2), .step_size = (float) (lr / (1.0 - pow(c->adam_beta1, t))),
-        .inv_sqrt_bc2 = (float) (1.0 / sqrt(1.0 - pow(c->adam_beta2, t))), .eps = (float) c->adam_epsilon,
-    }, plain = decay;
+    struct op_adamw_step decay =
+                             {
+                                 .grad_mult = (float) mult,
+                                 .decay = (float) (1.0 - lr * c->weight_decay),
+                                 .beta1 = (float) c->adam_beta1,
+                                 .one_minus_beta1 = (float) (1.0 - c->adam_beta1),
+                                 .beta2 = (float) c->adam_beta2,
+                                 .one_minus_beta2 = (float) (1.0 - c->adam_beta2),
+                                 .step_size = (float) (lr / (1.0 - pow(c->adam_beta1, t))),
+                                 .inv_sqrt_bc2 = (float) (1.0 / sqrt(1.0 - pow(c->adam_beta2, t))),
+                                 .eps = (float) c->adam_epsilon,
+                             },
+                         plain = decay;
 
     plain.decay = 1.0f;
     for (uint32_t i = 0; i < to.params->n_chunks; i++) {

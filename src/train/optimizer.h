@@ -20,11 +20,13 @@ void tr_optimizer_destroy(struct tr_optimizer *o);
 
 // L2 norm of the gradient divided by `scale` (trl.md section 4: before clipping). Inf or NaN come
 // through; the caller looks. Runs and waits.
-RT_NODISCARD enum rt_err tr_grad_norm(struct tr_optimizer *o, struct rt_dev *dev, double scale, double *norm);
+RT_NODISCARD enum rt_err tr_grad_norm(struct tr_optimizer *o, struct rt_dev *dev, double scale,
+                                      double *norm);
 
-// One AdamW update with learning rate lr, gradients multiplied by `mult` (clipping over loss scale), on the
-// model's masters and working copy. Recorded on cmd.
-RT_NODISCARD enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd, struct md_model *model,
-                                           const struct tr_config *c, double lr, double mult);
+// One AdamW update with learning rate lr, gradients multiplied by `mult` (clipping over loss
+// scale), on the model's masters and working copy. Recorded on cmd.
+RT_NODISCARD enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd,
+                                           struct md_model *model, const struct tr_config *c,
+                                           double lr, double mult);
 
 #endif // TRAIN_OPTIMIZER_H

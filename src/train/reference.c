@@ -1,16 +1,18 @@
 #include "src/train/reference.h"
 
-enum rt_err tr_reference_open(const struct tr_config *c, bool train, struct md_model *model, struct tr_reference *out)
+enum rt_err tr_reference_open(const struct tr_config *c, bool train, struct md_model *model,
+                              struct tr_reference *out)
 {
     enum rt_err err = RT_OK;
     struct rt_cmd *cmd = NULL;
 
-    *out = (struct tr_reference){ 0 };
+    *out = (struct tr_reference){0};
     if (!train && !c->ref_model_name_or_path)
         goto done;
     RT_TRY(md_flat_create(model->dev, &model->params, c->storage, "reference weights", &out->copy));
     if (c->ref_model_name_or_path) {
-        RT_TRY(md_weights_load(&model->params, c->ref_model_name_or_path, c->load_dtype, &out->copy));
+        RT_TRY(
+            md_weights_load(&model->params, c->ref_model_name_or_path, c->load_dtype, &out->copy));
         goto done;
     }
     RT_TRY(rt_cmd_create(model->dev, &cmd));
@@ -30,5 +32,6 @@ void tr_reference_close(struct tr_reference *r)
 
 struct md_weights tr_reference_weights(const struct tr_reference *r, const struct md_model *model)
 {
-    return r->copy.n ? (struct md_weights){ &r->copy, NULL } : (struct md_weights){ &model->work, NULL };
+    return r->copy.n ? (struct md_weights){&r->copy, NULL}
+                     : (struct md_weights){&model->work, NULL};
 }

@@ -9,13 +9,14 @@
 
 // Owned by the session; { 0 } is closed.
 struct tr_reference {
-    struct md_flat copy; // frozen weights in the storage type; empty: the model is its own reference
+    struct md_flat
+        copy; // frozen weights in the storage type; empty: the model is its own reference
 };
 
-// Load or copy. `train`: the policy will move, so a copy of it is needed where no other model is named. Errors: those of
-// md_weights_load, md_flat_create.
-RT_NODISCARD enum rt_err tr_reference_open(const struct tr_config *c, bool train, struct md_model *model,
-                                           struct tr_reference *out);
+// Load or copy. `train`: the policy will move, so a copy of it is needed where no other model is
+// named. Errors: those of md_weights_load, md_flat_create.
+RT_NODISCARD enum rt_err tr_reference_open(const struct tr_config *c, bool train,
+                                           struct md_model *model, struct tr_reference *out);
 void tr_reference_close(struct tr_reference *r);
 
 // What a forward of the reference computes with.

@@ -22,7 +22,7 @@ struct run {
     struct tr_metrics metrics;
     struct tr_log log;
     struct tr_dump dump;
-    uint64_t step, lr_steps; // optimizer steps done; those that moved the schedule
+    uint64_t step, lr_steps;     // optimizer steps done; those that moved the schedule
     double loss_sum, loss_total; // since the last log; of the run
     uint64_t loss_steps;
     double started, logged_at; // seconds
@@ -39,15 +39,21 @@ static enum rt_err open_run(struct run *r)
 
     RT_TRY(dir_make(c->output_dir));
     RT_TRY(tr_session_open(c, true, &r->s));
-    RT_TRY(ds_order_make(&(struct ds_order_args){
-        .n_pairs = r->s.set.n, .batch = c->per_device_train_batch_size, .accumulation = c->gradient_accumulation_steps,
-        .drop_last = c->dataloader_drop_last, .sequential = c->sequential, .seed = c->data_seed,
-        .epochs = c->num_train_epochs, .max_steps = c->max_steps }, &r->order));
+    RT_TRY(ds_order_make(&(struct ds_order_args){.n_pairs = r->s.set.n,
+                                                 .batch = c->per_device_train_batch_size,
+                                                 .accumulation = c->gradient_accumulation_steps,
+                                                 .drop_last = c->dataloader_drop_last,
+                                                 .sequential = c->sequential,
+                                                 .seed = c->data_seed,
+                                                 .epochs = c->num_train_epochs,
+                                                 .max_steps = c->max_steps},
+                         &r->order));
     RT_TRY(tr_optimizer_create(r->s.model, &r->opt));
     RT_TRY(tr_log_open(c, r->order.total_steps, &r->log));
     RT_TRY(tr_dump_open(c->dump_dir, &r->s.set, &r->dump));
     r->scaler = tr_scaler_make(c->storage == RT_F16, c->loss_scale > 0.0 ? c->loss_scale : 65536.0);
-    log_info("%llu trained parameters in %s, %llu steps; device memory %s", (unsigned long long) md_trained_of(r->s.model).params->elements,
+    log_info("%llu trained parameters in %s, %llu steps; device memory %s",
+             (unsigned long long) md_trained_of(r->s.model).params->elements,
              rt_type_name(c->storage), (unsigned long long) r->order.total_steps,
              str_bytes(bytes, (double) rt_dev_stats(r->s.dev).bytes));
 done:
@@ -69,9 +75,16 @@ static struct tr_entry entry(struct run *r)
 {
     const double nan = (double) NAN, now = os_seconds(), span = now - r->logged_at;
     const uint64_t steps = r->step - r->steps_at_log;
-    struct tr_entry e = { .loss = nan, .grad_norm = nan, .learning_rate = nan, .train_loss = nan, .train_runtime = nan,
-                          .samples_per_s = nan, .steps_per_s = nan, .metrics = &r->metrics,
-                          .epoch = ds_order_epoch(&r->order), .step = r->step };
+    struct tr_entry e = {.loss = nan,
+                         .grad_norm = nan,
+                         .learning_rate = nan,
+                         .train_loss = nan,
+                         .train_runtime = nan,
+                         .samples_per_s = nan,
+                         .steps_per_s = nan,
+                         .metrics = &r->metrics,
+                         .epoch = ds_order_epoch(&r->order),
+                         .step = r->step};
     e.step_time_s = steps ? span / (double) steps : nan;
     e.pairs_per_s = (double) r->pairs_since_log / span;
     e.tokens_per_s = (double) (r->metrics.num_tokens - r->tokens_at_log) / span;
@@ -97,12 +110,15 @@ static enum rt_err add_entry(struct run *r, const struct tr_entry *e)
 static enum rt_err log_step(struct run *r, double norm, double lr)
 {
     const struct tr_config *c = r->c;
-    const bool due = (c->logging_steps && r->step % c->logging_steps == 0) || (c->logging_first_step && r->step == 1);
+    const bool due = (c->logging_steps && r->step % c->logging_steps == 0) ||
+                     (c->logging_first_step && r->step == 1);
     struct tr_entry e = entry(r);
 
     if (!due) {
-        tr_log_progress(&r->log, r->step, r->loss_sum / (double) r->loss_steps, tr_metrics_get(&r->metrics, TR_REWARDS_MARGINS),
-                        tr_metrics_get(&r->metrics, TR_REWARDS_ACCURACIES), e.step_time_s, e.tokens_per_s, e.device_bytes);
+        tr_log_progress(&r->log, r->step, r->loss_sum / (double) r->loss_steps,
+                        tr_metrics_get(&r->metrics, TR_REWARDS_MARGINS),
+                        tr_metrics_get(&r->metrics, TR_REWARDS_ACCURACIES), e.step_time_s,
+                        e.tokens_per_s, e.device_bytes);
         return RT_OK;
     }
     e.loss = r->loss_sum / (double) r->loss_steps;
@@ -116,7 +132,8 @@ static enum rt_err log_end(struct run *r)
 {
     struct tr_entry e = entry(r);
     e.train_runtime = os_seconds() - r->started;
-    e.samples_per_s = (double) r->step * r->c->per_device_train_batch_size * r->c->gradient_accumulation_steps / e.train_runtime;
+    e.samples_per_s = (double) r->step * r->c->per_device_train_batch_size *
+                      r->c->gradient_accumulation_steps / e.train_runtime;
     e.steps_per_s = (double) r->step / e.train_runtime;
     e.train_loss = r->step ? r->loss_total / (double) r->step : 0.0;
     return add_entry(r, &e);
@@ -135,10 +152,12 @@ static enum rt_err accumulate(struct run *r)
         const uint32_t *pairs;
         uint32_t n;
         ds_order_next(&r->order, &pairs, &n);
-        RT_TRY(tr_objective_run(r->s.objective, pairs, n, &r->opt.grads, r->scaler.scale / ((double) n * window), &result));
+        RT_TRY(tr_objective_run(r->s.objective, pairs, n, &r->opt.grads,
+                                r->scaler.scale / ((double) n * window), &result));
         if (!isfinite(result.loss) && !r->scaler.on)
-            RT_TRY(rt_fail(RT_E_NUMERIC, "step %llu: the loss is %g (first row of the micro-batch: %u)",
-                           (unsigned long long) r->step + 1, result.loss, r->s.set.pairs[pairs[0]].row));
+            RT_TRY(rt_fail(
+                RT_E_NUMERIC, "step %llu: the loss is %g (first row of the micro-batch: %u)",
+                (unsigned long long) r->step + 1, result.loss, r->s.set.pairs[pairs[0]].row));
         RT_TRY(tr_dump_micro(&r->dump, r->step + 1, pairs, &result));
         tr_metrics_add(&r->metrics, &result, r->c->beta);
         r->pairs_since_log += n;
@@ -168,8 +187,9 @@ static enum rt_err update(struct run *r, double norm, double lr)
     RT_TRY(rt_cmd_wait(&cmd));
     tr_scaler_update(&r->scaler, overflow);
     if (overflow)
-        log_warn("step %llu: the gradient overflowed; the step is skipped and the loss scale is now %g",
-                 (unsigned long long) r->step + 1, r->scaler.scale);
+        log_warn(
+            "step %llu: the gradient overflowed; the step is skipped and the loss scale is now %g",
+            (unsigned long long) r->step + 1, r->scaler.scale);
 done:
     rt_cmd_destroy(&cmd);
     return err;
@@ -178,15 +198,18 @@ done:
 static enum rt_err one_step(struct run *r)
 {
     enum rt_err err = RT_OK;
-    const double lr = r->c->learning_rate * tr_schedule_factor(r->c, r->lr_steps, r->order.total_steps);
+    const double lr =
+        r->c->learning_rate * tr_schedule_factor(r->c, r->lr_steps, r->order.total_steps);
     double norm;
 
     RT_TRY(accumulate(r));
     if (r->step == 0)
-        RT_TRY(tr_dump_grads(&r->dump, md_trained_of(r->s.model).params, &r->opt.grads, 1.0 / r->scaler.scale));
+        RT_TRY(tr_dump_grads(&r->dump, md_trained_of(r->s.model).params, &r->opt.grads,
+                             1.0 / r->scaler.scale));
     RT_TRY(tr_grad_norm(&r->opt, r->s.dev, r->scaler.scale, &norm));
     if (!isfinite(norm) && (!r->scaler.on || r->scaler.scale < 0x1p-14))
-        RT_TRY(rt_fail(RT_E_NUMERIC, "step %llu: the gradient's norm is %g%s", (unsigned long long) r->step + 1, norm,
+        RT_TRY(rt_fail(RT_E_NUMERIC, "step %llu: the gradient's norm is %g%s",
+                       (unsigned long long) r->step + 1, norm,
                        r->scaler.on ? ", and lowering the loss scale did not help" : ""));
     RT_TRY(update(r, norm, lr));
     r->step++;
@@ -198,7 +221,7 @@ done:
 enum rt_err tr_run(const struct tr_config *c, const struct tr_hooks *hooks)
 {
     enum rt_err err = RT_OK;
-    struct run r = { .c = c, .hooks = hooks };
+    struct run r = {.c = c, .hooks = hooks};
     bool stopped = false;
 
     RT_TRY(open_run(&r));

@@ -12,10 +12,10 @@ struct tr_hooks {
     const volatile int *stop; // not 0: finish the step, save, return RT_E_INTERRUPTED
 };
 
-// Train as `c` says and write output_dir (and dump_dir). The config is checked already; model, data and device
-// are checked here, before anything is written.
-// Errors: those of what it reads and writes; RT_E_DEVMEM; RT_E_NUMERIC the loss or gradient became NaN or Inf without
-// a loss scale to blame (names the step); RT_E_INTERRUPTED after a stop, with everything saved.
+// Train as `c` says and write output_dir (and dump_dir). The config is checked already; model, data
+// and device are checked here, before anything is written. Errors: those of what it reads and
+// writes; RT_E_DEVMEM; RT_E_NUMERIC the loss or gradient became NaN or Inf without a loss scale to
+// blame (names the step); RT_E_INTERRUPTED after a stop, with everything saved.
 RT_NODISCARD enum rt_err tr_run(const struct tr_config *c, const struct tr_hooks *hooks);
 
 #endif // TRAIN_RUN_H

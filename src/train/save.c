@@ -8,8 +8,15 @@
 
 // What is copied as it is, where it exists.
 static const char *const FILES[] = {
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "merges.txt", "tokenizer.model", "chat_template.jinja", "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "generation_config.json",
 };
 
 static enum rt_err copy_files(const char *source, const char *dir)
@@ -35,8 +42,8 @@ done:
 static enum rt_err write_json(const char *dir, const char *name, const json_t *node)
 {
     enum rt_err err = RT_OK;
-    struct str s = { 0 };
-    struct fmt_jw w = { .out = &s, .indent = 2 };
+    struct str s = {0};
+    struct fmt_jw w = {.out = &s, .indent = 2};
     char *path = NULL;
 
     fmt_jw_jansson(&w, node);
@@ -50,12 +57,14 @@ done:
     return err;
 }
 
-// config.json with the saved type, in the spelling that it had. Read with jansson, which keeps 1 and 1.0 apart.
+// config.json with the saved type, in the spelling that it had. Read with jansson, which keeps 1
+// and 1.0 apart.
 static enum rt_err write_config(const char *source, const char *dir, enum rt_type dtype)
 {
-    static const char *const NAME[] = { [RT_F32] = "float32", [RT_F16] = "float16", [RT_BF16] = "bfloat16" };
+    static const char *const NAME[] = {
+        [RT_F32] = "float32", [RT_F16] = "float16", [RT_BF16] = "bfloat16"};
     enum rt_err err = RT_OK;
-    struct str text = { 0 };
+    struct str text = {0};
     char *path = NULL;
     json_t *root = NULL;
 
@@ -100,7 +109,8 @@ done:
     return err;
 }
 
-enum rt_err tr_save_model(struct md_model *model, const char *source, const char *dir, enum rt_type dtype)
+enum rt_err tr_save_model(struct md_model *model, const char *source, const char *dir,
+                          enum rt_type dtype)
 {
     enum rt_err err = RT_OK;
     RT_TRY(dir_make(dir));

@@ -5,10 +5,10 @@
 #include "src/model/model.h"
 #include "src/train/config.h"
 
-// Write the model into `dir` (made if missing): model.safetensors or shards in `dtype`, config.json of the
-// source folder with its dtype set, generation_config.json, and the source's tokenizer files. Files appear
-// whole or not at all, the weights last.
-// Errors: RT_E_IO, RT_E_NOMEM, RT_E_DEVICE.
+// Write the model into `dir` (made if missing): model.safetensors or shards in `dtype`, config.json
+// of the source folder with its dtype set, generation_config.json, and the source's tokenizer
+// files. Files appear whole or not at all, the weights last. Errors: RT_E_IO, RT_E_NOMEM,
+// RT_E_DEVICE.
 RT_NODISCARD enum rt_err tr_save_model(struct md_model *model, const char *source, const char *dir,
                                        enum rt_type dtype);
 

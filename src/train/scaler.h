@@ -8,14 +8,14 @@
 // Plain data, so that a checkpoint can hold it. scale is always 1 when off.
 struct tr_scaler {
     bool on;
-    double scale;    // what the loss is multiplied by
-    uint32_t clean;  // steps since the scale last changed
+    double scale;     // what the loss is multiplied by
+    uint32_t clean;   // steps since the scale last changed
     uint64_t skipped; // steps so far whose gradient overflowed
 };
 
 static inline struct tr_scaler tr_scaler_make(bool on, double scale)
 {
-    return (struct tr_scaler){ .on = on, .scale = on ? scale : 1.0 };
+    return (struct tr_scaler){.on = on, .scale = on ? scale : 1.0};
 }
 
 // After a step: x0.5 on overflow, x2 after 2000 clean steps in a row.

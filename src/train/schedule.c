@@ -4,7 +4,8 @@
 
 double tr_schedule_factor(const struct tr_config *c, uint64_t k, uint64_t total)
 {
-    const double w = c->warmup_steps < 1.0 ? ceil(c->warmup_steps * (double) total) : c->warmup_steps;
+    const double w =
+        c->warmup_steps < 1.0 ? ceil(c->warmup_steps * (double) total) : c->warmup_steps;
     const double step = (double) k, all = (double) total;
 
     if (c->lr_scheduler_type == TR_CONSTANT)

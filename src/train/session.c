@@ -17,11 +17,18 @@ static enum rt_err open_data(const struct tr_config *c, struct tr_session *s)
         RT_TRY(path_join(path, "train.jsonl", &file));
         path = file;
     }
-    RT_TRY(ds_read(&(struct ds_read_args){
-        .path = path, .tok = s->tok, .chat = s->chat, .max_length = c->max_length, .truncation = c->truncation_mode,
-        .strict = c->strict, .now = (int64_t) time(NULL) }, &s->set));
-    log_info("%s: %u rows, %u pairs kept; %u dropped (prompt too long), %u truncated, %u with a prompt cut at a token "
-             "boundary", path, s->set.n_read, s->set.n, s->set.n_dropped, s->set.n_truncated, s->set.n_cut);
+    RT_TRY(ds_read(&(struct ds_read_args){.path = path,
+                                          .tok = s->tok,
+                                          .chat = s->chat,
+                                          .max_length = c->max_length,
+                                          .truncation = c->truncation_mode,
+                                          .strict = c->strict,
+                                          .now = (int64_t) time(NULL)},
+                   &s->set));
+    log_info("%s: %u rows, %u pairs kept; %u dropped (prompt too long), %u truncated, %u with a "
+             "prompt cut at a token "
+             "boundary",
+             path, s->set.n_read, s->set.n, s->set.n_dropped, s->set.n_truncated, s->set.n_cut);
 done:
     free(file);
     return err;
@@ -30,16 +37,19 @@ done:
 static enum rt_err open_device(const struct tr_config *c, bool train, struct tr_session *s)
 {
     enum rt_err err = RT_OK;
-    struct rt_dev_desc desc = { .name = c->device, .kernels = op_kernels() };
-    struct md_model_desc model = { .folder = c->model_name_or_path, .storage = c->storage, .load_dtype = c->load_dtype,
-                                   .train = train };
+    struct rt_dev_desc desc = {.name = c->device, .kernels = op_kernels()};
+    struct md_model_desc model = {.folder = c->model_name_or_path,
+                                  .storage = c->storage,
+                                  .load_dtype = c->load_dtype,
+                                  .train = train};
     char *cache = NULL;
 
     RT_TRY(rt_clamp_parse(c->disable, c->clamp, &desc.clamp));
     RT_TRY(dir_cache(c->cache_dir, &cache));
     desc.cache_dir = cache;
     RT_TRY(rt_dev_open(&desc, &s->dev));
-    log_info("device %s: %s, %s", rt_dev_id(s->dev), rt_dev_plan(s->dev)->caps.name, rt_dev_plan(s->dev)->caps.driver);
+    log_info("device %s: %s, %s", rt_dev_id(s->dev), rt_dev_plan(s->dev)->caps.name,
+             rt_dev_plan(s->dev)->caps.driver);
     tr_limits(c, &s->set, &model);
     RT_TRY(md_model_open(s->dev, &model, &s->model));
     RT_TRY(tr_reference_open(c, train, s->model, &s->ref));
@@ -52,7 +62,7 @@ enum rt_err tr_session_open(const struct tr_config *c, bool train, struct tr_ses
 {
     enum rt_err err = RT_OK;
 
-    *out = (struct tr_session){ 0 };
+    *out = (struct tr_session){0};
     RT_TRY(open_data(c, out));
     RT_TRY(open_device(c, train, out));
     RT_TRY(tr_objective_create(c, out->model, &out->ref, &out->set, &out->objective));

@@ -15,9 +15,11 @@ struct tr_session {
     struct tr_objective *objective;
 };
 
-// Read the rows, open the device, load the model and its reference. `train`: keep what the backward needs, and
-// always a reference copy. Errors: those of ds_read, rt_dev_open, md_model_open; logged where they are found.
-RT_NODISCARD enum rt_err tr_session_open(const struct tr_config *c, bool train, struct tr_session *out);
+// Read the rows, open the device, load the model and its reference. `train`: keep what the backward
+// needs, and always a reference copy. Errors: those of ds_read, rt_dev_open, md_model_open; logged
+// where they are found.
+RT_NODISCARD enum rt_err tr_session_open(const struct tr_config *c, bool train,
+                                         struct tr_session *out);
 void tr_session_close(struct tr_session *s);
 
 #endif // TRAIN_SESSION_H

@@ -11,8 +11,8 @@
 
 static void permutation(void **state)
 {
-    static const uint32_t WANT[17] = { 13, 4, 3, 15, 8, 16, 9, 11, 12, 10, 6, 2, 1, 7, 14, 0, 5 };
-    static const uint32_t NEXT[17] = { 13, 1, 7, 8, 5, 2, 10, 3, 12, 4, 9, 15, 16, 11, 0, 14, 6 };
+    static const uint32_t WANT[17] = {13, 4, 3, 15, 8, 16, 9, 11, 12, 10, 6, 2, 1, 7, 14, 0, 5};
+    static const uint32_t NEXT[17] = {13, 1, 7, 8, 5, 2, 10, 3, 12, 4, 9, 15, 16, 11, 0, 14, 6};
     struct rng r;
     uint32_t order[17];
     (void) state;
@@ -39,7 +39,8 @@ static void halves(void **state)
             assert_int_equal(bf16_from_f32(b), h);
     }
     for (uint32_t h = 0; h < 0x7bffu; h++) {
-        const double mid = ((double) f16_to_f32((uint16_t) h) + (double) f16_to_f32((uint16_t) (h + 1))) / 2;
+        const double mid =
+            ((double) f16_to_f32((uint16_t) h) + (double) f16_to_f32((uint16_t) (h + 1))) / 2;
         assert_int_equal(f16_from_f32((float) mid), h + (h & 1u));
     }
     assert_int_equal(f16_from_f32(65519.0f), 0x7bff);
@@ -50,6 +51,6 @@ static void halves(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(permutation), cmocka_unit_test(halves) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(permutation), cmocka_unit_test(halves)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-// TRL's own runs, number by number: f32 within TRL's f32 noise, 16-bit storage within the noise that its rounding makes.
+// TRL's own runs, number by number: f32 within TRL's f32 noise, 16-bit storage within the noise
+// that its rounding makes.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,31 +13,83 @@
 #include "tests/support/golden.h"
 #include "tests/t.h"
 
-// The cases that this version must pass; those in tests/golden always run, the others where the full set is.
+// The cases that this version must pass; those in tests/golden always run, the others where the
+// full set is.
 static const char *const CASES[] = {
-    "family_llama", "family_llama3", "conv_implicit", "boundary_merge", "std_implicit", "epochs2_partial",
-    "loss_sigmoid", "loss_sigmoid_beta", "batch1x4", "drop_last", "seed_other", "data_seed", "sched_constant",
-    "sched_constant_warmup", "sched_cosine", "sched_no_warmup", "sched_warmup_ratio", "clip_off", "clip_tiny", "adam_other",
-    "lr_big", "logging2", "std_implicit_bos", "conv_explicit", "trunc_keep_end", "pad_multiple",
-    "gradient_checkpointing", "loss_sft", "loss_hinge", "loss_ipo", "loss_exo_pair", "loss_nca_pair", "loss_robust",
-    "loss_bco_pair", "loss_sppo_hard", "loss_apo_zero", "loss_apo_down", "loss_discopop", "loss_sigmoid_norm",
-    "fdiv_alpha_divergence", "fdiv_alpha_other", "fdiv_alpha_robust", "fdiv_forward_kl", "fdiv_forward_kl_ipo",
-    "fdiv_js_divergence", "fdiv_js_hinge_discopop", "fdiv_js_sigmoid_norm", "multi_mpo", "multi_rpo", "loss_aot", "loss_aot_smooth",
-    "loss_aot_unpaired", "loss_aot_unpaired_smooth", "ld_alpha", "ld_alpha_zero", "wpo", "wpo_multi",
+    "family_llama",
+    "family_llama3",
+    "conv_implicit",
+    "boundary_merge",
+    "std_implicit",
+    "epochs2_partial",
+    "loss_sigmoid",
+    "loss_sigmoid_beta",
+    "batch1x4",
+    "drop_last",
+    "seed_other",
+    "data_seed",
+    "sched_constant",
+    "sched_constant_warmup",
+    "sched_cosine",
+    "sched_no_warmup",
+    "sched_warmup_ratio",
+    "clip_off",
+    "clip_tiny",
+    "adam_other",
+    "lr_big",
+    "logging2",
+    "std_implicit_bos",
+    "conv_explicit",
+    "trunc_keep_end",
+    "pad_multiple",
+    "gradient_checkpointing",
+    "loss_sft",
+    "loss_hinge",
+    "loss_ipo",
+    "loss_exo_pair",
+    "loss_nca_pair",
+    "loss_robust",
+    "loss_bco_pair",
+    "loss_sppo_hard",
+    "loss_apo_zero",
+    "loss_apo_down",
+    "loss_discopop",
+    "loss_sigmoid_norm",
+    "fdiv_alpha_divergence",
+    "fdiv_alpha_other",
+    "fdiv_alpha_robust",
+    "fdiv_forward_kl",
+    "fdiv_forward_kl_ipo",
+    "fdiv_js_divergence",
+    "fdiv_js_hinge_discopop",
+    "fdiv_js_sigmoid_norm",
+    "multi_mpo",
+    "multi_rpo",
+    "loss_aot",
+    "loss_aot_smooth",
+    "loss_aot_unpaired",
+    "loss_aot_unpaired_smooth",
+    "ld_alpha",
+    "ld_alpha_zero",
+    "wpo",
+    "wpo_multi",
 };
 
-// tolerances.json is 20 x the noise of f32 rounding (2^-24). The same roundings at 2^-11 (f16) or 2^-8 (bf16) make 2^13 or
-// 2^16 times that noise, so 2^13 / 20 = 410 and 2^16 / 20 = 3277 times the bound hold one sigma of it as 20 did; x2.5 because
-// a few dozen tensors are compared and the largest deviation counts.
+// tolerances.json is 20 x the noise of f32 rounding (2^-24). The same roundings at 2^-11 (f16) or
+// 2^-8 (bf16) make 2^13 or 2^16 times that noise, so 2^13 / 20 = 410 and 2^16 / 20 = 3277 times the
+// bound hold one sigma of it as 20 did; x2.5 because a few dozen tensors are compared and the
+// largest deviation counts.
 static const struct {
     const char *name, *fp16, *bf16;
     double scale;
-} STORAGE[] = { { "f32", "false", "false", 1.0 }, { "fp16", "true", "false", 1000.0 }, { "bf16", "false", "true", 8000.0 } };
+} STORAGE[] = {{"f32", "false", "false", 1.0},
+               {"fp16", "true", "false", 1000.0},
+               {"bf16", "false", "true", 8000.0}};
 
 // Keys of args.json whose value is a path in the goldens, or no option.
 static bool set_arg(struct anydpo_job *job, const cJSON *v, const char *goldens)
 {
-    static const char *const SKIP[] = { "note", "peft_config", "lora", "bf16", "fp16" };
+    static const char *const SKIP[] = {"note", "peft_config", "lora", "bf16", "fp16"};
     char path[1100], *text;
     for (size_t i = 0; i < COUNT_OF(SKIP); i++)
         if (strcmp(v->string, SKIP[i]) == 0)
@@ -45,7 +98,9 @@ static bool set_arg(struct anydpo_job *job, const cJSON *v, const char *goldens)
         return true;
     if (strcmp(v->string, "model") == 0 || strcmp(v->string, "ref_model") == 0) {
         snprintf(path, sizeof(path), "%s/%s", goldens, v->valuestring);
-        return anydpo_set(job, v->string[0] == 'm' ? "model_name_or_path" : "ref_model_name_or_path", path) == ANYDPO_OK;
+        return anydpo_set(job,
+                          v->string[0] == 'm' ? "model_name_or_path" : "ref_model_name_or_path",
+                          path) == ANYDPO_OK;
     }
     text = cJSON_IsString(v) ? NULL : cJSON_PrintUnformatted(v);
     const bool ok = anydpo_set(job, v->string, text ? text : v->valuestring) == ANYDPO_OK;
@@ -71,24 +126,34 @@ static void run_case(struct t *t, const char *name, size_t storage)
     snprintf(path, sizeof(path), "%s/args.json", dir);
     T_OK(fmt_json_read(path, &args));
     assert_int_equal(anydpo_job_create(&job), ANYDPO_OK);
-    cJSON_ArrayForEach(v, args)
-        assert_true(set_arg(job, v, root));
+    cJSON_ArrayForEach(v, args) assert_true(set_arg(job, v, root));
     snprintf(dump, sizeof(dump), "golden-out/%s-%s-dump", name, STORAGE[storage].name);
     snprintf(out, sizeof(out), "golden-out/%s-%s-out", name, STORAGE[storage].name);
     snprintf(path, sizeof(path), "%s/train.jsonl", dir);
-    const char *const more[][2] = { { "dataset_name", path }, { "dump_dir", dump }, { "output_dir", out }, { "device", t_name(t) },
-                                    { "fp16", STORAGE[storage].fp16 }, { "bf16", STORAGE[storage].bf16 }, { "disable_tqdm", "true" } };
+    const char *const more[][2] = {{"dataset_name", path},
+                                   {"dump_dir", dump},
+                                   {"output_dir", out},
+                                   {"device", t_name(t)},
+                                   {"fp16", STORAGE[storage].fp16},
+                                   {"bf16", STORAGE[storage].bf16},
+                                   {"disable_tqdm", "true"}};
     for (size_t i = 0; i < COUNT_OF(more); i++)
         assert_int_equal(anydpo_set(job, more[i][0], more[i][1]), ANYDPO_OK);
     if (anydpo_train(job) != ANYDPO_OK)
-        fail_msg("%s %s on %s does not run:\n%s", name, STORAGE[storage].name, t_name(t), t_logged());
+        fail_msg("%s %s on %s does not run:\n%s", name, STORAGE[storage].name, t_name(t),
+                 t_logged());
     snprintf(tolerances, sizeof(tolerances), "%s/precision/tolerances.json", root);
     if (!file_exists(tolerances))
         snprintf(tolerances, sizeof(tolerances), "%s/tolerances.json", root);
-    const int failed = golden_compare(&(struct compare_args){
-        .case_dir = dir, .goldens = root, .tolerances = tolerances, .dump_dir = dump, .output_dir = out,
-        .scale = STORAGE[storage].scale }, &worst);
-    printf("%-24s %-4s %-22s %s, %.2f of the bound\n", name, STORAGE[storage].name, t_name(t), failed ? "FAILED" : "ok", worst);
+    const int failed = golden_compare(&(struct compare_args){.case_dir = dir,
+                                                             .goldens = root,
+                                                             .tolerances = tolerances,
+                                                             .dump_dir = dump,
+                                                             .output_dir = out,
+                                                             .scale = STORAGE[storage].scale},
+                                      &worst);
+    printf("%-24s %-4s %-22s %s, %.2f of the bound\n", name, STORAGE[storage].name, t_name(t),
+           failed ? "FAILED" : "ok", worst);
     assert_int_equal(failed, 0);
     anydpo_job_destroy(&job);
     cJSON_Delete(args);
@@ -103,4 +168,7 @@ static void body(struct t *t)
             run_case(t, CASES[i], s);
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}

@@ -1,4 +1,5 @@
-// The options of the loss: what they become, and what is refused by name (as TRL's DPOTrainer refuses it).
+// The options of the loss: what they become, and what is refused by name (as TRL's DPOTrainer
+// refuses it).
 #include <math.h>
 #include <string.h>
 
@@ -12,39 +13,47 @@ struct row {
 };
 
 static const struct row REFUSED[] = {
-    { { { "loss_type", "sigmoyd" } }, "expected of sigmoid, hinge" },
-    { { { "loss_type", "[]" } }, "at least one" },
-    { { { "loss_type", "[\"sigmoid\", 3]" } }, "item 1" },
-    { { { "loss_type", "[\"sigmoid\", \"sft\"]" }, { "loss_weights", "[1.0]" } }, "expected 2 numbers" },
-    { { { "loss_type", "sigmoid" }, { "loss_weights", "[1.0, 2.0]" } }, "expected 1 numbers" },
-    { { { "loss_type", "[\"sigmoid\", \"sft\"]" }, { "loss_weights", "[1.0, \"much\"]" } }, "item 1" },
-    { { { "loss_type", "exo_pair" } }, "exo_pair needs it above 0" },
-    { { { "loss_type", "exo_pair" }, { "label_smoothing", "1" } }, "below 1" },
-    { { { "loss_type", "robust" }, { "label_smoothing", "0.5" } }, "below 0.5" },
-    { { { "loss_type", "nca_pair" }, { "f_divergence_type", "forward_kl" } }, "not defined for loss_type nca_pair" },
-    { { { "loss_type", "bco_pair" }, { "f_divergence_type", "js_divergence" } }, "not defined for loss_type bco_pair" },
-    { { { "loss_type", "sppo_hard" }, { "f_divergence_type", "forward_kl" } }, "not defined for loss_type sppo_hard" },
-    { { { "loss_type", "apo_zero" }, { "f_divergence_type", "forward_kl" } }, "not defined for loss_type apo_zero" },
-    { { { "loss_type", "apo_down" }, { "f_divergence_type", "alpha_divergence" } }, "not defined for loss_type apo_down" },
-    { { { "loss_type", "aot" }, { "f_divergence_type", "forward_kl" } }, "not defined for loss_type aot" },
-    { { { "loss_type", "[\"sigmoid\", \"aot_unpaired\"]" }, { "f_divergence_type", "forward_kl" } }, "aot_unpaired" },
-    { { { "use_weighting", "true" }, { "loss_type", "aot" } }, "not defined for loss_type aot" },
-    { { { "use_weighting", "true" }, { "loss_type", "aot_unpaired" } }, "not defined for loss_type aot_unpaired" },
-    { { { "use_weighting", "true" }, { "loss_type", "[\"sigmoid\", \"sft\"]" } }, "not defined for loss_type sft" },
-    { { { "ld_alpha", "0.5" }, { "loss_type", "sft" } }, "ld_alpha with loss_type sft" },
-    { { { "ld_alpha", "0.5" }, { "use_weighting", "true" } }, "ld_alpha with use_weighting" },
+    {{{"loss_type", "sigmoyd"}}, "expected of sigmoid, hinge"},
+    {{{"loss_type", "[]"}}, "at least one"},
+    {{{"loss_type", "[\"sigmoid\", 3]"}}, "item 1"},
+    {{{"loss_type", "[\"sigmoid\", \"sft\"]"}, {"loss_weights", "[1.0]"}}, "expected 2 numbers"},
+    {{{"loss_type", "sigmoid"}, {"loss_weights", "[1.0, 2.0]"}}, "expected 1 numbers"},
+    {{{"loss_type", "[\"sigmoid\", \"sft\"]"}, {"loss_weights", "[1.0, \"much\"]"}}, "item 1"},
+    {{{"loss_type", "exo_pair"}}, "exo_pair needs it above 0"},
+    {{{"loss_type", "exo_pair"}, {"label_smoothing", "1"}}, "below 1"},
+    {{{"loss_type", "robust"}, {"label_smoothing", "0.5"}}, "below 0.5"},
+    {{{"loss_type", "nca_pair"}, {"f_divergence_type", "forward_kl"}},
+     "not defined for loss_type nca_pair"},
+    {{{"loss_type", "bco_pair"}, {"f_divergence_type", "js_divergence"}},
+     "not defined for loss_type bco_pair"},
+    {{{"loss_type", "sppo_hard"}, {"f_divergence_type", "forward_kl"}},
+     "not defined for loss_type sppo_hard"},
+    {{{"loss_type", "apo_zero"}, {"f_divergence_type", "forward_kl"}},
+     "not defined for loss_type apo_zero"},
+    {{{"loss_type", "apo_down"}, {"f_divergence_type", "alpha_divergence"}},
+     "not defined for loss_type apo_down"},
+    {{{"loss_type", "aot"}, {"f_divergence_type", "forward_kl"}}, "not defined for loss_type aot"},
+    {{{"loss_type", "[\"sigmoid\", \"aot_unpaired\"]"}, {"f_divergence_type", "forward_kl"}},
+     "aot_unpaired"},
+    {{{"use_weighting", "true"}, {"loss_type", "aot"}}, "not defined for loss_type aot"},
+    {{{"use_weighting", "true"}, {"loss_type", "aot_unpaired"}},
+     "not defined for loss_type aot_unpaired"},
+    {{{"use_weighting", "true"}, {"loss_type", "[\"sigmoid\", \"sft\"]"}},
+     "not defined for loss_type sft"},
+    {{{"ld_alpha", "0.5"}, {"loss_type", "sft"}}, "ld_alpha with loss_type sft"},
+    {{{"ld_alpha", "0.5"}, {"use_weighting", "true"}}, "ld_alpha with use_weighting"},
 };
 
 static enum rt_err resolve(const struct row *r, struct tr_config *c)
 {
-    static const char *const NEEDED[] = { "model_name_or_path", "dataset_name", "output_dir" };
-    struct options o = { 0 };
+    static const char *const NEEDED[] = {"model_name_or_path", "dataset_name", "output_dir"};
+    struct options o = {0};
     T_OK(options_create(&o));
     for (size_t i = 0; i < COUNT_OF(NEEDED); i++)
         T_OK(options_set_text(&o, NEEDED[i], "x", "test"));
     for (size_t i = 0; i < COUNT_OF(r->set) && r->set[i][0]; i++)
         T_OK(options_set_text(&o, r->set[i][0], r->set[i][1], "test"));
-    *c = (struct tr_config){ 0 };
+    *c = (struct tr_config){0};
     const enum rt_err err = options_resolve(&o, true, c);
     options_destroy(&o);
     return err;
@@ -58,26 +67,38 @@ static void refusals(void)
         const enum rt_err err = resolve(&REFUSED[i], &c);
         const char *said = t_logged();
         if (err != RT_E_USAGE || !strstr(said, REFUSED[i].says))
-            fail_msg("%s %s: expected a refusal with \"%s\", found %s: %s", REFUSED[i].set[0][0], REFUSED[i].set[0][1],
-                     REFUSED[i].says, rt_err_name(err), said);
+            fail_msg("%s %s: expected a refusal with \"%s\", found %s: %s", REFUSED[i].set[0][0],
+                     REFUSED[i].set[0][1], REFUSED[i].says, rt_err_name(err), said);
     }
 }
 
 static void becomes(void)
 {
     struct tr_config c;
-    T_OK(resolve(&(struct row){ .says = NULL }, &c));
-    assert_true(c.loss.n_terms == 1 && c.loss.terms[0].type == OP_LOSS_SIGMOID && c.loss.terms[0].weight == 1.0);
+    T_OK(resolve(&(struct row){.says = NULL}, &c));
+    assert_true(c.loss.n_terms == 1 && c.loss.terms[0].type == OP_LOSS_SIGMOID &&
+                c.loss.terms[0].weight == 1.0);
     assert_true(c.loss.divergence == OP_REVERSE_KL && !c.ld && !c.use_weighting);
-    T_OK(resolve(&(struct row){ .set = { { "loss_type", "[\"ipo\", \"exo_pair\", \"sft\"]" }, { "loss_weights", "[1, 0.5, 2]" },
-                                         { "label_smoothing", "0.001" }, { "f_divergence_type", "alpha_divergence" },
-                                         { "f_alpha_divergence_coef", "2" } } }, &c));
-    assert_true(c.loss.n_terms == 3 && c.loss.terms[0].type == OP_LOSS_IPO && c.loss.terms[1].type == OP_LOSS_EXO_PAIR);
-    assert_true(c.loss.terms[2].type == OP_LOSS_SFT && c.loss.terms[1].weight == 0.5 && c.loss.terms[2].weight == 2.0);
-    assert_true(c.loss.label_smoothing == 0.001 && c.loss.divergence == OP_ALPHA_DIVERGENCE && c.loss.alpha == 2.0);
-    T_OK(resolve(&(struct row){ .set = { { "loss_type", "discopop" }, { "discopop_tau", "0.1" }, { "ld_alpha", "0" } } }, &c));
+    T_OK(resolve(&(struct row){.set = {{"loss_type", "[\"ipo\", \"exo_pair\", \"sft\"]"},
+                                       {"loss_weights", "[1, 0.5, 2]"},
+                                       {"label_smoothing", "0.001"},
+                                       {"f_divergence_type", "alpha_divergence"},
+                                       {"f_alpha_divergence_coef", "2"}}},
+                 &c));
+    assert_true(c.loss.n_terms == 3 && c.loss.terms[0].type == OP_LOSS_IPO &&
+                c.loss.terms[1].type == OP_LOSS_EXO_PAIR);
+    assert_true(c.loss.terms[2].type == OP_LOSS_SFT && c.loss.terms[1].weight == 0.5 &&
+                c.loss.terms[2].weight == 2.0);
+    assert_true(c.loss.label_smoothing == 0.001 && c.loss.divergence == OP_ALPHA_DIVERGENCE &&
+                c.loss.alpha == 2.0);
+    T_OK(resolve(
+        &(struct row){
+            .set = {{"loss_type", "discopop"}, {"discopop_tau", "0.1"}, {"ld_alpha", "0"}}},
+        &c));
     assert_true(c.loss.discopop_tau == 0.1 && c.ld && c.ld_alpha == 0.0);
-    T_OK(resolve(&(struct row){ .set = { { "use_weighting", "true" }, { "loss_type", "[\"sigmoid\", \"bco_pair\"]" } } }, &c));
+    T_OK(resolve(&(struct row){.set = {{"use_weighting", "true"},
+                                       {"loss_type", "[\"sigmoid\", \"bco_pair\"]"}}},
+                 &c));
     assert_true(c.use_weighting && c.loss.terms[1].type == OP_LOSS_BCO_PAIR);
 }
 
@@ -88,4 +109,7 @@ static void body(struct t *t)
     becomes();
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}

@@ -1,4 +1,5 @@
-// The decoder against transformers' forward pass: every hidden state, then the logits, on every device.
+// The decoder against transformers' forward pass: every hidden state, then the logits, on every
+// device.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,8 +9,9 @@
 #include "tests/support/golden.h"
 #include "tests/t.h"
 
-// transformers computed in f32: each state carries a few dozen roundings of 2^-24 at magnitude ~10, and so do we.
-static const struct t_tol STATE = { .atol = 5e-5, .rtol = 2e-5 };
+// transformers computed in f32: each state carries a few dozen roundings of 2^-24 at magnitude ~10,
+// and so do we.
+static const struct t_tol STATE = {.atol = 5e-5, .rtol = 2e-5};
 
 static double *load(struct t *t, const struct fmt_st *st, const char *name, uint64_t *n)
 {
@@ -22,8 +24,8 @@ static double *load(struct t *t, const struct fmt_st *st, const char *name, uint
 }
 
 // Rows of a (T, ld) buffer against a dense (T, cols) array.
-static void close_rows(const char *what, const struct rt_buf *got, uint32_t cols, uint32_t ld, const double *want,
-                       uint32_t rows, struct t *t)
+static void close_rows(const char *what, const struct rt_buf *got, uint32_t cols, uint32_t ld,
+                       const double *want, uint32_t rows, struct t *t)
 {
     double *x = t_alloc(t, (size_t) rows * ld * sizeof(*x));
     T_OK(rt_buf_read(got, 0, (uint64_t) rows * ld, RT_F64, x));
@@ -31,7 +33,8 @@ static void close_rows(const char *what, const struct rt_buf *got, uint32_t cols
         for (uint32_t c = 0; c < cols; c++) {
             const double g = x[(size_t) r * ld + c], w = want[(size_t) r * cols + c];
             if (!(fabs(g - w) <= STATE.atol + STATE.rtol * fabs(w)))
-                fail_msg("%s on %s: row %u column %u: got %.9g, want %.9g", what, t_name(t), r, c, g, w);
+                fail_msg("%s on %s: row %u column %u: got %.9g, want %.9g", what, t_name(t), r, c,
+                         g, w);
         }
 }
 
@@ -43,7 +46,8 @@ static void compare(struct t *t, struct md_model *m, const struct fmt_st *st, ui
     for (uint32_t l = 0; l <= m->arch.layers; l++) {
         const bool last = l == m->arch.layers;
         struct rt_buf *b = last ? md_activation(m, "final", 0, &cols, &ld)
-            : l ? md_activation(m, "stream", l - 1, &cols, &ld) : md_activation(m, "embed", 0, &cols, &ld);
+                           : l  ? md_activation(m, "stream", l - 1, &cols, &ld)
+                                : md_activation(m, "embed", 0, &cols, &ld);
         snprintf(name, sizeof(name), "hidden_states.%u", l);
         close_rows(name, b, cols, ld, load(t, st, name, &count), n, t);
     }
@@ -78,14 +82,27 @@ static void family(struct t *t, const char *name)
         x[i] = (uint32_t) ids[i];
         pos[i] = i;
     }
-    T_OK(md_model_open(t_dev(t), &(struct md_model_desc){
-        .folder = folder, .max_tokens = (uint32_t) n, .max_segments = 1, .max_rows = (uint32_t) n, .max_seqs = 1,
-        .max_positions = (uint32_t) n, .train = true }, &m));
-    const struct op_segment seg = { 0, (uint32_t) n, 0, 0, 0, 0 };
-    const uint32_t starts[2] = { 0, (uint32_t) n };
-    T_OK(md_pass_load(m, &(struct md_batch){
-        .n_tokens = (uint32_t) n, .n_segments = 1, .n_rows = (uint32_t) n, .n_seqs = 1, .ids = x, .pos = pos,
-        .segs = &seg, .rows = pos, .targets = zero, .seq_starts = starts }));
+    T_OK(md_model_open(t_dev(t),
+                       &(struct md_model_desc){.folder = folder,
+                                               .max_tokens = (uint32_t) n,
+                                               .max_segments = 1,
+                                               .max_rows = (uint32_t) n,
+                                               .max_seqs = 1,
+                                               .max_positions = (uint32_t) n,
+                                               .train = true},
+                       &m));
+    const struct op_segment seg = {0, (uint32_t) n, 0, 0, 0, 0};
+    const uint32_t starts[2] = {0, (uint32_t) n};
+    T_OK(md_pass_load(m, &(struct md_batch){.n_tokens = (uint32_t) n,
+                                            .n_segments = 1,
+                                            .n_rows = (uint32_t) n,
+                                            .n_seqs = 1,
+                                            .ids = x,
+                                            .pos = pos,
+                                            .segs = &seg,
+                                            .rows = pos,
+                                            .targets = zero,
+                                            .seq_starts = starts}));
     T_OK(rt_cmd_create(t_dev(t), &cmd));
     T_OK(md_forward(m, cmd, md_policy(m), NULL));
     T_OK(rt_cmd_wait(&cmd));
@@ -101,4 +118,7 @@ static void body(struct t *t)
     family(t, "llama3");
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}

@@ -318,8 +318,9 @@ static void errors(struct t *t)
     t_reset(t);
 }
 
-// A driver compiles each kernel for each head size and type, which takes far longer than to run it. So a run takes every
-// variant in one type with the common head size, and a ninth of the rest by the date; ANYDPO_TEST_FULL=1 takes all.
+// A driver compiles each kernel for each head size and type, which takes far longer than to run it.
+// So a run takes every variant in one type with the common head size, and a ninth of the rest by
+// the date; ANYDPO_TEST_FULL=1 takes all.
 static bool is_due(struct t *t, size_t variant, size_t type, size_t shape)
 {
     const size_t day = (size_t) (os_wall_seconds() / 86400.0), at = variant + type + day;

@@ -10,7 +10,7 @@
 #include "tests/support/golden.h"
 #include "tests/t.h"
 
-static const uint32_t SIZES[] = { 1, 63, 64, 65, 1031 }; // around a group, and many
+static const uint32_t SIZES[] = {1, 63, 64, 65, 1031}; // around a group, and many
 
 // Inputs of one call, in f64; buffers are made of them on any device.
 struct input {
@@ -20,21 +20,31 @@ struct input {
     double beta, scale, sft_scale;
 };
 
-static void record(struct t *t, struct rt_dev *dev, const struct input *in, struct rt_buf **loss, struct rt_buf **dlogp)
+static void record(struct t *t, struct rt_dev *dev, const struct input *in, struct rt_buf **loss,
+                   struct rt_buf **dlogp)
 {
     struct rt_cmd *cmd;
     const uint32_t n = in->n;
-    uint32_t *scratch = t_alloc(t, 2 * n * sizeof(*scratch)), *partner = t_alloc(t, 2 * n * sizeof(*partner));
+    uint32_t *scratch = t_alloc(t, 2 * n * sizeof(*scratch)),
+             *partner = t_alloc(t, 2 * n * sizeof(*partner));
     *loss = t_output(t, dev, RT_F32, n);
     *dlogp = t_output(t, dev, RT_F32, 2 * n);
     op_loss_partners(n, in->logp, in->ref, scratch, partner);
     T_OK(rt_cmd_create(dev, &cmd));
-    T_OK(op_loss(cmd, &(struct op_loss_args){
-        .spec = &in->spec, .logp = t_buf(t, dev, RT_F32, in->logp, 2 * n), .ref_logp = t_buf(t, dev, RT_F32, in->ref, 2 * n),
-        .len = t_buf(t, dev, RT_F32, in->len, 2 * n),
-        .log_weight = in->log_weight ? t_buf(t, dev, RT_F32, in->log_weight, 2 * n) : NULL,
-        .partner = t_buf_u32(t, dev, partner, 2 * n), .loss = *loss, .dlogp = *dlogp, .n_pairs = n, .beta = in->beta,
-        .grad_scale = in->scale, .sft_scale = in->sft_scale }));
+    T_OK(op_loss(
+        cmd, &(struct op_loss_args){
+                 .spec = &in->spec,
+                 .logp = t_buf(t, dev, RT_F32, in->logp, 2 * n),
+                 .ref_logp = t_buf(t, dev, RT_F32, in->ref, 2 * n),
+                 .len = t_buf(t, dev, RT_F32, in->len, 2 * n),
+                 .log_weight = in->log_weight ? t_buf(t, dev, RT_F32, in->log_weight, 2 * n) : NULL,
+                 .partner = t_buf_u32(t, dev, partner, 2 * n),
+                 .loss = *loss,
+                 .dlogp = *dlogp,
+                 .n_pairs = n,
+                 .beta = in->beta,
+                 .grad_scale = in->scale,
+                 .sft_scale = in->sft_scale}));
     T_OK(rt_cmd_wait(&cmd));
 }
 
@@ -52,8 +62,12 @@ static void compare(struct t *t, const char *what, const struct input *in, struc
 
 static struct op_loss_spec spec_of(enum op_loss_type type, enum op_divergence d)
 {
-    return (struct op_loss_spec){ .terms = { { type, 1.0 } }, .n_terms = 1, .discopop_tau = 0.05, .divergence = d,
-                                  .label_smoothing = 0.1, .alpha = 0.5 };
+    return (struct op_loss_spec){.terms = {{type, 1.0}},
+                                 .n_terms = 1,
+                                 .discopop_tau = 0.05,
+                                 .divergence = d,
+                                 .label_smoothing = 0.1,
+                                 .alpha = 0.5};
 }
 
 // ---- The oracle -------------------------------------------------------------------------------
@@ -62,15 +76,16 @@ static void numbers(const cJSON *list, double *out)
 {
     const cJSON *v;
     assert_non_null(list);
-    cJSON_ArrayForEach(v, list)
-        *out++ = v->valuedouble;
+    cJSON_ArrayForEach(v, list) *out++ = v->valuedouble;
 }
 
 static enum op_loss_type type_of(const char *name)
 {
     enum op_loss_type t = 0;
-    const size_t n = strcspn(name, "+"), cut = strstr(name, "_eps") ? (size_t) (strstr(name, "_eps") - name) : n;
-    while (t < OP_LOSS_TYPES && (strlen(op_loss_name(t)) != cut || strncmp(op_loss_name(t), name, cut) != 0))
+    const size_t n = strcspn(name, "+"),
+                 cut = strstr(name, "_eps") ? (size_t) (strstr(name, "_eps") - name) : n;
+    while (t < OP_LOSS_TYPES &&
+           (strlen(op_loss_name(t)) != cut || strncmp(op_loss_name(t), name, cut) != 0))
         t++;
     assert_true(t < OP_LOSS_TYPES);
     return t;
@@ -86,10 +101,14 @@ static enum op_divergence divergence_of(const char *name)
 }
 
 // Read back from host:f64, so nothing is rounded.
-static void read_all(struct rt_buf *b, uint64_t n, double *out) { T_OK(rt_buf_read(b, 0, n, RT_F64, out)); }
+static void read_all(struct rt_buf *b, uint64_t n, double *out)
+{
+    T_OK(rt_buf_read(b, 0, n, RT_F64, out));
+}
 
-// Every loss against numbers that TRL's formulas gave in float64 (tests/golden/losses/vectors.json). aot lists its losses in
-// the order of ranks, so its mean is compared.
+// Every loss against numbers that TRL's formulas gave in float64
+// (tests/golden/losses/vectors.json). aot lists its losses in the order of ranks, so its mean is
+// compared.
 static void oracle_vectors(struct t *t)
 {
     cJSON *root;
@@ -103,8 +122,9 @@ static void oracle_vectors(struct t *t)
     numbers(cJSON_GetObjectItem(in, "ref_rejected_logps"), x[1] + 4);
     numbers(cJSON_GetObjectItem(in, "len_chosen"), len);
     numbers(cJSON_GetObjectItem(in, "len_rejected"), len + 4);
-    cJSON_ArrayForEach(v, cJSON_GetObjectItem(root, "outputs")) {
-        struct input i = { spec_of(type_of(v->string), 0), 4, x[0], x[1], len, NULL, 0.1, 1.0, 0.0 };
+    cJSON_ArrayForEach(v, cJSON_GetObjectItem(root, "outputs"))
+    {
+        struct input i = {spec_of(type_of(v->string), 0), 4, x[0], x[1], len, NULL, 0.1, 1.0, 0.0};
         struct rt_buf *loss, *dlogp;
         double mean = 0.0;
         i.spec.label_smoothing = cJSON_GetObjectItem(v, "eps")->valuedouble;
@@ -122,7 +142,8 @@ static void oracle_vectors(struct t *t)
         for (int k = 0; k < 4; k++) {
             mean += got[k] / 4.0;
             // beta and the constants are f32 parameters: 2^-24 of numbers up to 1e2
-            if (!op_loss_needs_batch(i.spec.terms[0].type) && !(fabs(got[k] - want[k]) <= 3e-6 + 1e-6 * fabs(want[k])))
+            if (!op_loss_needs_batch(i.spec.terms[0].type) &&
+                !(fabs(got[k] - want[k]) <= 3e-6 + 1e-6 * fabs(want[k])))
                 fail_msg("%s: loss of pair %d is %.9g, TRL's %.9g", v->string, k, got[k], want[k]);
         }
         for (int k = 0; k < 8; k++)
@@ -141,11 +162,15 @@ static void oracle_vectors(struct t *t)
 enum { SEQS = 4, LEN = 8, WORDS = 11 }; // two pairs: both chosen, then both rejected
 
 struct logits {
-    double x[SEQS][LEN][WORDS], logp[SEQS][LEN], p[SEQS][LEN][WORDS], log_p2[SEQS][LEN]; // at t: of token t + 1
+    double x[SEQS][LEN][WORDS], logp[SEQS][LEN], p[SEQS][LEN][WORDS],
+        log_p2[SEQS][LEN]; // at t: of token t + 1
     int id[SEQS][LEN], mask[SEQS][LEN];
 };
 
-static const cJSON *at(const cJSON *list, int i) { return cJSON_GetArrayItem(list, i); }
+static const cJSON *at(const cJSON *list, int i)
+{
+    return cJSON_GetArrayItem(list, i);
+}
 
 static void read_logits(const cJSON *root, const char *key, struct logits *l)
 {
@@ -180,7 +205,8 @@ static int scored(const struct logits *l, int s)
 // ld_alpha of the tokens beyond the shorter completion of the pair, else 1.
 static double token_weight(const struct logits *l, int s, int i, double ld_alpha)
 {
-    const int other = (s + 2) % SEQS, shorter = scored(l, s) < scored(l, other) ? scored(l, s) : scored(l, other);
+    const int other = (s + 2) % SEQS,
+              shorter = scored(l, s) < scored(l, other) ? scored(l, s) : scored(l, other);
     int before = 0;
     for (int k = 1; k <= i; k++)
         before += l->mask[s][k];
@@ -201,19 +227,23 @@ static double config_num(const cJSON *config, const char *key, double def)
 
 static struct op_loss_spec config_spec(const cJSON *config)
 {
-    const cJSON *types = cJSON_GetObjectItem(config, "loss_types"), *weights = cJSON_GetObjectItem(config, "loss_weights"), *v;
+    const cJSON *types = cJSON_GetObjectItem(config, "loss_types"),
+                *weights = cJSON_GetObjectItem(config, "loss_weights"), *v;
     const cJSON *d = cJSON_GetObjectItem(config, "f_divergence_type");
-    struct op_loss_spec s = { .discopop_tau = 0.05, .alpha = 0.5, .label_smoothing = config_num(config, "label_smoothing", 0.0),
-                              .divergence = d ? divergence_of(d->valuestring) : OP_REVERSE_KL };
-    cJSON_ArrayForEach(v, types)
-        s.terms[s.n_terms++] = (struct op_loss_term){ type_of(v->valuestring), 1.0 };
+    struct op_loss_spec s = {.discopop_tau = 0.05,
+                             .alpha = 0.5,
+                             .label_smoothing = config_num(config, "label_smoothing", 0.0),
+                             .divergence = d ? divergence_of(d->valuestring) : OP_REVERSE_KL};
+    cJSON_ArrayForEach(v, types) s.terms[s.n_terms++] =
+        (struct op_loss_term){type_of(v->valuestring), 1.0};
     for (uint32_t i = 0; weights && i < s.n_terms; i++)
         s.terms[i].weight = at(weights, (int) i)->valuedouble;
     return s;
 }
 
 // Largest distance from TRL's dloss/dlogits, and the largest of them.
-static double gradient_distance(const cJSON *grad, const struct logits *l, double ld_alpha, const double *dlogp, double *most)
+static double gradient_distance(const cJSON *grad, const struct logits *l, double ld_alpha,
+                                const double *dlogp, double *most)
 {
     double worst = 0.0, g[WORDS];
     *most = 0.0;
@@ -230,11 +260,14 @@ static double gradient_distance(const cJSON *grad, const struct logits *l, doubl
 }
 
 // TRL's f32 is 4e-6 of the loss and of the largest gradient away.
-static void trl_case(struct t *t, const cJSON *c, const struct logits *policy, const struct logits *reference, double beta)
+static void trl_case(struct t *t, const cJSON *c, const struct logits *policy,
+                     const struct logits *reference, double beta)
 {
     const cJSON *config = cJSON_GetObjectItem(c, "config");
-    const double ld = config_num(config, "ld_alpha", 1.0), want = cJSON_GetObjectItem(c, "loss")->valuedouble;
-    double logp[SEQS] = { 0 }, ref[SEQS] = { 0 }, len[SEQS], log_weight[SEQS] = { 0 }, got[2], d[SEQS], most;
+    const double ld = config_num(config, "ld_alpha", 1.0),
+                 want = cJSON_GetObjectItem(c, "loss")->valuedouble;
+    double logp[SEQS] = {0}, ref[SEQS] = {0}, len[SEQS], log_weight[SEQS] = {0}, got[2], d[SEQS],
+           most;
     struct rt_buf *loss, *dlogp;
     char *text = cJSON_PrintUnformatted(config);
     sums(policy, ld, logp);
@@ -242,11 +275,19 @@ static void trl_case(struct t *t, const cJSON *c, const struct logits *policy, c
     for (int s = 0; s < SEQS; s++) {
         len[s] = scored(policy, s) + policy->mask[s][0];
         for (int i = 0; i + 1 < LEN; i++)
-            log_weight[s] += policy->mask[s][i + 1] * (policy->logp[s][i] - policy->log_p2[s][i]) / scored(policy, s);
+            log_weight[s] += policy->mask[s][i + 1] * (policy->logp[s][i] - policy->log_p2[s][i]) /
+                             scored(policy, s);
     }
-    const struct input in = { config_spec(config), 2, logp, ref, len,
-                              cJSON_IsTrue(cJSON_GetObjectItem(config, "use_weighting")) ? log_weight : NULL,
-                              config_num(config, "beta", beta), 0.5, 2.0 / (scored(policy, 0) + scored(policy, 1)) };
+    const struct input in = {config_spec(config),
+                             2,
+                             logp,
+                             ref,
+                             len,
+                             cJSON_IsTrue(cJSON_GetObjectItem(config, "use_weighting")) ? log_weight
+                                                                                        : NULL,
+                             config_num(config, "beta", beta),
+                             0.5,
+                             2.0 / (scored(policy, 0) + scored(policy, 1))};
     record(t, t_ref(t), &in, &loss, &dlogp);
     read_all(loss, 2, got);
     read_all(dlogp, SEQS, d);
@@ -285,20 +326,22 @@ static double total(struct t *t, const struct input *in)
     return sum;
 }
 
-// The oracle's gradient by central differences in float64. Inputs lie on the grid of h = 2^-12, so that they are f32 numbers;
-// h^2 / 6 = 1e-8 times the third derivative, which is of the size of the gradient with beta 0.7 and tau 0.5.
+// The oracle's gradient by central differences in float64. Inputs lie on the grid of h = 2^-12, so
+// that they are f32 numbers; h^2 / 6 = 1e-8 times the third derivative, which is of the size of the
+// gradient with beta 0.7 and tau 0.5.
 static void finite_differences(struct t *t, enum op_loss_type type, enum op_divergence d)
 {
     enum { N = 5 };
     const double h = 0x1p-12;
-    double *x = t_uniform(t, 2 * N, -4.0, 4.0), *ref = t_uniform(t, 2 * N, -3.0, 3.0), *len = t_uniform(t, 2 * N, 1.0, 9.0);
+    double *x = t_uniform(t, 2 * N, -4.0, 4.0), *ref = t_uniform(t, 2 * N, -3.0, 3.0),
+           *len = t_uniform(t, 2 * N, 1.0, 9.0);
     double *w = t_uniform(t, 2 * N, -1.0, 0.0), grad[2 * N];
-    struct input in = { spec_of(type, d), N, x, ref, len, w, 0.7, 1.0, 0.3 };
+    struct input in = {spec_of(type, d), N, x, ref, len, w, 0.7, 1.0, 0.3};
     struct rt_buf *loss, *dlogp;
     in.spec.discopop_tau = 0.5;
     for (int i = 0; i < 2 * N; i++)
         x[i] = nearbyint(x[i] / h) * h;
-    in.spec.terms[in.spec.n_terms++] = (struct op_loss_term){ OP_LOSS_SFT, 0.25 };
+    in.spec.terms[in.spec.n_terms++] = (struct op_loss_term){OP_LOSS_SFT, 0.25};
     record(t, t_ref(t), &in, &loss, &dlogp);
     read_all(dlogp, 2 * N, grad);
     for (int i = 0; i < 2 * N; i++) {
@@ -309,18 +352,18 @@ static void finite_differences(struct t *t, enum op_loss_type type, enum op_dive
         const double slope = (up - total(t, &in)) / (2.0 * h);
         x[i] = x0;
         if (!(fabs(slope - grad[i]) <= 1e-5 + 1e-5 * fabs(slope)))
-            fail_msg("%s, %s: derivative %d is %.9g, by differences %.9g", op_loss_name(type), op_divergence_name(d), i,
-                     grad[i], slope);
+            fail_msg("%s, %s: derivative %d is %.9g, by differences %.9g", op_loss_name(type),
+                     op_divergence_name(d), i, grad[i], slope);
     }
     t_reset(t);
 }
 
 // ---- The kernel -------------------------------------------------------------------------------
 
-// Log-ratios are within +-6, +-2 where a divergence exponentiates them, so that scores are within +-7. An error of 2^-22 of a
-// score is 2e-6 of a margin; ipo's and sppo_hard's squares (u up to 20) make 2u = 40 of it, discopop's slope 1 / (10 tau^2) =
-// 40; exp adds 3 + 2|x| ULP, log 2^-21.
-static const struct t_tol NEAR = { .atol = 1e-4, .rtol = 1e-5 };
+// Log-ratios are within +-6, +-2 where a divergence exponentiates them, so that scores are within
+// +-7. An error of 2^-22 of a score is 2e-6 of a margin; ipo's and sppo_hard's squares (u up to 20)
+// make 2u = 40 of it, discopop's slope 1 / (10 tau^2) = 40; exp adds 3 + 2|x| ULP, log 2^-21.
+static const struct t_tol NEAR = {.atol = 1e-4, .rtol = 1e-5};
 
 static void matches_reference(struct t *t, enum op_loss_type type, enum op_divergence d, uint32_t n)
 {
@@ -335,18 +378,19 @@ static void matches_reference(struct t *t, enum op_loss_type type, enum op_diver
     }
     t_round(ref, 2 * n, RT_F32);
     t_round(w, 2 * n, RT_F32);
-    struct input in = { spec_of(type, d), n, x, ref, len, n % 2 ? w : NULL, 0.1, 0.5, 0.05 };
+    struct input in = {spec_of(type, d), n, x, ref, len, n % 2 ? w : NULL, 0.1, 0.5, 0.05};
     snprintf(what, sizeof(what), "%s, %s, %u pairs", op_loss_name(type), op_divergence_name(d), n);
     compare(t, what, &in, NEAR);
     t_reset(t);
 }
 
-// Log-ratios of up to 1e4 / beta: every result is finite, and that of the oracle. exp of 80 is good to 3 + 160 ULP.
+// Log-ratios of up to 1e4 / beta: every result is finite, and that of the oracle. exp of 80 is good
+// to 3 + 160 ULP.
 static void far_out(struct t *t, enum op_loss_type type, enum op_divergence d)
 {
-    static const double FAR[] = { 0.0, 1e4, -1e4, 50.0, -50.0, 89.0, -89.0, 2e3, -2e3 };
+    static const double FAR[] = {0.0, 1e4, -1e4, 50.0, -50.0, 89.0, -89.0, 2e3, -2e3};
     enum { F = COUNT_OF(FAR), N = F * F };
-    double x[2 * N], ref[2 * N] = { 0 }, len[2 * N], got[2 * N];
+    double x[2 * N], ref[2 * N] = {0}, len[2 * N], got[2 * N];
     struct rt_buf *loss, *dlogp;
     char what[64];
     for (int i = 0; i < N; i++) {
@@ -354,9 +398,9 @@ static void far_out(struct t *t, enum op_loss_type type, enum op_divergence d)
         x[N + i] = FAR[i % F];
         len[i] = len[N + i] = 1.0;
     }
-    struct input in = { spec_of(type, d), N, x, ref, len, NULL, 1.0, 1.0, 1.0 };
+    struct input in = {spec_of(type, d), N, x, ref, len, NULL, 1.0, 1.0, 1.0};
     snprintf(what, sizeof(what), "far %s, %s", op_loss_name(type), op_divergence_name(d));
-    compare(t, what, &in, (struct t_tol){ .atol = 1e-5, .rtol = 5e-5 });
+    compare(t, what, &in, (struct t_tol){.atol = 1e-5, .rtol = 5e-5});
     record(t, t_dev(t), &in, &loss, &dlogp);
     read_all(loss, N, got);
     for (int i = 0; i < N; i++)
@@ -377,7 +421,7 @@ static void starts_at_ln2(struct t *t)
     struct rt_buf *loss, *dlogp;
     for (int i = 0; i < 2 * N; i++)
         len[i] = 3.0;
-    const struct input in = { .n = N, .logp = x, .ref = x, .len = len, .beta = 0.5, .scale = 1.0 };
+    const struct input in = {.n = N, .logp = x, .ref = x, .len = len, .beta = 0.5, .scale = 1.0};
     record(t, t_dev(t), &in, &loss, &dlogp);
     read_all(loss, N, got);
     for (int i = 0; i < N; i++)
@@ -393,7 +437,7 @@ static void starts_at_ln2(struct t *t)
 // One multiplication and one addition: two roundings of at most |x| + |tail x|.
 static void folds(struct t *t, uint32_t n)
 {
-    const struct t_tol tol = { .atol = 100.0 * 0x1p-23, .rtol = 0x1p-23 };
+    const struct t_tol tol = {.atol = 100.0 * 0x1p-23, .rtol = 0x1p-23};
     double *x = t_uniform(t, 2 * n, -100.0, 0.0), *want = t_alloc(t, 2 * n * sizeof(*want));
     struct rt_buf *y = t_output(t, t_dev(t), RT_F32, n), *dx = t_output(t, t_dev(t), RT_F32, 2 * n);
     struct rt_cmd *cmd;
@@ -417,18 +461,21 @@ static void folds(struct t *t, uint32_t n)
 
 static void partners(void)
 {
-    static const double X[] = { 5, 1, 3, 3, 0, 0, 0, 0 }, REF[] = { 0, 0, 0, 0, 4, 3, 2, 1 };
-    static const uint32_t WANT[] = { 3, 0, 1, 2, 3, 0, 1, 2 };
+    static const double X[] = {5, 1, 3, 3, 0, 0, 0, 0}, REF[] = {0, 0, 0, 0, 4, 3, 2, 1};
+    static const uint32_t WANT[] = {3, 0, 1, 2, 3, 0, 1, 2};
     uint32_t scratch[8], out[8];
     op_loss_partners(4, X, REF, scratch, out);
-    assert_memory_equal(out, WANT, sizeof(WANT)); // margins 5 1 3 3; reference -4 -3 -2 -1; rejected ratios -4 -3 -2 -1
+    assert_memory_equal(
+        out, WANT,
+        sizeof(WANT)); // margins 5 1 3 3; reference -4 -3 -2 -1; rejected ratios -4 -3 -2 -1
 }
 
 static void refuses(struct t *t)
 {
-    struct rt_buf *b = t_output(t, t_dev(t), RT_F32, 4), *u = t_buf_u32(t, t_dev(t), (uint32_t[68]){ 0 }, 68); // 34 pairs
+    struct rt_buf *b = t_output(t, t_dev(t), RT_F32, 4),
+                  *u = t_buf_u32(t, t_dev(t), (uint32_t[68]){0}, 68); // 34 pairs
     struct op_loss_spec s = spec_of(OP_LOSS_SIGMOID, 0);
-    const struct op_loss_args good = { &s, b, b, b, b, u, b, b, 34, 0.1, 1.0, 1.0 };
+    const struct op_loss_args good = {&s, b, b, b, b, u, b, b, 34, 0.1, 1.0, 1.0};
     struct op_loss_args a = good; // argument checks come before any use of cmd
     a.n_pairs = 0;
     T_ERR(RT_E_ARG, op_loss(NULL, &a));
@@ -447,9 +494,13 @@ static void refuses(struct t *t)
     static const struct {
         enum op_loss_type type;
         double smoothing, tau, weight;
-    } BAD[] = { { OP_LOSS_EXO_PAIR, 0.0, 1.0, 1.0 }, { OP_LOSS_EXO_PAIR, 1.0, 1.0, 1.0 }, { OP_LOSS_ROBUST, 0.5, 1.0, 1.0 },
-                { OP_LOSS_DISCOPOP, 0.0, 0.0, 1.0 }, { OP_LOSS_DISCOPOP, 0.0, -1.0, 1.0 },
-                { OP_LOSS_TYPES, 0.0, 1.0, 1.0 }, { OP_LOSS_SIGMOID, 0.0, 1.0, (double) INFINITY } };
+    } BAD[] = {{OP_LOSS_EXO_PAIR, 0.0, 1.0, 1.0},
+               {OP_LOSS_EXO_PAIR, 1.0, 1.0, 1.0},
+               {OP_LOSS_ROBUST, 0.5, 1.0, 1.0},
+               {OP_LOSS_DISCOPOP, 0.0, 0.0, 1.0},
+               {OP_LOSS_DISCOPOP, 0.0, -1.0, 1.0},
+               {OP_LOSS_TYPES, 0.0, 1.0, 1.0},
+               {OP_LOSS_SIGMOID, 0.0, 1.0, (double) INFINITY}};
     for (size_t i = 0; i < COUNT_OF(BAD); i++) {
         s = spec_of(BAD[i].type, 0);
         s.label_smoothing = BAD[i].smoothing;
@@ -480,4 +531,7 @@ static void body(struct t *t)
         }
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}

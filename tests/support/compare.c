@@ -22,7 +22,8 @@ struct report {
     double scale;
 };
 
-static void note(struct report *r, const char *what, const char *where, double share, double got, double want, double bound)
+static void note(struct report *r, const char *what, const char *where, double share, double got,
+                 double want, double bound)
 {
     int i = 0;
     while (i < r->n && strcmp(r->rows[i].what, what) != 0)
@@ -47,7 +48,8 @@ static void same(struct report *r, const char *what, const char *where, bool ok)
     note(r, what, where, ok ? 0.0 : (double) INFINITY, ok, 1.0, 0.0);
 }
 
-static void close_to(struct report *r, const char *what, const char *where, double got, double want, double atol, double rtol)
+static void close_to(struct report *r, const char *what, const char *where, double got, double want,
+                     double atol, double rtol)
 {
     const double bound = (atol + rtol * fabs(want)) * r->scale;
     note(r, what, where, fabs(got - want) / bound, got, want, bound);
@@ -63,10 +65,17 @@ static cJSON *read_json(const char *dir, const char *name)
     return fmt_json_read(path, &root) == RT_OK ? root : NULL;
 }
 
-static const cJSON *get(const cJSON *node, const char *key) { return cJSON_GetObjectItemCaseSensitive(node, key); }
-static double num(const cJSON *node) { return cJSON_IsNumber(node) ? node->valuedouble : (double) NAN; }
+static const cJSON *get(const cJSON *node, const char *key)
+{
+    return cJSON_GetObjectItemCaseSensitive(node, key);
+}
+static double num(const cJSON *node)
+{
+    return cJSON_IsNumber(node) ? node->valuedouble : (double) NAN;
+}
 
-static void close_list(struct report *r, const char *what, const char *where, const cJSON *got, const cJSON *want, double atol)
+static void close_list(struct report *r, const char *what, const char *where, const cJSON *got,
+                       const cJSON *want, double atol)
 {
     const cJSON *g = got ? got->child : NULL, *w;
     same(r, what, where, cJSON_GetArraySize(got) == cJSON_GetArraySize(want));
@@ -80,25 +89,30 @@ static void close_list(struct report *r, const char *what, const char *where, co
 
 static void check_tokens(struct report *r, const cJSON *got, const cJSON *want)
 {
-    static const char *const KEYS[] = { "row", "prompt_ids", "chosen_ids", "rejected_ids" };
+    static const char *const KEYS[] = {"row", "prompt_ids", "chosen_ids", "rejected_ids"};
     const cJSON *gs = get(get(got, "train"), "rows"), *ws = get(get(want, "train"), "rows"), *g, *w;
     same(r, "rows kept", "", gs && cJSON_GetArraySize(gs) == cJSON_GetArraySize(ws));
     for (g = gs ? gs->child : NULL, w = ws->child; g && w; g = g->next, w = w->next)
         for (size_t k = 0; k < COUNT_OF(KEYS); k++)
             same(r, "token ids", KEYS[k], cJSON_Compare(get(g, KEYS[k]), get(w, KEYS[k]), 1));
-    same(r, "dropped rows", "", cJSON_Compare(get(get(got, "train"), "dropped_rows"), get(get(want, "train"), "dropped_rows"), 1));
+    same(r, "dropped rows", "",
+         cJSON_Compare(get(get(got, "train"), "dropped_rows"),
+                       get(get(want, "train"), "dropped_rows"), 1));
 }
 
-static void check_micro(struct report *r, const cJSON *g, const cJSON *w, double logp, double loss, const char *where)
+static void check_micro(struct report *r, const cJSON *g, const cJSON *w, double logp, double loss,
+                        const char *where)
 {
-    static const char *const KEYS[] = { "chosen_logps", "rejected_logps", "ref_chosen_logps", "ref_rejected_logps" };
+    static const char *const KEYS[] = {"chosen_logps", "rejected_logps", "ref_chosen_logps",
+                                       "ref_rejected_logps"};
     same(r, "batch order", where, cJSON_Compare(get(g, "rows"), get(w, "rows"), 1));
     close_to(r, "micro-batch loss", where, num(get(g, "loss")), num(get(w, "loss")), loss, 0.0);
     for (size_t k = 0; k < COUNT_OF(KEYS); k++)
         close_list(r, "sequence log-prob", where, get(g, KEYS[k]), get(w, KEYS[k]), logp);
 }
 
-static void check_batches(struct report *r, const cJSON *got, const cJSON *want, double logp, double loss)
+static void check_batches(struct report *r, const cJSON *got, const cJSON *want, double logp,
+                          double loss)
 {
     const cJSON *g = get(got, "steps"), *w = get(want, "steps");
     char where[32];
@@ -112,14 +126,17 @@ static void check_batches(struct report *r, const cJSON *got, const cJSON *want,
     }
 }
 
-static void check_step1(struct report *r, const cJSON *got, const cJSON *want, double seq, double token, double loss)
+static void check_step1(struct report *r, const cJSON *got, const cJSON *want, double seq,
+                        double token, double loss)
 {
     const cJSON *g = get(got, "micro_batches"), *w = get(want, "micro_batches");
     for (g = g ? g->child : NULL, w = w->child; w; w = w->next, g = g ? g->next : NULL) {
         same(r, "step-1 micro-batches", "", g != NULL);
         check_micro(r, g, w, seq, loss, "step 1");
-        close_list(r, "token log-prob", "chosen", get(g, "chosen_token_logps"), get(w, "chosen_token_logps"), token);
-        close_list(r, "token log-prob", "rejected", get(g, "rejected_token_logps"), get(w, "rejected_token_logps"), token);
+        close_list(r, "token log-prob", "chosen", get(g, "chosen_token_logps"),
+                   get(w, "chosen_token_logps"), token);
+        close_list(r, "token log-prob", "rejected", get(g, "rejected_token_logps"),
+                   get(w, "rejected_token_logps"), token);
     }
 }
 
@@ -146,15 +163,16 @@ static double square(const double *a, const double *b, uint64_t n)
     return s;
 }
 
-static void check_tensor(struct report *r, const char *what, const struct fmt_tensor *g, const struct fmt_tensor *w,
-                         double rel, double total, double norm)
+static void check_tensor(struct report *r, const char *what, const struct fmt_tensor *g,
+                         const struct fmt_tensor *w, double rel, double total, double norm)
 {
     double *x = floats(g), *y = floats(w);
     if (x && y && g->count == w->count && g->rank == w->rank) {
         const double diff = sqrt(square(x, y, w->count)), size = sqrt(square(y, NULL, w->count));
         same(r, what, w->name, isfinite(diff) && (size == 0.0 || square(x, NULL, w->count) > 0.0));
         if (!(total > 0.0 && diff <= total * norm * r->scale))
-            note(r, what, w->name, diff / (size * rel * r->scale), diff / size, 0.0, rel * r->scale);
+            note(r, what, w->name, diff / (size * rel * r->scale), diff / size, 0.0,
+                 rel * r->scale);
     } else {
         same(r, what, w->name, false);
     }
@@ -162,9 +180,10 @@ static void check_tensor(struct report *r, const char *what, const struct fmt_te
     free(y);
 }
 
-static void check_tensors(struct report *r, const char *what, const char *got_path, const char *want_path, double rel, double total)
+static void check_tensors(struct report *r, const char *what, const char *got_path,
+                          const char *want_path, double rel, double total)
 {
-    struct fmt_st got = { 0 }, want = { 0 };
+    struct fmt_st got = {0}, want = {0};
     double norm = 0.0;
 
     if (fmt_st_open(got_path, &got) != RT_OK || fmt_st_open(want_path, &want) != RT_OK) {
@@ -202,23 +221,26 @@ static void golden_file(const struct compare_args *a, const char *name, char *pa
     cJSON_Delete(to);
 }
 
-static void check_stats(struct report *r, const char *model, const cJSON *want, double rel, double abs_bound)
+static void check_stats(struct report *r, const char *model, const cJSON *want, double rel,
+                        double abs_bound)
 {
-    struct fmt_st st = { 0 };
+    struct fmt_st st = {0};
     const cJSON *w, *s;
     if (fmt_st_open(model, &st) != RT_OK) {
         same(r, "final weights", "file missing", false);
         return;
     }
-    cJSON_ArrayForEach(w, want) {
+    cJSON_ArrayForEach(w, want)
+    {
         const struct fmt_tensor *t = fmt_st_find(&st, w->string);
         double *x = t ? floats(t) : NULL;
         same(r, "final weights", w->string, x != NULL);
         if (x)
-            close_to(r, "final weights", w->string, sqrt(square(x, NULL, t->count)), num(get(w, "l2")), 1e-12, rel);
-        cJSON_ArrayForEach(s, get(w, "samples"))
-            if (x)
-                close_to(r, "final elements", w->string, x[s->child->valueint], num(s->child->next), abs_bound, 0.0);
+            close_to(r, "final weights", w->string, sqrt(square(x, NULL, t->count)),
+                     num(get(w, "l2")), 1e-12, rel);
+        cJSON_ArrayForEach(s, get(w, "samples")) if (x)
+            close_to(r, "final elements", w->string, x[s->child->valueint], num(s->child->next),
+                     abs_bound, 0.0);
         free(x);
     }
     fmt_st_close(&st);
@@ -230,35 +252,49 @@ static const struct {
     const char *key, *tolerance; // NULL: exact
     bool count;
 } LOG_KEYS[] = {
-    { "loss", "loss", false }, { "train_loss", "loss", false }, { "learning_rate", NULL, false }, { "epoch", NULL, false },
-    { "num_tokens", NULL, false }, { "entropy", "entropy", false }, { "logits/chosen", "logits/rejected", false },
-    { "logits/rejected", "logits/rejected", false }, { "rewards/chosen", "rewards/margins", false },
-    { "rewards/rejected", "rewards/margins", false }, { "rewards/margins", "rewards/margins", false },
-    { "rewards/accuracies", NULL, true }, { "mean_token_accuracy", NULL, true }, { "logps/chosen", "logps/chosen", false },
-    { "logps/rejected", "logps/chosen", false },
+    {"loss", "loss", false},
+    {"train_loss", "loss", false},
+    {"learning_rate", NULL, false},
+    {"epoch", NULL, false},
+    {"num_tokens", NULL, false},
+    {"entropy", "entropy", false},
+    {"logits/chosen", "logits/rejected", false},
+    {"logits/rejected", "logits/rejected", false},
+    {"rewards/chosen", "rewards/margins", false},
+    {"rewards/rejected", "rewards/margins", false},
+    {"rewards/margins", "rewards/margins", false},
+    {"rewards/accuracies", NULL, true},
+    {"mean_token_accuracy", NULL, true},
+    {"logps/chosen", "logps/chosen", false},
+    {"logps/rejected", "logps/chosen", false},
 };
 
-static void check_entry(struct report *r, const cJSON *g, const cJSON *w, const cJSON *abs_tol, double norm_rel)
+static void check_entry(struct report *r, const cJSON *g, const cJSON *w, const cJSON *abs_tol,
+                        double norm_rel)
 {
     char where[32];
     snprintf(where, sizeof(where), "step %d", get(w, "step")->valueint);
     same(r, "log entries", where, g && get(g, "step")->valueint == get(w, "step")->valueint);
     if (get(w, "grad_norm"))
-        close_to(r, "grad_norm", where, num(get(g, "grad_norm")), num(get(w, "grad_norm")), 1e-7, norm_rel);
+        close_to(r, "grad_norm", where, num(get(g, "grad_norm")), num(get(w, "grad_norm")), 1e-7,
+                 norm_rel);
     for (size_t k = 0; k < COUNT_OF(LOG_KEYS); k++) {
         const cJSON *x = get(g, LOG_KEYS[k].key), *y = get(w, LOG_KEYS[k].key);
         if (!y || (LOG_KEYS[k].count && r->scale > 1.0))
             continue;
         if (LOG_KEYS[k].tolerance)
-            close_to(r, LOG_KEYS[k].key, where, num(x), num(y), num(get(abs_tol, LOG_KEYS[k].tolerance)), 0.0);
+            close_to(r, LOG_KEYS[k].key, where, num(x), num(y),
+                     num(get(abs_tol, LOG_KEYS[k].tolerance)), 0.0);
         else { // a share is a mean of f32 in TRL: 2/3 is 0.66666669
             const double bound = LOG_KEYS[k].count ? 1e-6 : 1e-9;
-            note(r, LOG_KEYS[k].key, where, fabs(num(x) - num(y)) / (bound + bound * fabs(num(y))), num(x), num(y), bound);
+            note(r, LOG_KEYS[k].key, where, fabs(num(x) - num(y)) / (bound + bound * fabs(num(y))),
+                 num(x), num(y), bound);
         }
     }
 }
 
-static void check_log(struct report *r, const cJSON *state, const cJSON *want, const cJSON *abs_tol, double norm_rel)
+static void check_log(struct report *r, const cJSON *state, const cJSON *want, const cJSON *abs_tol,
+                      double norm_rel)
 {
     const cJSON *g = get(state, "log_history"), *w;
     same(r, "log entries", "count", cJSON_GetArraySize(g) == cJSON_GetArraySize(want));
@@ -277,8 +313,8 @@ static int print(const struct report *r, double *worst)
         if (r->rows[i].share <= 1.0)
             continue;
         failed++;
-        printf("  %s: got %.9g, want %.9g, bound %.3g (%s)\n", r->rows[i].what, r->rows[i].got, r->rows[i].want,
-               r->rows[i].bound, r->rows[i].where);
+        printf("  %s: got %.9g, want %.9g, bound %.3g (%s)\n", r->rows[i].what, r->rows[i].got,
+               r->rows[i].want, r->rows[i].bound, r->rows[i].where);
     }
     if (worst)
         *worst = most;
@@ -290,7 +326,8 @@ static void compare_tensors(struct report *r, const struct compare_args *a, cons
     char got[1100], want[1100];
     snprintf(got, sizeof(got), "%s/grad1.safetensors", a->dump_dir);
     golden_file(a, "grad1", want, sizeof(want));
-    check_tensors(r, "step-1 gradient", got, want, num(get(t, "grad1_rel_l2_max")), num(get(t, "grad1_diff_over_total_norm_max")));
+    check_tensors(r, "step-1 gradient", got, want, num(get(t, "grad1_rel_l2_max")),
+                  num(get(t, "grad1_diff_over_total_norm_max")));
     snprintf(got, sizeof(got), "%s/model.safetensors", a->output_dir);
     golden_file(a, "final", want, sizeof(want));
     cJSON *stats = read_json(a->case_dir, "final_stats.json");
@@ -303,9 +340,9 @@ static void compare_tensors(struct report *r, const struct compare_args *a, cons
 
 int golden_compare(const struct compare_args *a, double *worst)
 {
-    static const char *const FILES[] = { "tokens.json", "batches.json", "step1.json" };
-    struct report r = { .scale = a->scale };
-    cJSON *got[4] = { 0 }, *want[4] = { 0 }, *tol = NULL;
+    static const char *const FILES[] = {"tokens.json", "batches.json", "step1.json"};
+    struct report r = {.scale = a->scale};
+    cJSON *got[4] = {0}, *want[4] = {0}, *tol = NULL;
     const char *name = strrchr(a->case_dir, '/');
     bool all = true;
 
@@ -326,7 +363,8 @@ int golden_compare(const struct compare_args *a, double *worst)
         const cJSON *abs_tol = get(t, "log_history_abs");
         const double loss = num(get(abs_tol, "loss")), seq = num(get(t, "step1_seq_logp_max_abs"));
         check_tokens(&r, got[0], want[0]);
-        check_batches(&r, got[1], want[1], fmax(seq, 4.0 * num(get(abs_tol, "logps/chosen"))), loss);
+        check_batches(&r, got[1], want[1], fmax(seq, 4.0 * num(get(abs_tol, "logps/chosen"))),
+                      loss);
         check_step1(&r, got[2], want[2], seq, num(get(t, "step1_token_logp_max_abs")), loss);
         check_log(&r, got[3], want[3], abs_tol, num(get(t, "grad_norm_max_rel")));
         compare_tensors(&r, a, t);

@@ -1,4 +1,5 @@
-// How a micro-batch is cut into passes must not show: not in losses of single pairs, not in those of all of them at once.
+// How a micro-batch is cut into passes must not show: not in losses of single pairs, not in those
+// of all of them at once.
 #include <math.h>
 #include <stdlib.h>
 
@@ -24,44 +25,75 @@ static void on_log(void *user, const struct tr_entry *e)
     s->margin[s->n++] = tr_metrics_get(e->metrics, TR_REWARDS_MARGINS);
 }
 
-static struct seen run(struct t *t, const struct op_loss_spec *spec, bool ld, bool weigh, uint32_t pass_tokens)
+static struct seen run(struct t *t, const struct op_loss_spec *spec, bool ld, bool weigh,
+                       uint32_t pass_tokens)
 {
-    struct seen s = { .n = 0 };
-    const struct tr_config c = {
-        .model_name_or_path = golden_own_path("models/llama"), .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
-        .output_dir = "objective-out", .device = t_name(t), .storage = RT_F32, .max_length = 1024, .seed = 42, .data_seed = 42,
-        .per_device_train_batch_size = 5, .gradient_accumulation_steps = 1, .num_train_epochs = 1.0, .max_steps = STEPS,
-        .beta = 0.1, .learning_rate = 1e-3, .lr_scheduler_type = TR_CONSTANT, .adam_beta1 = 0.9, .adam_beta2 = 0.999,
-        .adam_epsilon = 1e-8, .max_grad_norm = 1.0, .logging_steps = 1, .disable_tqdm = true, .pass_tokens = pass_tokens,
-        .loss = *spec, .ld = ld, .ld_alpha = 0.5, .use_weighting = weigh };
-    T_OK(tr_run(&c, &(struct tr_hooks){ .on_log = on_log, .user = &s }));
+    struct seen s = {.n = 0};
+    const struct tr_config c = {.model_name_or_path = golden_own_path("models/llama"),
+                                .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
+                                .output_dir = "objective-out",
+                                .device = t_name(t),
+                                .storage = RT_F32,
+                                .max_length = 1024,
+                                .seed = 42,
+                                .data_seed = 42,
+                                .per_device_train_batch_size = 5,
+                                .gradient_accumulation_steps = 1,
+                                .num_train_epochs = 1.0,
+                                .max_steps = STEPS,
+                                .beta = 0.1,
+                                .learning_rate = 1e-3,
+                                .lr_scheduler_type = TR_CONSTANT,
+                                .adam_beta1 = 0.9,
+                                .adam_beta2 = 0.999,
+                                .adam_epsilon = 1e-8,
+                                .max_grad_norm = 1.0,
+                                .logging_steps = 1,
+                                .disable_tqdm = true,
+                                .pass_tokens = pass_tokens,
+                                .loss = *spec,
+                                .ld = ld,
+                                .ld_alpha = 0.5,
+                                .use_weighting = weigh};
+    T_OK(tr_run(&c, &(struct tr_hooks){.on_log = on_log, .user = &s}));
     assert_int_equal(s.n, STEPS);
     return s;
 }
 
-static void cuts_alike(struct t *t, const char *what, const struct op_loss_spec *spec, bool ld, bool weigh)
+static void cuts_alike(struct t *t, const char *what, const struct op_loss_spec *spec, bool ld,
+                       bool weigh)
 {
     const struct seen one = run(t, spec, ld, weigh, 1 << 20), many = run(t, spec, ld, weigh, 1);
-    for (int i = 0; i < STEPS; i++) // gradients are added pass by pass in f32: 1e-7 of each; Adam carries it on
+    for (int i = 0; i < STEPS;
+         i++) // gradients are added pass by pass in f32: 1e-7 of each; Adam carries it on
         if (!(fabs(one.loss[i] - many.loss[i]) <= 1e-5 * fabs(one.loss[i])) ||
             !(fabs(one.norm[i] - many.norm[i]) <= 1e-4 * one.norm[i]) || !(one.norm[i] > 0.0) ||
             !(fabs(one.margin[i] - many.margin[i]) <= 1e-4))
-            fail_msg("%s on %s, step %d: loss %.9g, norm %.9g, margin %.9g in one pass, %.9g, %.9g, %.9g pair by pair", what,
-                     t_name(t), i + 1, one.loss[i], one.norm[i], one.margin[i], many.loss[i], many.norm[i], many.margin[i]);
+            fail_msg("%s on %s, step %d: loss %.9g, norm %.9g, margin %.9g in one pass, %.9g, "
+                     "%.9g, %.9g pair by pair",
+                     what, t_name(t), i + 1, one.loss[i], one.norm[i], one.margin[i], many.loss[i],
+                     many.norm[i], many.margin[i]);
 }
 
 static void body(struct t *t)
 {
-    const struct op_loss_spec single = { .terms = { { OP_LOSS_SIGMOID, 1.0 }, { OP_LOSS_IPO, 0.01 }, { OP_LOSS_SFT, 0.5 } },
-                                         .n_terms = 3 };
-    const struct op_loss_spec all = { .terms = { { OP_LOSS_AOT, 1.0 }, { OP_LOSS_AOT_UNPAIRED, 0.5 }, { OP_LOSS_SFT, 0.1 } },
-                                      .n_terms = 3, .label_smoothing = 0.1 };
-    const struct op_loss_spec tails = { .terms = { { OP_LOSS_AOT, 1.0 }, { OP_LOSS_SIGMOID, 1.0 } }, .n_terms = 2 };
-    const struct op_loss_spec pairs = { .terms = { { OP_LOSS_SIGMOID, 1.0 }, { OP_LOSS_BCO_PAIR, 0.5 } }, .n_terms = 2 };
+    const struct op_loss_spec single = {
+        .terms = {{OP_LOSS_SIGMOID, 1.0}, {OP_LOSS_IPO, 0.01}, {OP_LOSS_SFT, 0.5}}, .n_terms = 3};
+    const struct op_loss_spec all = {
+        .terms = {{OP_LOSS_AOT, 1.0}, {OP_LOSS_AOT_UNPAIRED, 0.5}, {OP_LOSS_SFT, 0.1}},
+        .n_terms = 3,
+        .label_smoothing = 0.1};
+    const struct op_loss_spec tails = {.terms = {{OP_LOSS_AOT, 1.0}, {OP_LOSS_SIGMOID, 1.0}},
+                                       .n_terms = 2};
+    const struct op_loss_spec pairs = {.terms = {{OP_LOSS_SIGMOID, 1.0}, {OP_LOSS_BCO_PAIR, 0.5}},
+                                       .n_terms = 2};
     cuts_alike(t, "sigmoid, ipo, sft", &single, false, false);
     cuts_alike(t, "aot, aot_unpaired, sft", &all, false, false);
     cuts_alike(t, "aot, sigmoid, ld_alpha", &tails, true, false);
     cuts_alike(t, "sigmoid, bco_pair, weighted", &pairs, false, true);
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}

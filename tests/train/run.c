@@ -1,5 +1,5 @@
-// What must hold on every device whatever the numbers are: ln 2 at step 1, the same bits twice, no influence of the
-// batch on a sequence, fp16's loss scale.
+// What must hold on every device whatever the numbers are: ln 2 at step 1, the same bits twice, no
+// influence of the batch on a sequence, fp16's loss scale.
 #include "src/train/run.h"
 
 #include <math.h>
@@ -15,12 +15,26 @@
 
 static struct tr_config base(struct t *t, enum rt_type storage)
 {
-    return (struct tr_config){
-        .model_name_or_path = golden_own_path("models/llama"), .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
-        .output_dir = "run-out", .device = t_name(t), .storage = storage, .max_length = 1024, .seed = 42, .data_seed = 42,
-        .per_device_train_batch_size = 2, .gradient_accumulation_steps = 1, .num_train_epochs = 1.0, .max_steps = 2,
-        .beta = 0.1, .learning_rate = 1e-3, .adam_beta1 = 0.9, .adam_beta2 = 0.999, .adam_epsilon = 1e-8,
-        .max_grad_norm = 1.0, .logging_steps = 1, .disable_tqdm = true };
+    return (struct tr_config){.model_name_or_path = golden_own_path("models/llama"),
+                              .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
+                              .output_dir = "run-out",
+                              .device = t_name(t),
+                              .storage = storage,
+                              .max_length = 1024,
+                              .seed = 42,
+                              .data_seed = 42,
+                              .per_device_train_batch_size = 2,
+                              .gradient_accumulation_steps = 1,
+                              .num_train_epochs = 1.0,
+                              .max_steps = 2,
+                              .beta = 0.1,
+                              .learning_rate = 1e-3,
+                              .adam_beta1 = 0.9,
+                              .adam_beta2 = 0.999,
+                              .adam_epsilon = 1e-8,
+                              .max_grad_norm = 1.0,
+                              .logging_steps = 1,
+                              .disable_tqdm = true};
 }
 
 // What the log entries said.
@@ -42,30 +56,31 @@ static void on_log(void *user, const struct tr_entry *e)
 
 static struct seen run(const struct tr_config *c)
 {
-    struct seen s = { .n = 0 };
-    T_OK(tr_run(c, &(struct tr_hooks){ .on_log = on_log, .user = &s }));
+    struct seen s = {.n = 0};
+    T_OK(tr_run(c, &(struct tr_hooks){.on_log = on_log, .user = &s}));
     return s;
 }
 
 // Policy and reference are one computation at step 1: rewards are 0 to the bit, the loss is ln 2.
 static void starts_at_ln2(struct t *t)
 {
-    static const enum rt_type STORAGE[] = { RT_F32, RT_F16, RT_BF16 };
+    static const enum rt_type STORAGE[] = {RT_F32, RT_F16, RT_BF16};
     for (size_t i = 0; i < COUNT_OF(STORAGE); i++) {
         struct tr_config c = base(t, STORAGE[i]);
         c.max_steps = 1;
         const struct seen s = run(&c);
-        if (!(fabs(s.loss[0] - 0.69314718055994531) < 1e-7) || s.margin[0] != 0.0 || s.chosen[0] != 0.0)
-            fail_msg("%s on %s: step 1: loss %.9g, margin %g, chosen reward %g", rt_type_name(STORAGE[i]), t_name(t), s.loss[0],
-                     s.margin[0], s.chosen[0]);
+        if (!(fabs(s.loss[0] - 0.69314718055994531) < 1e-7) || s.margin[0] != 0.0 ||
+            s.chosen[0] != 0.0)
+            fail_msg("%s on %s: step 1: loss %.9g, margin %g, chosen reward %g",
+                     rt_type_name(STORAGE[i]), t_name(t), s.loss[0], s.margin[0], s.chosen[0]);
     }
 }
 
 static void same_bits_twice(struct t *t)
 {
-    static const enum rt_type STORAGE[] = { RT_F32, RT_F16 };
+    static const enum rt_type STORAGE[] = {RT_F32, RT_F16};
     for (size_t i = 0; i < COUNT_OF(STORAGE); i++) {
-        struct str a = { 0 }, b = { 0 };
+        struct str a = {0}, b = {0};
         struct tr_config c = base(t, STORAGE[i]);
         c.max_steps = 3;
         (void) run(&c);
@@ -73,14 +88,17 @@ static void same_bits_twice(struct t *t)
         (void) run(&c);
         T_OK(file_read("run-out/model.safetensors", &b));
         if (a.len != b.len || memcmp(a.data, b.data, a.len) != 0)
-            fail_msg("%s on %s: two runs gave different weights", rt_type_name(STORAGE[i]), t_name(t));
+            fail_msg("%s on %s: two runs gave different weights", rt_type_name(STORAGE[i]),
+                     t_name(t));
         str_free(&a);
         str_free(&b);
     }
 }
 
-// Log-probs by row out of a dump: x[2 * row] chosen, x[2 * row + 1] rejected. The weights do not move.
-static void logps_by_row(struct t *t, enum rt_type storage, uint32_t batch, uint32_t pass_tokens, double *x)
+// Log-probs by row out of a dump: x[2 * row] chosen, x[2 * row + 1] rejected. The weights do not
+// move.
+static void logps_by_row(struct t *t, enum rt_type storage, uint32_t batch, uint32_t pass_tokens,
+                         double *x)
 {
     struct tr_config c = base(t, storage);
     cJSON *root;
@@ -93,32 +111,37 @@ static void logps_by_row(struct t *t, enum rt_type storage, uint32_t batch, uint
     (void) run(&c);
     T_OK(fmt_json_read("run-dump/batches.json", &root));
     cJSON_ArrayForEach(step, cJSON_GetObjectItem(root, "steps"))
-        cJSON_ArrayForEach(micro, cJSON_GetObjectItem(step, "micro_batches")) {
-            int i = 0;
-            cJSON_ArrayForEach(row, cJSON_GetObjectItem(micro, "rows")) {
-                x[2 * row->valueint] = cJSON_GetArrayItem(cJSON_GetObjectItem(micro, "chosen_logps"), i)->valuedouble;
-                x[2 * row->valueint + 1] = cJSON_GetArrayItem(cJSON_GetObjectItem(micro, "rejected_logps"), i++)->valuedouble;
-            }
+        cJSON_ArrayForEach(micro, cJSON_GetObjectItem(step, "micro_batches"))
+    {
+        int i = 0;
+        cJSON_ArrayForEach(row, cJSON_GetObjectItem(micro, "rows"))
+        {
+            x[2 * row->valueint] =
+                cJSON_GetArrayItem(cJSON_GetObjectItem(micro, "chosen_logps"), i)->valuedouble;
+            x[2 * row->valueint + 1] =
+                cJSON_GetArrayItem(cJSON_GetObjectItem(micro, "rejected_logps"), i++)->valuedouble;
         }
+    }
     cJSON_Delete(root);
 }
 
 static void batch_does_not_matter(struct t *t)
 {
     enum { ROWS = 27 };
-    static const enum rt_type STORAGE[] = { RT_F32, RT_BF16 };
+    static const enum rt_type STORAGE[] = {RT_F32, RT_BF16};
     for (size_t i = 0; i < COUNT_OF(STORAGE); i++) {
-        double alone[2 * ROWS] = { 0 }, together[2 * ROWS] = { 0 };
+        double alone[2 * ROWS] = {0}, together[2 * ROWS] = {0};
         logps_by_row(t, STORAGE[i], 1, 0, alone);
         logps_by_row(t, STORAGE[i], 9, 4096, together);
         for (int k = 0; k < 2 * ROWS; k++)
             if (alone[k] != together[k] || alone[k] == 0.0)
-                fail_msg("%s on %s: row %d: log-prob %.9g alone, %.9g in a batch of 9", rt_type_name(STORAGE[i]), t_name(t),
-                         k / 2, alone[k], together[k]);
+                fail_msg("%s on %s: row %d: log-prob %.9g alone, %.9g in a batch of 9",
+                         rt_type_name(STORAGE[i]), t_name(t), k / 2, alone[k], together[k]);
     }
 }
 
-// From a scale of 2^40 the first steps overflow: each is skipped and halves the scale, until one is clean.
+// From a scale of 2^40 the first steps overflow: each is skipped and halves the scale, until one is
+// clean.
 static void overflow_halves_the_scale(struct t *t)
 {
     struct tr_config c = base(t, RT_F16);
@@ -129,7 +152,8 @@ static void overflow_halves_the_scale(struct t *t)
     while (skipped < s.n && !isfinite(s.norm[skipped]))
         skipped++;
     if (skipped < 5 || skipped > 28 || !(fabs(s.loss[skipped] - 0.69314718055994531) < 1e-7))
-        fail_msg("on %s: %d steps overflowed; then the loss was %.9g", t_name(t), skipped, s.loss[skipped]);
+        fail_msg("on %s: %d steps overflowed; then the loss was %.9g", t_name(t), skipped,
+                 s.loss[skipped]);
 }
 
 static void long_fp16_run(struct t *t)
@@ -140,7 +164,8 @@ static void long_fp16_run(struct t *t)
     assert_int_equal(s.n, 200);
     for (int i = 0; i < s.n; i++)
         if (!isfinite(s.loss[i]) || !isfinite(s.norm[i]))
-            fail_msg("on %s: step %d: loss %g, grad_norm %g", t_name(t), i + 1, s.loss[i], s.norm[i]);
+            fail_msg("on %s: step %d: loss %g, grad_norm %g", t_name(t), i + 1, s.loss[i],
+                     s.norm[i]);
     if (!(s.loss[199] < 0.3))
         fail_msg("on %s: the loss is %g after 200 steps", t_name(t), s.loss[199]);
 }
@@ -154,4 +179,7 @@ static void body(struct t *t)
     long_fp16_run(t);
 }
 
-int main(void) { return t_each_device(body); }
+int main(void)
+{
+    return t_each_device(body);
+}
