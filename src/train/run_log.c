@@ -1,0 +1,71 @@
+#include <math.h>
+
+#include "src/base/file.h"
+#include "src/train/run_state.h"
+
+static struct tr_entry entry(struct tr_run_state *r)
+{
+    const double nan = (double) NAN, now = os_seconds(), span = now - r->logged_at;
+    const uint64_t steps = r->at.step - r->at.steps_at_log;
+    struct tr_entry e = {.loss = nan,
+                         .grad_norm = nan,
+                         .learning_rate = nan,
+                         .train_loss = nan,
+                         .train_runtime = nan,
+                         .samples_per_s = nan,
+                         .steps_per_s = nan,
+                         .metrics = &r->metrics,
+                         .epoch = ds_order_epoch(&r->order),
+                         .step = r->at.step};
+    e.step_time_s = steps ? span / (double) steps : nan;
+    e.pairs_per_s = (double) r->at.pairs_since_log / span;
+    e.tokens_per_s = (double) (r->metrics.num_tokens - r->at.tokens_at_log) / span;
+    e.device_bytes = rt_dev_stats(r->s.dev).peak_bytes;
+    return e;
+}
+
+static enum rt_err add_entry(struct tr_run_state *r, const struct tr_entry *e)
+{
+    enum rt_err err = tr_log_add(&r->log, e);
+    if (r->hooks && r->hooks->on_log)
+        r->hooks->on_log(r->hooks->user, e);
+    r->at.loss_sum = 0.0;
+    r->at.loss_steps = 0;
+    tr_metrics_clear(&r->metrics);
+    r->logged_at = os_seconds();
+    r->at.pairs_since_log = 0;
+    r->at.tokens_at_log = r->metrics.num_tokens;
+    r->at.steps_at_log = r->at.step;
+    return err;
+}
+
+enum rt_err tr_run_log_step(struct tr_run_state *r, double norm, double lr)
+{
+    const struct tr_config *c = r->c;
+    const bool due = (c->logging_steps && r->at.step % c->logging_steps == 0) ||
+                     (c->logging_first_step && r->at.step == 1);
+    struct tr_entry e = entry(r);
+
+    if (!due) {
+        tr_log_progress(&r->log, r->at.step, r->at.loss_sum / (double) r->at.loss_steps,
+                        tr_metrics_get(&r->metrics, TR_REWARDS_MARGINS),
+                        tr_metrics_get(&r->metrics, TR_REWARDS_ACCURACIES), e.step_time_s,
+                        e.tokens_per_s, e.device_bytes);
+        return RT_OK;
+    }
+    e.loss = r->at.loss_sum / (double) r->at.loss_steps;
+    e.grad_norm = norm;
+    e.learning_rate = lr;
+    return add_entry(r, &e);
+}
+
+enum rt_err tr_run_log_end(struct tr_run_state *r)
+{
+    struct tr_entry e = entry(r);
+    e.train_runtime = os_seconds() - r->started;
+    e.samples_per_s = (double) r->at.step * r->c->per_device_train_batch_size *
+                      r->c->gradient_accumulation_steps / e.train_runtime;
+    e.steps_per_s = (double) r->at.step / e.train_runtime;
+    e.train_loss = r->at.step ? r->at.loss_total / (double) r->at.step : 0.0;
+    return add_entry(r, &e);
+}

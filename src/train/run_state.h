@@ -1,0 +1,44 @@
+// src/train/run_state.h -- everything that a training run owns. Private to src/train.
+//
+// What a checkpoint must hold is in tr_progress (plain numbers), in the optimizer and in the
+// trained weights; the rest is made anew when a run is resumed.
+#ifndef TRAIN_RUN_STATE_H
+#define TRAIN_RUN_STATE_H
+
+#include "src/data/order.h"
+#include "src/train/dump.h"
+#include "src/train/optimizer.h"
+#include "src/train/run.h"
+#include "src/train/session.h"
+
+// How far the run is. Plain data.
+struct tr_progress {
+    uint64_t step;               // optimizer steps done, skipped ones included
+    uint64_t lr_steps;           // those that moved the schedule
+    double loss_sum, loss_total; // of the steps since the last log; of the run
+    uint64_t loss_steps;         // steps since the last log
+    uint64_t pairs_since_log, tokens_at_log, steps_at_log; // for the speeds of a log entry
+};
+
+struct tr_run_state {
+    const struct tr_config *c;
+    const struct tr_hooks *hooks;
+    struct tr_session s;
+    struct ds_order order;
+    struct tr_optimizer opt;
+    struct tr_scaler scaler;
+    struct tr_metrics metrics;
+    struct tr_log log;
+    struct tr_dump dump;
+    struct tr_progress at;
+    double started, logged_at; // seconds
+};
+
+// Entries of the log (src/train/run_log.c). After a step: a log entry where one is due, else the
+// progress line. Errors: those of tr_log_add.
+RT_NODISCARD enum rt_err tr_run_log_step(struct tr_run_state *r, double norm, double lr);
+
+// The last entry: run time and mean loss, with the metrics of steps that no log reported.
+RT_NODISCARD enum rt_err tr_run_log_end(struct tr_run_state *r);
+
+#endif // TRAIN_RUN_STATE_H
