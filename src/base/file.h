@@ -48,6 +48,26 @@ bool file_exists(const char *path); // a regular file
 bool dir_exists(const char *path);
 RT_NODISCARD enum rt_err dir_make(const char *path); // with parents; fine if it exists
 
+// Names of the files and folders in a folder, sorted by bytes, without "." and "..". { 0 } is
+// empty. Errors: RT_E_NOT_FOUND, RT_E_IO, RT_E_NOMEM.
+struct dir_names {
+    char **name;
+    size_t n;
+};
+RT_NODISCARD enum rt_err dir_list(const char *path, struct dir_names *out);
+void dir_names_free(struct dir_names *names);
+
+// Remove a file, or a folder with all that is in it; links are not followed. Fine if there is none.
+RT_NODISCARD enum rt_err dir_remove(const char *path);
+
+// Make folder `from` appear as `to`, on disk when it returns: a folder `to` that was there is
+// replaced in one step where the system can (else there is a moment with neither), and removed.
+// Both in one parent folder.
+RT_NODISCARD enum rt_err dir_replace(const char *from, const char *to);
+
+// Wait until the entries of a folder are on disk.
+RT_NODISCARD enum rt_err dir_sync(const char *path);
+
 // "a" + "/" + "b" into a heap string.
 RT_NODISCARD enum rt_err path_join(const char *a, const char *b, char **out);
 
@@ -69,5 +89,6 @@ uint64_t os_peak_rss(void);   // bytes; 0 if unknown
 uint64_t os_memory(void);     // bytes of physical memory; 0 if unknown
 unsigned os_cores(void);      // >= 1
 bool os_is_terminal(void);    // stderr is one
+long os_process(void);        // number of this process, part of temporary names
 
 #endif // BASE_FILE_H

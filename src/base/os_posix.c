@@ -4,8 +4,10 @@
 #include "src/base/file.h"
 #include "src/base/thread.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,6 +215,119 @@ done:
     return err;
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+static enum rt_err add_name(struct dir_names *to, const char *name)
+{
+    enum rt_err err = RT_OK;
+    char **grown = realloc(to->name, (to->n + 1) * sizeof(*grown));
+
+    RT_REQUIRE(grown, RT_E_NOMEM);
+    to->name = grown;
+    RT_TRY(str_dup(name, &grown[to->n]));
+    to->n++;
+done:
+    return err;
+}
+
+enum rt_err dir_list(const char *path, struct dir_names *out)
+{
+    enum rt_err err = RT_OK;
+    struct dir_names names = {0};
+    DIR *dir = opendir(path);
+
+    *out = names;
+    if (!dir)
+        RT_TRY(fail_errno(path, "list"));
+    errno = 0;
+    for (const struct dirent *e; (e = readdir(dir)) != NULL; errno = 0)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            RT_TRY(add_name(&names, e->d_name));
+    if (errno)
+        RT_TRY(fail_errno(path, "list"));
+    if (names.n)
+        qsort(names.name, names.n, sizeof(*names.name), by_bytes);
+    *out = names;
+    names = (struct dir_names){0};
+done:
+    if (dir)
+        closedir(dir);
+    dir_names_free(&names);
+    return err;
+}
+
+void dir_names_free(struct dir_names *names)
+{
+    for (size_t i = 0; i < names->n; i++)
+        free(names->name[i]);
+    free(names->name);
+    *names = (struct dir_names){0};
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void) st;
+    (void) type;
+    (void) at;
+    return remove(path) != 0 && errno != ENOENT;
+}
+
+enum rt_err dir_remove(const char *path)
+{
+    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
+        return fail_errno(path, "remove");
+    return RT_OK;
+}
+
+enum rt_err dir_sync(const char *path)
+{
+    enum rt_err err = RT_OK;
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
+        err = fail_errno(path, "write");
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
+// The entry of `path` in its parent is on disk when this returns.
+static enum rt_err sync_parent(const char *path)
+{
+    enum rt_err err = RT_OK;
+    const char *slash = strrchr(path, '/');
+    char *parent = NULL;
+
+    RT_TRY(str_dup_n(path, slash ? (size_t) (slash - path) + (slash == path) : 0, &parent));
+    RT_TRY(dir_sync(parent[0] ? parent : "."));
+done:
+    free(parent);
+    return err;
+}
+
+enum rt_err dir_replace(const char *from, const char *to)
+{
+    enum rt_err err = RT_OK;
+    bool swapped = false;
+
+    if (!dir_exists(from))
+        return rt_fail(RT_E_NOT_FOUND, "%s: no such folder to rename", from);
+#ifdef RENAME_EXCHANGE
+    swapped = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) == 0;
+#endif
+    if (!swapped && dir_exists(to))
+        RT_TRY(dir_remove(to));
+    if (!swapped && rename(from, to) != 0)
+        RT_TRY(fail_errno(to, "rename a folder to"));
+    RT_TRY(sync_parent(to));
+    if (swapped)
+        RT_TRY(dir_remove(from));
+done:
+    return err;
+}
+
 enum rt_err path_join(const char *a, const char *b, char **out)
 {
     struct str s = {0};
@@ -278,6 +393,11 @@ static double seconds(clockid_t id)
 bool os_is_terminal(void)
 {
     return isatty(STDERR_FILENO) == 1;
+}
+
+long os_process(void)
+{
+    return (long) getpid();
 }
 
 double os_seconds(void)
