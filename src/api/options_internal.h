@@ -1,0 +1,57 @@
+// src/api/options_internal.h -- what the files of options.h share: the getters. Private to src/api.
+#ifndef API_OPTIONS_INTERNAL_H
+#define API_OPTIONS_INTERNAL_H
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/api/options.h"
+#include "src/format/json.h"
+
+// The row of that name; that of the end if there is none.
+size_t opt_row_index(const char *name);
+
+// true, false, yes, no, ... as a boolean or a word. false: it is none of them.
+bool opt_to_bool(const cJSON *v, bool *out);
+
+// Is a valid value the row's default? Lists of one count as their item.
+bool opt_is_default(const struct opt_row *row, const cJSON *v);
+
+// loss_type and all that belongs to it, into `c` (src/api/options_loss.c). Errors: RT_E_USAGE.
+RT_NODISCARD enum rt_err opt_resolve_loss(const struct options *o, struct tr_config *c);
+
+// Values, checked when they were set; the row's default where none is given, else NULL, 0, false.
+static inline const cJSON *given(const struct options *o, const char *name)
+{
+    const cJSON *v = o->values[opt_row_index(name)];
+    return cJSON_IsNull(v) ? NULL : v;
+}
+
+static inline const char *text_of(const struct options *o, const char *name)
+{
+    const cJSON *v = given(o, name);
+    return v ? v->valuestring : OPT_ROWS[opt_row_index(name)].def;
+}
+
+static inline double num_of(const struct options *o, const char *name)
+{
+    const cJSON *v = given(o, name);
+    const char *def = OPT_ROWS[opt_row_index(name)].def;
+    double x = def ? strtod(def, NULL) : 0.0;
+    if (v && !fmt_json_to_num(v, &x))
+        x = (double) NAN; // checked when it was set
+    return x;
+}
+
+static inline bool bool_of(const struct options *o, const char *name)
+{
+    const cJSON *v = given(o, name);
+    const char *def = OPT_ROWS[opt_row_index(name)].def;
+    bool b = def && strcmp(def, "true") == 0;
+    if (v)
+        (void) opt_to_bool(v, &b);
+    return b;
+}
+
+#endif // API_OPTIONS_INTERNAL_H
