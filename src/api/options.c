@@ -105,6 +105,7 @@ static void resolve_words(const struct options *o, struct tr_config *c)
     c->lr_scheduler_type = scheduler_of(text_of(o, "lr_scheduler_type"));
     c->strict = bool_of(o, "strict");
     c->dataloader_drop_last = bool_of(o, "dataloader_drop_last");
+    c->log_nan = !bool_of(o, "logging_nan_inf_filter");
     c->logging_first_step = bool_of(o, "logging_first_step");
     c->disable_tqdm = given(o, "disable_tqdm") ? bool_of(o, "disable_tqdm") : !os_is_terminal();
 }
@@ -130,6 +131,7 @@ enum rt_err options_resolve(const struct options *o, bool train, struct tr_confi
             "logging_steps: a share of all steps (%g) is not supported yet; give a number of steps",
             every));
     c.logging_steps = strcmp(text_of(o, "logging_strategy"), "no") == 0 ? 0 : (uint32_t) every;
+    RT_TRY(opt_resolve_eval(o, &c));
     RT_TRY(list_without_effect(o));
     *out = c;
 done:

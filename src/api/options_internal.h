@@ -21,6 +21,9 @@ bool opt_is_default(const struct opt_row *row, const cJSON *v);
 // loss_type and all that belongs to it, into `c` (src/api/options_loss.c). Errors: RT_E_USAGE.
 RT_NODISCARD enum rt_err opt_resolve_loss(const struct options *o, struct tr_config *c);
 
+// eval_* and dataset_test_split (src/api/options_eval.c). After logging_steps. Errors: RT_E_USAGE.
+RT_NODISCARD enum rt_err opt_resolve_eval(const struct options *o, struct tr_config *c);
+
 // Values, checked when they were set; the row's default where none is given, else NULL, 0, false.
 static inline const cJSON *given(const struct options *o, const char *name)
 {

@@ -168,7 +168,7 @@ enum rt_err options_set_text(struct options *o, const char *name, const char *te
     enum rt_err err = RT_OK;
     cJSON *v = NULL;
 
-    if (text[0] == '[')
+    if (text[0] == '[' || text[0] == '{')
         RT_TRY(fmt_json_parse(text, strlen(text), from, &v));
     else if (strcmp(text, "null") == 0 || strcmp(text, "None") == 0)
         v = cJSON_CreateNull();

@@ -14,6 +14,15 @@
 
 enum tr_scheduler { TR_LINEAR, TR_COSINE, TR_CONSTANT, TR_CONSTANT_WITH_WARMUP };
 
+enum tr_eval_strategy { TR_EVAL_NO, TR_EVAL_STEPS, TR_EVAL_EPOCH };
+
+enum { TR_EVAL_FILES = 16 };
+
+struct tr_eval_file {
+    const char *name; // in the metrics' keys; NULL: of several files the file's own name
+    const char *path; // a .jsonl or .json file, or a folder with test.jsonl
+};
+
 // Strings are borrowed for the whole run; NULL = not given.
 struct tr_config {
     // What
@@ -48,9 +57,19 @@ struct tr_config {
     double weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm;
     uint32_t pass_tokens; // a pass takes pairs until it has so many tokens; 0 = 1024
     double loss_scale;    // first loss scale of fp16; 0 = 65536
+    // Evaluation
+    struct tr_eval_file eval_files[TR_EVAL_FILES]; // eval_dataset_name
+    uint32_t n_eval_files;                         // 0: test.jsonl of the folder dataset_name
+    const char *dataset_test_split;                // NULL = "test"
+    enum tr_eval_strategy eval_strategy;
+    double eval_steps; // a share of all steps when below 1; 0 = logging_steps
+    double eval_delay; // no evaluation before so many steps, or epochs with TR_EVAL_EPOCH
+    bool eval_on_start;
+    uint32_t per_device_eval_batch_size; // 0 = 8
     // Output
     uint32_t logging_steps; // 0 = only the end
     bool logging_first_step;
+    bool log_nan;      // logging_nan_inf_filter is false
     bool disable_tqdm; // no progress line on stderr
 };
 

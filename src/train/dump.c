@@ -23,59 +23,71 @@ static void numbers(struct fmt_jw *w, const char *key, const double *x, uint32_t
     fmt_jw_end(w);
 }
 
-static enum rt_err write_tokens(const struct tr_dump *d)
+static void write_split(struct fmt_jw *w, const struct tr_dataset *data)
+{
+    const struct ds_set *set = &data->set;
+
+    fmt_jw_key(w, data->name);
+    fmt_jw_object(w);
+    fmt_jw_key(w, "rows");
+    fmt_jw_array(w);
+    for (uint32_t i = 0; i < set->n; i++) {
+        const struct ds_pair *p = &set->pairs[i];
+        const uint32_t *x = set->ids.data + p->first;
+        fmt_jw_object(w);
+        fmt_jw_key(w, "row");
+        fmt_jw_int(w, p->row);
+        ids(w, "prompt_ids", x, p->prompt);
+        ids(w, "chosen_ids", x + p->prompt, p->chosen);
+        ids(w, "rejected_ids", x + p->prompt + p->chosen, p->rejected);
+        fmt_jw_end(w);
+    }
+    fmt_jw_end(w);
+    ids(w, "dropped_rows", set->dropped, set->n_dropped);
+    fmt_jw_end(w);
+}
+
+static enum rt_err write_file(const char *dir, const char *name, const struct str *s)
 {
     enum rt_err err = RT_OK;
-    struct str s = {0};
     char *path = NULL;
-    struct fmt_jw w = {.out = &s};
 
-    fmt_jw_object(&w);
-    fmt_jw_key(&w, "train");
-    fmt_jw_object(&w);
-    fmt_jw_key(&w, "rows");
-    fmt_jw_array(&w);
-    for (uint32_t i = 0; i < d->set->n; i++) {
-        const struct ds_pair *p = &d->set->pairs[i];
-        const uint32_t *x = d->set->ids.data + p->first;
-        fmt_jw_object(&w);
-        fmt_jw_key(&w, "row");
-        fmt_jw_int(&w, p->row);
-        ids(&w, "prompt_ids", x, p->prompt);
-        ids(&w, "chosen_ids", x + p->prompt, p->chosen);
-        ids(&w, "rejected_ids", x + p->prompt + p->chosen, p->rejected);
-        fmt_jw_end(&w);
-    }
-    fmt_jw_end(&w);
-    ids(&w, "dropped_rows", d->set->dropped, d->set->n_dropped);
-    fmt_jw_end(&w);
-    fmt_jw_end(&w);
-    RT_TRY(fmt_jw_done(&w));
-    RT_TRY(path_join(d->dir, "tokens.json", &path));
-    RT_TRY(file_write(path, s.data, s.len));
+    RT_TRY(path_join(dir, name, &path));
+    RT_TRY(file_write(path, s->data, s->len));
 done:
-    str_free(&s);
     free(path);
     return err;
 }
 
-enum rt_err tr_dump_open(const char *dir, const struct ds_set *set, struct tr_dump *out)
+enum rt_err tr_dump_open(const char *dir, const struct tr_dataset *train,
+                         const struct tr_dataset *evals, uint32_t n_evals, struct tr_dump *out)
 {
     enum rt_err err = RT_OK;
-    *out = (struct tr_dump){.dir = dir, .set = set};
+    struct str s = {0};
+    struct fmt_jw w = {.out = &s};
+
+    *out = (struct tr_dump){.dir = dir};
     if (!dir)
         goto done;
     RT_TRY(dir_make(dir));
-    RT_TRY(write_tokens(out));
+    fmt_jw_object(&w);
+    write_split(&w, train);
+    for (uint32_t i = 0; i < n_evals; i++)
+        write_split(&w, &evals[i]);
+    fmt_jw_end(&w);
+    RT_TRY(fmt_jw_done(&w));
+    RT_TRY(write_file(dir, "tokens.json", &s));
     RT_TRY(str_puts(&out->batches, "{\"steps\": ["));
     RT_TRY(str_puts(&out->step1, "{\"micro_batches\": ["));
 done:
+    str_free(&s);
     return err;
 }
 
 void tr_dump_close(struct tr_dump *d)
 {
     str_free(&d->batches);
+    str_free(&d->evals);
     str_free(&d->step1);
     *d = (struct tr_dump){0};
 }
@@ -94,15 +106,25 @@ static void token_logps(struct fmt_jw *w, const char *key, const struct tr_resul
     fmt_jw_end(w);
 }
 
-static enum rt_err write_micro(const struct tr_dump *d, struct str *to, const uint32_t *pairs,
-                               const struct tr_result *r, bool tokens)
+// How a batch is written: with the number of steps done where `step` is not NULL, with its tokens.
+struct form {
+    const uint64_t *step;
+    bool tokens;
+};
+
+static enum rt_err write_micro(struct str *to, const struct tr_batch *b, const struct tr_result *r,
+                               struct form form)
 {
     struct fmt_jw w = {.out = to};
     fmt_jw_object(&w);
+    if (form.step) {
+        fmt_jw_key(&w, "step");
+        fmt_jw_int(&w, (int64_t) *form.step);
+    }
     fmt_jw_key(&w, "rows");
     fmt_jw_array(&w);
     for (uint32_t i = 0; i < r->n; i++)
-        fmt_jw_int(&w, d->set->pairs[pairs[i]].row);
+        fmt_jw_int(&w, b->data->set.pairs[b->pairs[i]].row);
     fmt_jw_end(&w);
     fmt_jw_key(&w, "loss");
     fmt_jw_num(&w, r->loss);
@@ -110,7 +132,7 @@ static enum rt_err write_micro(const struct tr_dump *d, struct str *to, const ui
     numbers(&w, "rejected_logps", r->rejected_logps, r->n);
     numbers(&w, "ref_chosen_logps", r->ref_chosen_logps, r->n);
     numbers(&w, "ref_rejected_logps", r->ref_rejected_logps, r->n);
-    if (tokens) {
+    if (form.tokens) {
         token_logps(&w, "chosen_token_logps", r, 0);
         token_logps(&w, "rejected_token_logps", r, r->n);
     }
@@ -118,7 +140,7 @@ static enum rt_err write_micro(const struct tr_dump *d, struct str *to, const ui
     return fmt_jw_done(&w);
 }
 
-enum rt_err tr_dump_micro(struct tr_dump *d, uint64_t step, const uint32_t *pairs,
+enum rt_err tr_dump_micro(struct tr_dump *d, uint64_t step, const struct tr_batch *b,
                           const struct tr_result *r)
 {
     enum rt_err err = RT_OK;
@@ -133,13 +155,27 @@ enum rt_err tr_dump_micro(struct tr_dump *d, uint64_t step, const uint32_t *pair
     d->step = step;
     if (d->micro)
         RT_TRY(str_puts(&d->batches, ", "));
-    RT_TRY(write_micro(d, &d->batches, pairs, r, false));
+    RT_TRY(write_micro(&d->batches, b, r, (struct form){NULL, false}));
     if (step == 1) {
         if (d->micro)
             RT_TRY(str_puts(&d->step1, ", "));
-        RT_TRY(write_micro(d, &d->step1, pairs, r, true));
+        RT_TRY(write_micro(&d->step1, b, r, (struct form){NULL, true}));
     }
     d->micro++;
+done:
+    return err;
+}
+
+enum rt_err tr_dump_eval(struct tr_dump *d, uint64_t step, const struct tr_batch *b,
+                         const struct tr_result *r)
+{
+    enum rt_err err = RT_OK;
+
+    if (!d->dir)
+        goto done;
+    if (d->evals.len)
+        RT_TRY(str_puts(&d->evals, ",\n"));
+    RT_TRY(write_micro(&d->evals, b, r, (struct form){&step, false}));
 done:
     return err;
 }
@@ -153,18 +189,14 @@ enum rt_err tr_dump_grads(struct tr_dump *d, const struct md_params *params,
 enum rt_err tr_dump_finish(struct tr_dump *d)
 {
     enum rt_err err = RT_OK;
-    char *path = NULL, *path1 = NULL;
 
     if (!d->dir)
         goto done;
-    RT_TRY(str_printf(&d->batches, "%s], \"evals\": []}\n", d->step ? "]}" : ""));
-    RT_TRY(path_join(d->dir, "batches.json", &path));
-    RT_TRY(file_write(path, d->batches.data, d->batches.len));
+    RT_TRY(str_printf(&d->batches, "%s], \"evals\": [%s]}\n", d->step ? "]}" : "",
+                      d->evals.len ? d->evals.data : ""));
+    RT_TRY(write_file(d->dir, "batches.json", &d->batches));
     RT_TRY(str_puts(&d->step1, "]}\n"));
-    RT_TRY(path_join(d->dir, "step1.json", &path1));
-    RT_TRY(file_write(path1, d->step1.data, d->step1.len));
+    RT_TRY(write_file(d->dir, "step1.json", &d->step1));
 done:
-    free(path);
-    free(path1);
     return err;
 }

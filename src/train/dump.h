@@ -8,21 +8,25 @@
 // tokens.json, batches.json, step1.json and grad1.safetensors of a run. { 0 } is off: every call
 // does nothing.
 struct tr_dump {
-    const char *dir; // NULL = off
-    const struct ds_set *set;
-    struct str batches, step1; // JSON so far
-    uint64_t step;             // whose micro-batches are open in `batches`, 0 = none yet
-    uint32_t micro;            // of that step
+    const char *dir;                  // NULL = off
+    struct str batches, evals, step1; // JSON so far
+    uint64_t step;                    // whose micro-batches are open in `batches`, 0 = none yet
+    uint32_t micro;                   // of that step
 };
 
 // Make the folder and write tokens.json. dir NULL: off.
-RT_NODISCARD enum rt_err tr_dump_open(const char *dir, const struct ds_set *set,
+RT_NODISCARD enum rt_err tr_dump_open(const char *dir, const struct tr_dataset *train,
+                                      const struct tr_dataset *evals, uint32_t n_evals,
                                       struct tr_dump *out);
 void tr_dump_close(struct tr_dump *d);
 
 // One micro-batch of optimizer step `step` (from 1), in order.
-RT_NODISCARD enum rt_err tr_dump_micro(struct tr_dump *d, uint64_t step, const uint32_t *pairs,
+RT_NODISCARD enum rt_err tr_dump_micro(struct tr_dump *d, uint64_t step, const struct tr_batch *b,
                                        const struct tr_result *r);
+
+// One batch of an evaluation after `step` steps.
+RT_NODISCARD enum rt_err tr_dump_eval(struct tr_dump *d, uint64_t step, const struct tr_batch *b,
+                                      const struct tr_result *r);
 
 // The gradient of step 1, times `scale`.
 RT_NODISCARD enum rt_err tr_dump_grads(struct tr_dump *d, const struct md_params *params,

@@ -1,6 +1,7 @@
 #include "src/train/eval.h"
 
 #include "src/base/arith.h"
+#include "src/train/evaluate.h"
 #include "src/train/session.h"
 
 static void add(struct tr_eval *e, const struct tr_result *r, uint32_t i, double beta)
@@ -18,30 +19,43 @@ static void add(struct tr_eval *e, const struct tr_result *r, uint32_t i, double
     e->ranked_per_token += r->chosen_logps[i] * n_rejected > r->rejected_logps[i] * n_chosen;
 }
 
+// What on_batch carries.
+struct sums {
+    struct tr_eval e;
+    double beta;
+};
+
+static enum rt_err on_batch(void *user, const struct tr_batch *b, const struct tr_result *r)
+{
+    struct sums *s = user;
+    for (uint32_t i = 0; i < b->n; i++)
+        add(&s->e, r, i, s->beta);
+    return RT_OK;
+}
+
 enum rt_err tr_eval_run(const struct tr_config *c, struct tr_eval *out)
 {
     enum rt_err err = RT_OK;
     struct tr_session s = {0};
-    struct tr_eval e = {0};
-    struct tr_result r;
-    uint32_t pairs[256];
+    struct sums sums = {.beta = c->beta};
+    struct tr_eval *e = &sums.e;
+    struct tr_evaluation all;
 
-    *out = e;
+    *out = *e;
     RT_TRY(tr_session_open(c, false, &s));
-    for (uint32_t i = 0, n; i < s.set.n; i += n) {
-        n = u32_min(u32_min(c->per_device_train_batch_size, COUNT_OF(pairs)), s.set.n - i);
-        for (uint32_t k = 0; k < n; k++)
-            pairs[k] = i + k;
-        RT_TRY(tr_objective_run(s.objective, pairs, n, NULL, 1.0, &r));
-        for (uint32_t k = 0; k < n; k++)
-            add(&e, &r, k, c->beta);
-    }
-    e.pairs = s.set.n;
-    e.dropped = s.set.n_dropped;
-    double *const means[] = {&e.loss, &e.accuracy, &e.margin, &e.logp_chosen, &e.logp_rejected};
+    RT_TRY(tr_evaluate(&(struct tr_evaluate_args){.c = c,
+                                                  .objective = s.objective,
+                                                  .data = &s.train,
+                                                  .on_batch = on_batch,
+                                                  .user = &sums},
+                       &all));
+    e->pairs = s.train.set.n;
+    e->dropped = s.train.set.n_dropped;
+    double *const means[] = {&e->loss, &e->accuracy, &e->margin, &e->logp_chosen,
+                             &e->logp_rejected};
     for (size_t i = 0; i < COUNT_OF(means); i++)
-        *means[i] /= e.pairs;
-    *out = e;
+        *means[i] /= e->pairs;
+    *out = *e;
 done:
     tr_session_close(&s);
     return err;

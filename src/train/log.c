@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "src/base/arith.h"
 #include "src/base/file.h"
 #include "src/format/json.h"
 
@@ -41,9 +42,39 @@ static void number(struct fmt_jw *w, const char *key, double v)
     fmt_jw_num(w, v);
 }
 
+// HF's keys of an evaluation begin with the dataset's name, TRL's with "eval" whatever the name.
+static void write_eval(struct fmt_jw *w, const struct tr_evaluation *e)
+{
+    const struct {
+        const char *key;
+        double value;
+    } own[] = {{"loss", e->loss},
+               {"runtime", e->runtime},
+               {"samples_per_second", e->samples_per_s},
+               {"steps_per_second", e->steps_per_s}};
+    char key[320];
+
+    for (size_t i = 0; i < COUNT_OF(own); i++) {
+        snprintf(key, sizeof(key), "%.256s_%s", e->name, own[i].key);
+        fmt_jw_key(w, key);
+        fmt_jw_num(w, own[i].value);
+    }
+}
+
+static void write_metrics(struct fmt_jw *w, const struct tr_metrics *m, const char *prefix)
+{
+    char key[64];
+    for (int i = 0; m && m->n && i < TR_METRIC_COUNT; i++) {
+        snprintf(key, sizeof(key), "%s%s", prefix, tr_metric_name((enum tr_metric) i));
+        number(w, key, tr_metrics_get(m, (enum tr_metric) i));
+    }
+}
+
 static void write_entry(struct fmt_jw *w, const struct tr_entry *e, bool ours)
 {
     fmt_jw_object(w);
+    if (e->eval)
+        write_eval(w, e->eval);
     number(w, "loss", e->loss);
     number(w, "grad_norm", e->grad_norm);
     number(w, "learning_rate", e->learning_rate);
@@ -51,9 +82,7 @@ static void write_entry(struct fmt_jw *w, const struct tr_entry *e, bool ours)
     number(w, "train_samples_per_second", e->samples_per_s);
     number(w, "train_steps_per_second", e->steps_per_s);
     number(w, "train_loss", e->train_loss);
-    for (int i = 0; e->metrics && e->metrics->n && i < TR_METRIC_COUNT; i++)
-        number(w, tr_metric_name((enum tr_metric) i),
-               tr_metrics_get(e->metrics, (enum tr_metric) i));
+    write_metrics(w, e->metrics, e->eval ? "eval_" : "");
     number(w, "epoch", e->epoch);
     fmt_jw_key(w, "step");
     fmt_jw_int(w, (int64_t) e->step);
@@ -71,6 +100,12 @@ static void write_entry(struct fmt_jw *w, const struct tr_entry *e, bool ours)
 
 static void report(const struct tr_log *log, const struct tr_entry *e)
 {
+    if (e->eval)
+        log_info("step %llu/%llu  %s: loss %.4f  margin %.4f  accuracy %.3f  (%u pairs in %.1f s)",
+                 (unsigned long long) e->step, (unsigned long long) log->max_steps, e->eval->name,
+                 e->eval->loss, tr_metrics_get(e->metrics, TR_REWARDS_MARGINS),
+                 tr_metrics_get(e->metrics, TR_REWARDS_ACCURACIES), e->eval->pairs,
+                 e->eval->runtime);
     if (isnan(e->loss))
         return;
     log_info("step %llu/%llu  loss %.4f  margin %.4f  accuracy %.3f  grad_norm %.3g  lr %.3g  %.2f "

@@ -4,13 +4,14 @@
 
 #include "src/base/str.h"
 #include "src/train/config.h"
-#include "src/train/metrics.h"
+#include "src/train/evaluate.h"
 
 // One log entry. Fields that do not apply are NAN and are left out.
 struct tr_entry {
     double loss, grad_norm, learning_rate;                        // a training log
     double train_loss, train_runtime, samples_per_s, steps_per_s; // the last entry
     const struct tr_metrics *metrics;                             // NULL or empty: none
+    const struct tr_evaluation *eval; // an evaluation, whose metrics these are; NULL: training
     double epoch;
     uint64_t step;
     // Beside HF's keys, in metrics.jsonl alone.
@@ -31,8 +32,8 @@ RT_NODISCARD enum rt_err tr_log_open(const struct tr_config *c, uint64_t max_ste
                                      struct tr_log *out);
 void tr_log_close(struct tr_log *log);
 
-// Append to the history and to metrics.jsonl, and report an entry with a loss on one line of
-// stderr.
+// Append to the history and to metrics.jsonl, and report an entry with a loss, or an evaluation, on
+// one line of stderr.
 RT_NODISCARD enum rt_err tr_log_add(struct tr_log *log, const struct tr_entry *e);
 
 // Write output_dir/trainer_state.json as Hugging Face's Trainer does, not rounded.

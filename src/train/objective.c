@@ -10,7 +10,7 @@ struct tr_objective {
     const struct tr_config *c;
     struct md_model *model;
     const struct tr_reference *ref;
-    const struct ds_set *set;
+    const struct tr_dataset *data; // of the micro-batch
     struct ds_pack pack;
     struct op_segment *segs; // of the pass
     bool batch;              // the loss needs all log-probs of the micro-batch before any gradient
@@ -39,43 +39,51 @@ static uint32_t pass_tokens(const struct tr_config *c)
     return c->pass_tokens ? c->pass_tokens : 1024;
 }
 
-// A pass takes pairs while it stays within the budget; one pair alone may exceed it.
-static uint32_t pass_pairs(const struct tr_config *c, const struct ds_set *set,
-                           const uint32_t *pairs, uint32_t n)
+// A pass takes pairs while it stays within the budget and what the model has room for (other sets
+// than the first may come in larger batches); one pair alone may exceed the budget.
+static uint32_t pass_pairs(const struct tr_objective *o, const uint32_t *pairs, uint32_t n)
 {
-    uint64_t tokens = 0;
+    const struct md_model *m = o->model;
+    const uint32_t most = u32_min(pass_tokens(o->c), m->max_tokens);
+    uint64_t tokens = 0, rows = 0;
+
     for (uint32_t i = 0; i < n; i++) {
-        tokens += ds_pack_measure(set, pairs[i]).tokens;
-        if (i > 0 && tokens > pass_tokens(c))
+        const struct ds_pack_size s = ds_pack_measure(&o->data->set, pairs[i]);
+        tokens += s.tokens;
+        rows += s.rows;
+        if (i > 0 && (tokens > most || rows > m->max_rows))
             return i;
     }
     return n;
 }
 
-void tr_limits(const struct tr_config *c, const struct ds_set *set, struct md_model_desc *desc)
+void tr_limits(const struct tr_config *c, const struct ds_set *set, uint32_t batch,
+               struct md_model_desc *d)
 {
-    struct ds_pack_size most = {0};
-    const uint32_t batch = u32_min(c->per_device_train_batch_size, set->n);
+    struct ds_pack_size most = {.tokens = 1, .positions = 1};
+
+    batch = u32_min(batch, set->n);
     for (uint32_t i = 0; i < set->n; i++) {
         const struct ds_pack_size s = ds_pack_measure(set, i);
         most.tokens = u32_max(most.tokens, s.tokens);
         most.rows = u32_max(most.rows, s.rows);
         most.positions = u32_max(most.positions, s.positions);
     }
-    // Many short pairs fill the budget, or one long pair exceeds it.
-    const uint64_t tokens =
-        u64_max(most.tokens, u64_min(pass_tokens(c), (uint64_t) batch * most.tokens));
-    desc->max_tokens = (uint32_t) u64_max(tokens, 1);
-    desc->max_rows = (uint32_t) u64_max(
-        u64_min((uint64_t) batch * most.rows, tokens + 2 * (uint64_t) batch), most.rows);
-    desc->max_seqs = (c->ld ? 4 : 2) * batch; // heads and tails
-    desc->max_segments = 4 * batch;
-    desc->max_positions = u32_max(most.positions, 1);
+    if (d->max_tokens == 0) { // many short pairs fill the budget, or one long pair exceeds it
+        const uint64_t fill = u64_min(pass_tokens(c), (uint64_t) batch * most.tokens);
+        d->max_tokens = (uint32_t) u64_max(most.tokens, fill);
+        d->max_rows =
+            (uint32_t) u64_min((uint64_t) batch * most.rows, d->max_tokens + 2 * (uint64_t) batch);
+    }
+    d->max_tokens = u32_max(d->max_tokens, most.tokens);
+    d->max_rows = u32_max(d->max_rows, most.rows);
+    d->max_seqs = u32_max(d->max_seqs, (c->ld ? 4 : 2) * batch); // heads and tails
+    d->max_segments = u32_max(d->max_segments, 4 * batch);
+    d->max_positions = u32_max(d->max_positions, most.positions);
 }
 
 enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *model,
-                                const struct tr_reference *ref, const struct ds_set *set,
-                                struct tr_objective **out)
+                                const struct tr_reference *ref, struct tr_objective **out)
 {
     enum rt_err err = RT_OK;
     struct tr_objective *o = calloc(1, sizeof(*o));
@@ -86,7 +94,6 @@ enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *mode
     o->c = c;
     o->model = model;
     o->ref = ref;
-    o->set = set;
     o->segs = malloc(model->max_segments * sizeof(*o->segs));
     o->scored = malloc((size_t) model->max_rows * OP_LOGPROB_COLUMNS * sizeof(*o->scored));
     o->logps = malloc(seqs * sizeof(*o->logps));
@@ -138,7 +145,7 @@ static enum rt_err reserve(struct tr_objective *o, const uint32_t *pairs, uint32
 {
     uint64_t tokens = 1;
     for (uint32_t i = 0; i < n; i++)
-        tokens += ds_pack_measure(o->set, pairs[i]).rows;
+        tokens += ds_pack_measure(&o->data->set, pairs[i]).rows;
     if (n > o->cap_pairs) {
         free(o->values);
         free(o->token_starts);
@@ -170,13 +177,28 @@ static const uint32_t *cut_tails(struct tr_objective *o, uint32_t n)
     return o->words;
 }
 
+// What the dataset knows of the reference, to the places of the pass's pairs.
+static enum rt_err give_reference(struct tr_objective *o, const uint32_t *pairs, struct span b)
+{
+    enum rt_err err = RT_OK;
+    const float *known = o->data->ref_logps;
+
+    for (uint32_t side = 0; side < 2 && known; side++) {
+        for (uint32_t i = 0; i < b.n; i++)
+            o->logps[i] = known[(size_t) side * o->data->set.n + pairs[i]];
+        RT_TRY(rt_buf_write(o->ref_logp, (uint64_t) side * b.all + b.first, b.n, RT_F32, o->logps));
+    }
+done:
+    return err;
+}
+
 static enum rt_err load_pass(struct tr_objective *o, const uint32_t *pairs, struct span b)
 {
     enum rt_err err = RT_OK;
     const struct ds_pack *p = &o->pack;
     const uint32_t n = b.n;
 
-    RT_TRY(ds_pack_make(o->set, pairs, n, &o->pack));
+    RT_TRY(ds_pack_make(&o->data->set, pairs, n, &o->pack));
     RT_REQUIRE(p->n_segments <= o->model->max_segments, RT_E_ARG);
     for (uint32_t i = 0; i < p->n_segments; i++) {
         const struct ds_segment *s = &p->segs[i];
@@ -202,6 +224,7 @@ static enum rt_err load_pass(struct tr_objective *o, const uint32_t *pairs, stru
         o->logps[i] = (float) u32_max(p->lengths[i], 1);
     RT_TRY(rt_buf_write(o->len, b.first, n, RT_F32, o->logps));
     RT_TRY(rt_buf_write(o->len, (uint64_t) b.all + b.first, n, RT_F32, o->logps + n));
+    RT_TRY(give_reference(o, pairs, b));
 done:
     return err;
 }
@@ -296,7 +319,8 @@ static enum rt_err run_pass(struct tr_objective *o, struct span b, const struct 
     struct rt_cmd *cmd = NULL;
 
     RT_TRY(rt_cmd_create(o->model->dev, &cmd));
-    RT_TRY(forward(o, cmd, false, b));
+    if (!o->data->ref_logps)
+        RT_TRY(forward(o, cmd, false, b));
     RT_TRY(forward(o, cmd, true, b));
     if (!o->batch) {
         RT_TRY(weigh(o, cmd, b.n));
@@ -377,7 +401,7 @@ static enum rt_err run_batch(struct tr_objective *o, const uint32_t *pairs, uint
     RT_TRY(rt_cmd_wait(&cmd));
     RT_TRY(collect_pairs(o, (struct span){0, n, n}));
     for (uint32_t i = 0, k; i < n && !one && aim->grads; i += k) {
-        k = pass_pairs(o->c, o->set, pairs + i, n - i);
+        k = pass_pairs(o, pairs + i, n - i);
         RT_TRY(load_pass(o, pairs + i, (struct span){i, k, n}));
         RT_TRY(rt_cmd_create(o->model->dev, &cmd));
         RT_TRY(forward(o, cmd, true, (struct span){i, k, n}));
@@ -393,27 +417,29 @@ static void lay_out_tokens(struct tr_objective *o, const uint32_t *pairs, uint32
 {
     uint32_t at = 0;
     for (uint32_t k = 0; k < 2 * n; k++) {
-        const struct ds_sequence s = ds_sequence_of(o->set, pairs[k < n ? k : k - n], k < n);
+        const struct ds_sequence s = ds_sequence_of(&o->data->set, pairs[k < n ? k : k - n], k < n);
         o->token_starts[k] = at;
         at += s.n_prompt ? s.n_completion : s.n_completion - (s.n_completion > 0);
     }
     o->token_starts[2 * n] = at;
 }
 
-enum rt_err tr_objective_run(struct tr_objective *o, const uint32_t *pairs, uint32_t n,
+enum rt_err tr_objective_run(struct tr_objective *o, const struct tr_batch *batch,
                              struct md_flat *grads, double grad_scale, struct tr_result *out)
 {
     enum rt_err err = RT_OK;
+    const uint32_t *pairs = batch->pairs, n = batch->n;
     struct sums s = {0};
     double mean = 0.0;
     uint64_t num_tokens = 0;
 
+    o->data = batch->data;
     RT_TRY(reserve(o, pairs, n));
     lay_out_tokens(o, pairs, n);
     const struct aim aim = {grads, grad_scale, (double) n / u32_max(o->token_starts[n], 1)};
     uint32_t i = 0, k = 0;
     for (; i < n; i += k) {
-        k = pass_pairs(o->c, o->set, pairs + i, n - i);
+        k = pass_pairs(o, pairs + i, n - i);
         const struct span b = o->batch ? (struct span){i, k, n} : (struct span){0, k, k};
         RT_TRY(load_pass(o, pairs + i, b));
         RT_TRY(run_pass(o, b, &aim));

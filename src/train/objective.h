@@ -5,6 +5,7 @@
 #include "src/data/pack.h"
 #include "src/model/model.h"
 #include "src/train/config.h"
+#include "src/train/dataset.h"
 #include "src/train/reference.h"
 
 // What one micro-batch gave, in TRL's order: pairs as in the batch. Arrays belong to the objective
@@ -24,20 +25,23 @@ struct tr_result {
 
 struct tr_objective; // owned by the run; keeps the scratch of the largest micro-batch
 
-// `set` is what will be trained on: the model must have been opened for the limits that tr_limits
-// gave for it.
+// The model must have been opened for the limits that tr_limits gave for every dataset that batches
+// will come from.
 RT_NODISCARD enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *model,
                                              const struct tr_reference *ref,
-                                             const struct ds_set *set, struct tr_objective **out);
+                                             struct tr_objective **out);
 void tr_objective_destroy(struct tr_objective **o);
 
-// Loss and metrics of pairs[0 .. n); with `grads` also adds the gradient of grad_scale *
-// sum(losses) to it.
-RT_NODISCARD enum rt_err tr_objective_run(struct tr_objective *o, const uint32_t *pairs, uint32_t n,
+// Loss and metrics of a batch; with `grads` also adds the gradient of grad_scale * sum(losses) to
+// it. The reference's log-probs are those of the dataset where it has them.
+RT_NODISCARD enum rt_err tr_objective_run(struct tr_objective *o, const struct tr_batch *b,
                                           struct md_flat *grads, double grad_scale,
                                           struct tr_result *out);
 
-// Capacities that a model needs for passes over this set.
-void tr_limits(const struct tr_config *c, const struct ds_set *set, struct md_model_desc *desc);
+// Raise the capacities in `desc` (0 at first) to what passes over batches of up to `batch` pairs of
+// this set need. The first set decides how much a pass takes; later ones raise it only where a
+// single pair of theirs needs more.
+void tr_limits(const struct tr_config *c, const struct ds_set *set, uint32_t batch,
+               struct md_model_desc *desc);
 
 #endif // TRAIN_OBJECTIVE_H

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "src/base/file.h"
-#include "src/train/run_state.h"
+#include "src/train/run_eval.h"
 #include "src/train/save.h"
 #include "src/train/schedule.h"
 
@@ -17,7 +17,7 @@ static enum rt_err open_run(struct tr_run_state *r)
 
     RT_TRY(dir_make(c->output_dir));
     RT_TRY(tr_session_open(c, true, &r->s));
-    RT_TRY(ds_order_make(&(struct ds_order_args){.n_pairs = r->s.set.n,
+    RT_TRY(ds_order_make(&(struct ds_order_args){.n_pairs = r->s.train.set.n,
                                                  .batch = c->per_device_train_batch_size,
                                                  .accumulation = c->gradient_accumulation_steps,
                                                  .drop_last = c->dataloader_drop_last,
@@ -28,7 +28,7 @@ static enum rt_err open_run(struct tr_run_state *r)
                          &r->order));
     RT_TRY(tr_optimizer_create(r->s.model, &r->opt));
     RT_TRY(tr_log_open(c, r->order.total_steps, &r->log));
-    RT_TRY(tr_dump_open(c->dump_dir, &r->s.set, &r->dump));
+    RT_TRY(tr_dump_open(c->dump_dir, &r->s.train, r->s.evals, r->s.n_evals, &r->dump));
     r->scaler = tr_scaler_make(c->storage == RT_F16, c->loss_scale > 0.0 ? c->loss_scale : 65536.0);
     log_info("%llu trained parameters in %s, %llu steps; device memory %s",
              (unsigned long long) md_trained_of(r->s.model).params->elements,
@@ -49,6 +49,15 @@ static void close_run(struct tr_run_state *r)
 
 // ---- Steps ------------------------------------------------------------------------------------
 
+// HF's logging_nan_inf_filter: NaN and Inf count as the mean of what the log entry has so far.
+static void add_loss(struct tr_run_state *r, double loss)
+{
+    if (!isfinite(loss) && !r->c->log_nan)
+        loss = r->at.loss_sum / (double) (1 + r->at.step - r->at.steps_at_log);
+    r->at.loss_sum += loss;
+    r->at.loss_total += loss;
+}
+
 // Forward and backward of one accumulation window.
 static enum rt_err accumulate(struct tr_run_state *r)
 {
@@ -57,22 +66,19 @@ static enum rt_err accumulate(struct tr_run_state *r)
     struct tr_result result;
 
     for (uint32_t i = 0; i < window; i++) {
-        const uint32_t *pairs;
-        uint32_t n;
-        ds_order_next(&r->order, &pairs, &n);
-        RT_TRY(tr_objective_run(r->s.objective, pairs, n, &r->opt.grads,
-                                r->scaler.scale / ((double) n * window), &result));
+        struct tr_batch b = {.data = &r->s.train};
+        ds_order_next(&r->order, &b.pairs, &b.n);
+        RT_TRY(tr_objective_run(r->s.objective, &b, &r->opt.grads,
+                                r->scaler.scale / ((double) b.n * window), &result));
         if (!isfinite(result.loss) && !r->scaler.on)
-            RT_TRY(rt_fail(
-                RT_E_NUMERIC, "step %llu: the loss is %g (first row of the micro-batch: %u)",
-                (unsigned long long) r->at.step + 1, result.loss, r->s.set.pairs[pairs[0]].row));
-        RT_TRY(tr_dump_micro(&r->dump, r->at.step + 1, pairs, &result));
+            RT_TRY(rt_fail(RT_E_NUMERIC,
+                           "step %llu: the loss is %g (first row of the micro-batch: %u)",
+                           (unsigned long long) r->at.step + 1, result.loss,
+                           b.data->set.pairs[b.pairs[0]].row));
+        RT_TRY(tr_dump_micro(&r->dump, r->at.step + 1, &b, &result));
         tr_metrics_add(&r->metrics, &result, r->c->beta);
-        r->at.pairs_since_log += n;
-        if (isfinite(result.loss)) {
-            r->at.loss_sum += result.loss / window;
-            r->at.loss_total += result.loss / window;
-        }
+        r->at.pairs_since_log += b.n;
+        add_loss(r, result.loss / window);
     }
     r->at.loss_steps++;
 done:
@@ -122,6 +128,7 @@ static enum rt_err one_step(struct tr_run_state *r)
     RT_TRY(update(r, norm, lr));
     r->at.step++;
     RT_TRY(tr_run_log_step(r, norm, lr));
+    RT_TRY(tr_run_evaluate_if_due(r));
 done:
     return err;
 }
@@ -134,6 +141,8 @@ enum rt_err tr_run(const struct tr_config *c, const struct tr_hooks *hooks)
 
     RT_TRY(open_run(&r));
     r.started = r.logged_at = os_seconds();
+    if (c->eval_on_start)
+        RT_TRY(tr_run_evaluate(&r));
     while (r.at.step < r.order.total_steps && !stopped) {
         RT_TRY(one_step(&r));
         stopped = hooks && hooks->stop && *hooks->stop;

@@ -69,3 +69,15 @@ enum rt_err tr_run_log_end(struct tr_run_state *r)
     e.train_loss = r->at.step ? r->at.loss_total / (double) r->at.step : 0.0;
     return add_entry(r, &e);
 }
+
+enum rt_err tr_run_log_eval(struct tr_run_state *r, const struct tr_evaluation *e)
+{
+    struct tr_entry x = entry(r);
+    x.step_time_s = x.pairs_per_s = x.tokens_per_s = (double) NAN;
+    x.metrics = &e->metrics;
+    x.eval = e;
+    const enum rt_err err = tr_log_add(&r->log, &x);
+    if (r->hooks && r->hooks->on_log)
+        r->hooks->on_log(r->hooks->user, &x);
+    return err;
+}

@@ -7,6 +7,7 @@
 
 #include "src/data/order.h"
 #include "src/train/dump.h"
+#include "src/train/evaluate.h"
 #include "src/train/optimizer.h"
 #include "src/train/run.h"
 #include "src/train/session.h"
@@ -31,7 +32,9 @@ struct tr_run_state {
     struct tr_log log;
     struct tr_dump dump;
     struct tr_progress at;
-    double started, logged_at; // seconds
+    double started, logged_at;                       // seconds
+    struct tr_evaluation evaluations[TR_EVAL_FILES]; // the last ones, of s.evals (run_eval.h)
+    uint64_t evaluated_at;                           // step that they are of
 };
 
 // Entries of the log (src/train/run_log.c). After a step: a log entry where one is due, else the
@@ -40,5 +43,8 @@ RT_NODISCARD enum rt_err tr_run_log_step(struct tr_run_state *r, double norm, do
 
 // The last entry: run time and mean loss, with the metrics of steps that no log reported.
 RT_NODISCARD enum rt_err tr_run_log_end(struct tr_run_state *r);
+
+// The entry of an evaluation; the metrics of training since the last log stay as they are.
+RT_NODISCARD enum rt_err tr_run_log_eval(struct tr_run_state *r, const struct tr_evaluation *e);
 
 #endif // TRAIN_RUN_STATE_H

@@ -9,7 +9,8 @@ struct tr_session {
     struct rt_dev *dev;
     struct txt_tokenizer *tok;
     struct txt_chat *chat;
-    struct ds_set set;
+    struct tr_dataset train, *evals; // evals: n_evals files to evaluate on
+    uint32_t n_evals;
     struct md_model *model;
     struct tr_reference ref;
     struct tr_objective *objective;

@@ -1,0 +1,55 @@
+// Options of evaluation.
+#include "src/api/options_internal.h"
+
+static enum rt_err add_file(const cJSON *v, struct tr_config *c)
+{
+    if (!cJSON_IsString(v))
+        return rt_fail(RT_E_USAGE,
+                       "eval_dataset_name: expected a file, a list of files or a mapping of names "
+                       "to files, found %s in it",
+                       fmt_json_kind(v));
+    if (c->n_eval_files == TR_EVAL_FILES)
+        return rt_fail(RT_E_USAGE, "eval_dataset_name: expected up to %d files, found more",
+                       TR_EVAL_FILES);
+    c->eval_files[c->n_eval_files++] = (struct tr_eval_file){v->string, v->valuestring};
+    return RT_OK;
+}
+
+static enum rt_err resolve_files(const cJSON *v, struct tr_config *c)
+{
+    enum rt_err err = RT_OK;
+    const cJSON *item;
+
+    if (v && !cJSON_IsArray(v) && !cJSON_IsObject(v)) {
+        RT_TRY(add_file(v, c));
+        c->eval_files[0].name = NULL; // the node's name is the option's
+        goto done;
+    }
+    cJSON_ArrayForEach(item, v) RT_TRY(add_file(item, c));
+done:
+    return err;
+}
+
+enum rt_err opt_resolve_eval(const struct options *o, struct tr_config *c)
+{
+    enum rt_err err = RT_OK;
+    const char *strategy = text_of(o, "eval_strategy");
+    const double steps = num_of(o, "eval_steps");
+
+    c->eval_strategy = strcmp(strategy, "steps") == 0   ? TR_EVAL_STEPS
+                       : strcmp(strategy, "epoch") == 0 ? TR_EVAL_EPOCH
+                                                        : TR_EVAL_NO;
+    c->eval_on_start = bool_of(o, "eval_on_start");
+    c->eval_delay = num_of(o, "eval_delay");
+    c->eval_steps = steps;
+    c->per_device_eval_batch_size = (uint32_t) num_of(o, "per_device_eval_batch_size");
+    c->dataset_test_split = text_of(o, "dataset_test_split");
+    RT_TRY(resolve_files(given(o, "eval_dataset_name"), c));
+    if (steps > 1.0 && fabs(steps - nearbyint(steps)) > 0.0)
+        RT_TRY(rt_fail(RT_E_USAGE, "eval_steps: expected an integer above 1, found %g", steps));
+    if (c->eval_strategy == TR_EVAL_STEPS && !(steps > 0.0) && !c->logging_steps)
+        RT_TRY(
+            rt_fail(RT_E_USAGE, "eval_strategy steps: expected eval_steps, as logging_steps is 0"));
+done:
+    return err;
+}

@@ -1,0 +1,168 @@
+#include "src/train/dataset.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "src/base/file.h"
+
+// The tokenizer and the template that rows go through.
+struct reader {
+    const struct tr_config *c;
+    const struct txt_tokenizer *tok;
+    const struct txt_chat *chat;
+};
+
+// Takes ownership of `path` and `name`, also on error.
+static enum rt_err read_rows(const struct reader *r, char *path, char *name, struct tr_dataset *out)
+{
+    enum rt_err err = RT_OK;
+    const struct ds_set *s = &out->set;
+
+    *out = (struct tr_dataset){.name = name, .path = path};
+    RT_TRY(ds_read(&(struct ds_read_args){.path = path,
+                                          .tok = r->tok,
+                                          .chat = r->chat,
+                                          .max_length = r->c->max_length,
+                                          .truncation = r->c->truncation_mode,
+                                          .strict = r->c->strict,
+                                          .now = (int64_t) time(NULL)},
+                   &out->set));
+    log_info("%s: %u rows, %u pairs kept; %u dropped (prompt too long), %u truncated, %u with a "
+             "prompt cut at a token boundary",
+             path, s->n_read, s->n, s->n_dropped, s->n_truncated, s->n_cut);
+done:
+    if (err != RT_OK)
+        tr_dataset_close(out);
+    return err;
+}
+
+enum rt_err tr_dataset_open_train(const struct tr_config *c, const struct txt_tokenizer *tok,
+                                  const struct txt_chat *chat, struct tr_dataset *out)
+{
+    enum rt_err err = RT_OK;
+    char *path = NULL, *name = NULL;
+
+    *out = (struct tr_dataset){0};
+    RT_TRY(str_dup("train", &name));
+    RT_TRY(dir_exists(c->dataset_name) ? path_join(c->dataset_name, "train.jsonl", &path)
+                                       : str_dup(c->dataset_name, &path));
+    err = read_rows(&(struct reader){c, tok, chat}, path, name, out);
+    path = name = NULL;
+done:
+    free(path);
+    free(name);
+    return err;
+}
+
+// DIR/SPLIT.jsonl, else DIR/eval.jsonl; NULL: neither is there.
+static enum rt_err find_in_folder(const struct tr_config *c, const char *dir, char **out)
+{
+    enum rt_err err = RT_OK;
+    struct str s = {0};
+    const char *const names[] = {c->dataset_test_split ? c->dataset_test_split : "test", "eval"};
+
+    *out = NULL;
+    for (size_t i = 0; i < 2 && !*out; i++) {
+        str_clear(&s);
+        RT_TRY(str_printf(&s, "%s/%s.jsonl", dir, names[i]));
+        if (file_exists(s.data))
+            RT_TRY(str_dup(s.data, out));
+    }
+done:
+    str_free(&s);
+    return err;
+}
+
+// "eval_NAME"; without a name the file's, less folder and ending.
+static enum rt_err name_of(const struct tr_eval_file *f, bool alone, char **out)
+{
+    enum rt_err err = RT_OK;
+    const char *slash = strrchr(f->path, '/'), *stem = slash ? slash + 1 : f->path;
+    const char *dot = strrchr(stem, '.');
+    struct str s = {0};
+
+    *out = NULL;
+    RT_TRY(str_puts(&s, "eval"));
+    if (f->name)
+        RT_TRY(str_printf(&s, "_%s", f->name));
+    else if (!alone)
+        RT_TRY(str_printf(&s, "_%.*s", (int) (dot && dot > stem ? dot - stem : 255), stem));
+    *out = s.data;
+    s = (struct str){0};
+done:
+    str_free(&s);
+    return err;
+}
+
+static enum rt_err open_eval(const struct reader *r, const struct tr_eval_file *f, bool alone,
+                             struct tr_dataset *out)
+{
+    enum rt_err err = RT_OK;
+    char *path = NULL, *name = NULL;
+
+    RT_TRY(name_of(f, alone, &name));
+    if (dir_exists(f->path))
+        RT_TRY(find_in_folder(r->c, f->path, &path));
+    else
+        RT_TRY(str_dup(f->path, &path));
+    if (!path)
+        RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: expected a folder with %s.jsonl or eval.jsonl", f->path,
+                       r->c->dataset_test_split ? r->c->dataset_test_split : "test"));
+    err = read_rows(r, path, name, out);
+    path = name = NULL;
+done:
+    free(path);
+    free(name);
+    return err;
+}
+
+static enum rt_err check_names(const struct tr_dataset *d, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (strcmp(d[i].name, d[k].name) == 0)
+                return rt_fail(RT_E_USAGE,
+                               "eval_dataset_name: %s and %s are both %s: give a mapping of names "
+                               "to files",
+                               d[k].path, d[i].path, d[i].name);
+    return RT_OK;
+}
+
+enum rt_err tr_datasets_open_eval(const struct tr_config *c, const struct txt_tokenizer *tok,
+                                  const struct txt_chat *chat, struct tr_dataset **out, uint32_t *n)
+{
+    enum rt_err err = RT_OK;
+    const struct reader r = {c, tok, chat};
+    const struct tr_eval_file beside = {NULL, c->dataset_name}, *files = c->eval_files;
+    uint32_t count = c->n_eval_files;
+
+    *out = NULL;
+    *n = 0;
+    if (c->eval_strategy == TR_EVAL_NO && !c->eval_on_start)
+        goto done;
+    if (count == 0 && !dir_exists(c->dataset_name))
+        RT_TRY(rt_fail(RT_E_USAGE,
+                       "eval_strategy is set and there is nothing to evaluate on: expected "
+                       "eval_dataset_name, or dataset_name a folder that also has test.jsonl"));
+    if (count == 0) {
+        files = &beside;
+        count = 1;
+    }
+    *out = calloc(count, sizeof(**out));
+    RT_REQUIRE(*out, RT_E_NOMEM);
+    for (; *n < count; ++*n)
+        RT_TRY(open_eval(&r, &files[*n], count == 1, &(*out)[*n]));
+    RT_TRY(check_names(*out, *n));
+done:
+    return err;
+}
+
+void tr_dataset_close(struct tr_dataset *d)
+{
+    free(d->name);
+    free(d->path);
+    free(d->ref_logps);
+    ds_set_free(&d->set);
+    *d = (struct tr_dataset){0};
+}
