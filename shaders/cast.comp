@@ -1,4 +1,4 @@
-// shaders/cast.comp -- y = x in another storage type. Oracle: op_cast_ref().
+// shaders/cast.comp -- y = scale * x in another storage type. Oracle: op_cast_ref().
 #include "cast.h"
 #define BUFFERS CAST_BUFFERS
 #define PARAMS CAST_PARAMS
@@ -11,6 +11,6 @@ KERNEL_BEGIN(cast)
         return; // no barrier follows
     float v[PER];
     for (uint k = 0u; k < uint(PER); k++)
-        v[k] = LD(x, i + k);
+        v[k] = scale * LD(x, i + k);
     ST_EACH(y, i, v);
 KERNEL_END

@@ -7,15 +7,16 @@
 
 OP_PARAMS(cast, CAST_PARAMS);
 
-// y[i] = x[i], rounded to nearest even when y is narrower.
+// y[i] = scale * x[i], rounded to nearest even when y is narrower.
 struct op_cast_args {
     const struct rt_buf *x; // (n) in: f32, f16 or bf16
     struct rt_buf *y;       // (n) out: f32, f16 or bf16
     uint64_t n;             // even, >= 2
+    float scale;            // finite; 0 = 1
 };
 
-// Errors: RT_E_ARG n is odd or zero; RT_E_SHAPE a buffer is smaller than n; else
-// rt_cmd_dispatch()'s.
+// Errors: RT_E_ARG n is odd or zero, scale is not finite; RT_E_SHAPE a buffer is smaller than n;
+// else rt_cmd_dispatch()'s.
 RT_NODISCARD enum rt_err op_cast(struct rt_cmd *cmd, const struct op_cast_args *a);
 
 // Oracle and host kernel.

@@ -37,8 +37,8 @@ static enum rt_err cast(struct op_side *s)
     FILL(s, RT_F32, 4098, 2, -3.0, 3.0, &x);
     FILL(s, s->type, 4098, 3, 0.0, 0.0, &y);
     FILL(s, RT_F32, 4098, 3, 0.0, 0.0, &z);
-    RT_TRY(op_cast(s->cmd, &(struct op_cast_args){x, y, 4098}));
-    RT_TRY(op_cast(s->cmd, &(struct op_cast_args){y, z, 4098}));
+    RT_TRY(op_cast(s->cmd, &(struct op_cast_args){.x = x, .y = y, .n = 4098}));
+    RT_TRY(op_cast(s->cmd, &(struct op_cast_args){.x = y, .y = z, .n = 4098}));
     op_side_output(s, "y", y, 4098, 0.0);
     op_side_output(s, "back", z, 4098, rounding(s->type));
 done:

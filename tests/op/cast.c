@@ -12,7 +12,7 @@ static struct rt_buf *run(struct t *t, struct rt_dev *dev, const double *x, uint
     struct rt_cmd *cmd;
 
     T_OK(rt_cmd_create(dev, &cmd));
-    T_OK(op_cast(cmd, &(struct op_cast_args){t_buf(t, dev, from, x, n), y, n}));
+    T_OK(op_cast(cmd, &(struct op_cast_args){.x = t_buf(t, dev, from, x, n), .y = y, .n = n}));
     T_OK(rt_cmd_wait(&cmd));
     return y;
 }
@@ -75,10 +75,34 @@ static void full_nan(struct t *t, enum rt_type half)
 
     T_OK(rt_buf_write(from, 0, 2, RT_F32, x));
     T_OK(rt_cmd_create(t_dev(t), &cmd));
-    T_OK(op_cast(cmd, &(struct op_cast_args){from, to, 2}));
+    T_OK(op_cast(cmd, &(struct op_cast_args){.x = from, .y = to, .n = 2}));
     T_OK(rt_cmd_wait(&cmd));
     T_OK(rt_buf_read(to, 0, 2, RT_F64, y));
     assert_true(isnan(y[0]) && isnan(y[1]));
+    t_reset(t);
+}
+
+// Times a number, rounded once.
+static void scaled(struct t *t, enum rt_type to)
+{
+    enum { N = 4098 };
+    double *x = t_normal(t, N, 1.0), *want = t_alloc(t, N * sizeof(*want));
+    struct rt_buf *y = t_output(t, t_dev(t), to, N);
+    struct rt_cmd *cmd;
+
+    t_round(x, N, RT_F32);
+    for (uint32_t i = 0; i < N; i++)
+        want[i] = x[i] * 0.75;
+    t_round(want, N, RT_F32);
+    t_round(want, N, to);
+    T_OK(rt_cmd_create(t_dev(t), &cmd));
+    T_OK(op_cast(cmd, &(struct op_cast_args){
+                          .x = t_buf(t, t_dev(t), RT_F32, x, N), .y = y, .n = N, .scale = 0.75f}));
+    T_OK(rt_cmd_wait(&cmd));
+    // The host rounds once where devices round to f32 first: a unit in the last place apart at
+    // most.
+    const double ulp = to == RT_F16 ? 0x1p-10 : to == RT_BF16 ? 0x1p-7 : 0x1p-23;
+    t_close_to(t, "scaled", y, want, N, (struct t_tol){1e-7, ulp});
     t_reset(t);
 }
 
@@ -87,10 +111,12 @@ static void body(struct t *t)
     struct rt_dev *small = t_small_range(t);
     struct rt_buf *b = t_zeros(t, t_dev(t), RT_F16, 8);
 
-    T_ERR(RT_E_ARG, op_cast(NULL, &(struct op_cast_args){b, b, 0}));
-    T_ERR(RT_E_ARG, op_cast(NULL, &(struct op_cast_args){b, b, 7}));
-    T_ERR(RT_E_SHAPE, op_cast(NULL, &(struct op_cast_args){b, b, 10}));
-    T_ERR(RT_E_SHAPE, op_cast(NULL, &(struct op_cast_args){b, NULL, 8}));
+    T_ERR(RT_E_ARG, op_cast(NULL, &(struct op_cast_args){.x = b, .y = b, .n = 0}));
+    T_ERR(RT_E_ARG, op_cast(NULL, &(struct op_cast_args){.x = b, .y = b, .n = 7}));
+    T_ERR(RT_E_SHAPE, op_cast(NULL, &(struct op_cast_args){.x = b, .y = b, .n = 10}));
+    T_ERR(RT_E_SHAPE, op_cast(NULL, &(struct op_cast_args){.x = b, .y = NULL, .n = 8}));
+    T_ERR(RT_E_ARG,
+          op_cast(NULL, &(struct op_cast_args){.x = b, .y = b, .n = 8, .scale = (float) NAN}));
     t_reset(t);
     for (size_t i = 0; i < COUNT_OF(SIZES); i++)
         for (size_t k = 0; k < 9; k++) {
@@ -101,6 +127,8 @@ static void body(struct t *t)
     every_half(t, RT_F16);
     every_half(t, RT_BF16);
     specials(t);
+    for (size_t i = 0; i < COUNT_OF(FLOATS); i++)
+        scaled(t, FLOATS[i]);
     full_nan(t, RT_F16);
     full_nan(t, RT_BF16);
     check(t, small, t_normal(t, 600002, 1.0), 600002, RT_F32, RT_F16); // 1 MiB holds 262144 floats

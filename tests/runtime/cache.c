@@ -22,7 +22,7 @@ static struct rt_stats start(struct t *t, const char *cache)
     t_round(x, 100, RT_BF16);
     struct rt_buf *a = t_buf(t, dev, RT_BF16, x, 100), *b = t_output(t, dev, RT_F32, 100);
     T_OK(rt_cmd_create(dev, &cmd));
-    T_OK(op_cast(cmd, &(struct op_cast_args){a, b, 100}));
+    T_OK(op_cast(cmd, &(struct op_cast_args){.x = a, .y = b, .n = 100}));
     T_OK(rt_cmd_wait(&cmd));
     t_close_to(t, "cast", b, x, 100, (struct t_tol){.atol = 1e-30});
     const struct rt_stats s = rt_dev_stats(dev);

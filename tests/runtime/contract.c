@@ -397,7 +397,7 @@ static void other_limits(struct t *t)
     REFUSES(RT_E_UNSUPPORTED, "bytes bound", );
     REFUSES(RT_E_UNSUPPORTED, "group of",
             (d.bufs[0].count = d.bufs[1].count = 64, d.group[0] = 256));
-    T_OK(op_cast(cmd, &(struct op_cast_args){x, y, 300000})); // in pieces
+    T_OK(op_cast(cmd, &(struct op_cast_args){.x = x, .y = y, .n = 300000})); // in pieces
     T_OK(rt_cmd_wait(&cmd));
     close_dev(t, &dev);
 }

@@ -132,7 +132,7 @@ static enum rt_err work(struct rt_dev *dev, struct rt_buf *a, struct rt_buf *b, 
         got[i] = (float) i;
     RT_TRY(rt_buf_write(a, 0, N, RT_F32, got));
     RT_TRY(rt_cmd_create(dev, &cmd));
-    RT_TRY(op_cast(cmd, &(struct op_cast_args){a, b, N}));
+    RT_TRY(op_cast(cmd, &(struct op_cast_args){.x = a, .y = b, .n = N}));
     RT_TRY(rt_cmd_submit(cmd));
     RT_TRY(rt_cmd_dispatch(
         cmd, &(struct rt_dispatch_desc){// a slice

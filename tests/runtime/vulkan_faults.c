@@ -131,8 +131,8 @@ static enum rt_err scenario(struct rt_dev *dev)
     RT_TRY(rt_buf_create(dev, RT_F32, N, "z", &z));
     RT_TRY(rt_buf_write(x, 0, N, RT_F32, a));
     RT_TRY(rt_cmd_create(dev, &cmd));
-    RT_TRY(op_cast(cmd, &(struct op_cast_args){x, y, N}));
-    RT_TRY(op_cast(cmd, &(struct op_cast_args){y, z, N}));
+    RT_TRY(op_cast(cmd, &(struct op_cast_args){.x = x, .y = y, .n = N}));
+    RT_TRY(op_cast(cmd, &(struct op_cast_args){.x = y, .y = z, .n = N}));
     RT_TRY(rt_cmd_submit(cmd));
     RT_TRY(rt_cmd_zero(cmd, z, 0, 10));
     RT_TRY(rt_cmd_copy(cmd, x, 10, z, 5, 5));
@@ -235,7 +235,7 @@ static void hang(struct t *t)
     const struct VolkDeviceTable real = d->vk;
 
     T_OK(rt_cmd_create(dev, &cmd));
-    T_OK(op_cast(cmd, &(struct op_cast_args){x, y, 64}));
+    T_OK(op_cast(cmd, &(struct op_cast_args){.x = x, .y = y, .n = 64}));
     t_logged();
     d->hang_seconds = 0.01;
     d->vk.vkGetFenceStatus = not_ready;
