@@ -1,4 +1,5 @@
-// The backward: one case a node, in reverse. A gradient of several readers is summed in f32.
+// The backward: one case a node, in reverse; nodes below the lowest that is trained have none. A
+// gradient of several readers is summed in f32.
 #include "src/model/internal.h"
 
 #include "src/op/cast.h"
@@ -25,7 +26,7 @@ static enum rt_err embed(struct walk *k, const struct md_node *n)
     return op_embed_backward(k->cmd,
                              &(struct op_embed_backward_args){.dx = md_vec(md_grad(m, n->out)),
                                                               .index = m->embed_index,
-                                                              .dw = md_weight_vec(k->grads, p),
+                                                              .dw = md_dweight_vec(m, k->grads, n),
                                                               .n_vocab = p->rows,
                                                               .n_tokens = m->now.n_tokens,
                                                               .n_unique = m->n_embed_ids,
@@ -43,10 +44,10 @@ static enum rt_err norm(struct walk *k, const struct md_node *n)
     return op_rms_norm_backward(
         k->cmd, &(struct op_rms_norm_backward_args){.dy = md_vec(md_grad(m, n->out)),
                                                     .x = md_vec(md_buf(m, n->in[0])),
-                                                    .w = md_weight_vec(k->w.base, p),
+                                                    .w = md_weight_vec(m, k->w, n),
                                                     .rstd = md_vec(md_buf(m, n->aux)),
                                                     .dx = md_vec(md_grad(m, n->in[0])),
-                                                    .dw = md_weight_vec(k->grads, p),
+                                                    .dw = md_dweight_vec(m, k->grads, n),
                                                     .scratch = m->scratch,
                                                     .n_rows = md_rows(m, n->out),
                                                     .cols = p->cols,
@@ -81,32 +82,13 @@ static enum rt_err linear(struct walk *k, const struct md_node *n)
 {
     enum rt_err err = RT_OK;
     struct md_model *m = k->m;
-    const struct md_param *p = md_weight_of(m, n);
     const int x = n->in[0];
-    const uint32_t rows = md_rows(m, n->out);
     struct op_mat dy;
 
     RT_TRY(operand(k, n, &dy));
-    RT_TRY(op_matmul(k->cmd,
-                     &(struct op_matmul_args){.form = OP_TN,
-                                              .m = p->rows,
-                                              .n = p->cols,
-                                              .k = rows,
-                                              .a = dy,
-                                              .b = {md_buf(m, x), 0, md_ld(m, x)},
-                                              .c = {k->grads->chunk[p->chunk], p->first, p->ld},
-                                              .accumulate = true,
-                                              .scratch = m->scratch}));
-    RT_TRY(op_matmul(k->cmd, &(struct op_matmul_args){.form = OP_NN,
-                                                      .m = rows,
-                                                      .n = p->cols,
-                                                      .k = p->rows,
-                                                      .a = dy,
-                                                      .b = md_weight_mat(k->w.base, p),
-                                                      .c = {md_grad(m, x), 0, md_ld(m, x)},
-                                                      .accumulate = k->summed == x,
-                                                      .scratch = m->scratch}));
-    k->summed = x;
+    RT_TRY(md_linear_backward(m, k->cmd, k->w, n, dy, k->grads, k->summed == x));
+    if (m->graph.tensors[x].moves)
+        k->summed = x;
 done:
     return err;
 }
@@ -186,19 +168,19 @@ static enum rt_err head(struct walk *k, const struct rt_buf *dlogp)
                                                                       .n_segs = m->now.n_seqs,
                                                                       .scale = 1.0f}));
     RT_TRY(rt_cmd_zero(k->cmd, md_grad(m, m->graph.last), 0, (uint64_t) m->now.n_rows * ld));
-    RT_TRY(op_logprob_backward(k->cmd, &(struct op_logprob_backward_args){
-                                           .h = {md_buf(m, m->graph.last), 0, ld},
-                                           .w = md_weight_mat(k->w.base, p),
-                                           .targets = m->targets,
-                                           .result = m->scored,
-                                           .coef = m->row_coef,
-                                           .dh = {md_grad(m, m->graph.last), 0, ld},
-                                           .dw = {k->grads->chunk[p->chunk], p->first, p->ld},
-                                           .n_rows = m->now.n_rows,
-                                           .cols = p->cols,
-                                           .n_vocab = p->rows,
-                                           .chunks = m->chunks,
-                                           .scratch = m->head}));
+    RT_TRY(op_logprob_backward(
+        k->cmd, &(struct op_logprob_backward_args){.h = {md_buf(m, m->graph.last), 0, ld},
+                                                   .w = md_weight_mat(m, k->w, MD_HEAD, 0),
+                                                   .targets = m->targets,
+                                                   .result = m->scored,
+                                                   .coef = m->row_coef,
+                                                   .dh = {md_grad(m, m->graph.last), 0, ld},
+                                                   .dw = md_dweight(m, k->grads, MD_HEAD, 0),
+                                                   .n_rows = m->now.n_rows,
+                                                   .cols = p->cols,
+                                                   .n_vocab = p->rows,
+                                                   .chunks = m->chunks,
+                                                   .scratch = m->head}));
 done:
     return err;
 }
@@ -223,7 +205,8 @@ enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_
     RT_TRY(rt_cmd_zero(cmd, m->slots[m->graph.stream_grad], 0,
                        (uint64_t) m->now.n_tokens * md_ld(m, 0)));
     for (int i = m->graph.n_nodes - 1; i >= 0; i--)
-        RT_TRY(BACKWARD[m->graph.nodes[i].op](&k, &m->graph.nodes[i]));
+        if (m->graph.nodes[i].back)
+            RT_TRY(BACKWARD[m->graph.nodes[i].op](&k, &m->graph.nodes[i]));
 done:
     return err;
 }

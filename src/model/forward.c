@@ -21,7 +21,7 @@ static enum rt_err embed(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     const struct md_param *p = md_weight_of(m, n);
-    return op_embed(k->cmd, &(struct op_embed_args){.w = md_weight_vec(k->w.base, p),
+    return op_embed(k->cmd, &(struct op_embed_args){.w = md_weight_vec(m, k->w, n),
                                                     .ids = m->ids,
                                                     .x = md_vec(md_buf(m, n->out)),
                                                     .n_vocab = p->rows,
@@ -35,41 +35,20 @@ static enum rt_err embed(const struct walk *k, const struct md_node *n)
 static enum rt_err norm(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    return op_rms_norm(k->cmd,
-                       &(struct op_rms_norm_args){.x = md_vec(md_buf(m, n->in[0])),
-                                                  .w = md_weight_vec(k->w.base, md_weight_of(m, n)),
-                                                  .y = md_vec(md_buf(m, n->out)),
-                                                  .rstd = md_vec(md_buf(m, n->aux)),
-                                                  .n_rows = md_rows(m, n->out),
-                                                  .cols = m->graph.tensors[n->out].cols,
-                                                  .ldx = md_ld(m, n->in[0]),
-                                                  .ldy = md_ld(m, n->out),
-                                                  .eps = m->arch.norm_eps});
+    return op_rms_norm(k->cmd, &(struct op_rms_norm_args){.x = md_vec(md_buf(m, n->in[0])),
+                                                          .w = md_weight_vec(m, k->w, n),
+                                                          .y = md_vec(md_buf(m, n->out)),
+                                                          .rstd = md_vec(md_buf(m, n->aux)),
+                                                          .n_rows = md_rows(m, n->out),
+                                                          .cols = m->graph.tensors[n->out].cols,
+                                                          .ldx = md_ld(m, n->in[0]),
+                                                          .ldy = md_ld(m, n->out),
+                                                          .eps = m->arch.norm_eps});
 }
 
 static enum rt_err linear(const struct walk *k, const struct md_node *n)
 {
-    enum rt_err err = RT_OK;
-    struct md_model *m = k->m;
-    const struct md_param *p = md_weight_of(m, n);
-    const bool onto = n->in[1] != MD_NONE;
-    const uint32_t rows = md_rows(m, n->out);
-
-    if (onto && m->graph.tensors[n->in[1]].slot != m->graph.tensors[n->out].slot)
-        RT_TRY(rt_cmd_copy(k->cmd, md_buf(m, n->in[1]), 0, md_buf(m, n->out), 0,
-                           (uint64_t) rows * md_ld(m, n->out)));
-    err = op_matmul(k->cmd,
-                    &(struct op_matmul_args){.form = OP_NT,
-                                             .m = rows,
-                                             .n = p->rows,
-                                             .k = p->cols,
-                                             .a = {md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])},
-                                             .b = md_weight_mat(k->w.base, p),
-                                             .c = {md_buf(m, n->out), 0, md_ld(m, n->out)},
-                                             .accumulate = onto,
-                                             .scratch = m->scratch});
-done:
-    return err;
+    return md_linear(k->m, k->cmd, k->w, n);
 }
 
 static enum rt_err rope(const struct walk *k, const struct md_node *n)
@@ -194,7 +173,7 @@ enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, struct md_weights w
         goto done;
     RT_TRY(op_logprob(
         cmd, &(struct op_logprob_args){.h = {md_buf(m, m->graph.last), 0, md_ld(m, m->graph.last)},
-                                       .w = md_weight_mat(w.base, head),
+                                       .w = md_weight_mat(m, w, MD_HEAD, 0),
                                        .targets = m->targets,
                                        .result = m->scored,
                                        .n_rows = m->now.n_rows,
@@ -224,7 +203,7 @@ enum rt_err md_logits(struct md_model *m, struct md_weights w, uint32_t row, flo
     RT_REQUIRE(row < m->now.n_rows, RT_E_ARG);
     for (uint32_t v = 0; v < head->rows; v += step) {
         const uint32_t n = head->rows - v < step ? head->rows - v : step;
-        struct op_mat b = md_weight_mat(w.base, head);
+        struct op_mat b = md_weight_mat(m, w, MD_HEAD, 0);
         b.first += (uint64_t) v * b.ld;
         RT_TRY(rt_cmd_create(m->dev, &cmd));
         RT_TRY(op_matmul(

@@ -27,8 +27,12 @@ static int norm(struct md_graph *g, enum md_weight w, uint32_t layer, int x, con
     const int out = tensor(g, name, layer, g->tensors[x].cols, MD_STORED);
     const int rstd = tensor(g, "rstd", layer, 1, MD_SCALAR);
     g->tensors[out].scored = g->tensors[rstd].scored = g->tensors[x].scored;
-    g->tensors[x].saved = g->tensors[rstd].saved = true;
-    return node(g, (struct md_node){MD_OP_NORM, layer, w, {x, MD_NONE, MD_NONE}, out, rstd});
+    return node(g, (struct md_node){.op = MD_OP_NORM,
+                                    .layer = layer,
+                                    .weight = w,
+                                    .in = {x, MD_NONE, MD_NONE},
+                                    .out = out,
+                                    .aux = rstd});
 }
 
 // A projection; onto `stream` when that is not MD_NONE.
@@ -36,15 +40,23 @@ static int linear(struct md_graph *g, enum md_weight w, uint32_t layer, int x, i
                   uint32_t cols, const char *name)
 {
     const int out = tensor(g, name, layer, cols, stream == MD_NONE ? MD_STORED : MD_STREAM);
-    g->tensors[x].saved = true;
-    return node(g, (struct md_node){MD_OP_LINEAR, layer, w, {x, stream, MD_NONE}, out, MD_NONE});
+    return node(g, (struct md_node){.op = MD_OP_LINEAR,
+                                    .layer = layer,
+                                    .weight = w,
+                                    .in = {x, stream, MD_NONE},
+                                    .out = out,
+                                    .aux = MD_NONE});
 }
 
 static int rope(struct md_graph *g, uint32_t layer, int x, const char *name)
 {
     const int out = tensor(g, name, layer, g->tensors[x].cols, MD_STORED);
-    return node(g, (struct md_node){
-                       MD_OP_ROPE, layer, MD_WEIGHT_COUNT, {x, MD_NONE, MD_NONE}, out, MD_NONE});
+    return node(g, (struct md_node){.op = MD_OP_ROPE,
+                                    .layer = layer,
+                                    .weight = MD_WEIGHT_COUNT,
+                                    .in = {x, MD_NONE, MD_NONE},
+                                    .out = out,
+                                    .aux = MD_NONE});
 }
 
 static int attention(struct md_graph *g, const struct md_arch *a, uint32_t l, int x)
@@ -55,9 +67,12 @@ static int attention(struct md_graph *g, const struct md_arch *a, uint32_t l, in
     const int v = linear(g, MD_V, l, x, MD_NONE, k_cols, "v");
     const int out = tensor(g, "attn", l, q_cols, MD_STORED),
               lse = tensor(g, "lse", l, a->heads, MD_SCALAR);
-    g->tensors[q].saved = g->tensors[k].saved = g->tensors[v].saved = true;
-    g->tensors[out].saved = g->tensors[lse].saved = true;
-    return node(g, (struct md_node){MD_OP_ATTENTION, l, MD_WEIGHT_COUNT, {q, k, v}, out, lse});
+    return node(g, (struct md_node){.op = MD_OP_ATTENTION,
+                                    .layer = l,
+                                    .weight = MD_WEIGHT_COUNT,
+                                    .in = {q, k, v},
+                                    .out = out,
+                                    .aux = lse});
 }
 
 static int mlp(struct md_graph *g, const struct md_arch *a, uint32_t l, int x)
@@ -65,15 +80,22 @@ static int mlp(struct md_graph *g, const struct md_arch *a, uint32_t l, int x)
     const int gate = linear(g, MD_GATE, l, x, MD_NONE, a->ffn, "gate");
     const int up = linear(g, MD_UP, l, x, MD_NONE, a->ffn, "up");
     const int out = tensor(g, "act", l, a->ffn, MD_STORED);
-    g->tensors[gate].saved = g->tensors[up].saved = true;
-    return node(
-        g, (struct md_node){MD_OP_SWIGLU, l, MD_WEIGHT_COUNT, {gate, up, MD_NONE}, out, MD_NONE});
+    return node(g, (struct md_node){.op = MD_OP_SWIGLU,
+                                    .layer = l,
+                                    .weight = MD_WEIGHT_COUNT,
+                                    .in = {gate, up, MD_NONE},
+                                    .out = out,
+                                    .aux = MD_NONE});
 }
 
 static void expand(struct md_graph *g, const struct md_arch *a)
 {
     int x = tensor(g, "embed", 0, a->hidden, MD_STREAM), rows;
-    node(g, (struct md_node){MD_OP_EMBED, 0, MD_EMBED, {MD_NONE, MD_NONE, MD_NONE}, x, MD_NONE});
+    node(g, (struct md_node){.op = MD_OP_EMBED,
+                             .weight = MD_EMBED,
+                             .in = {MD_NONE, MD_NONE, MD_NONE},
+                             .out = x,
+                             .aux = MD_NONE});
     for (uint32_t l = 0; l < a->layers; l++) {
         int y = attention(g, a, l, norm(g, MD_ATTN_NORM, l, x, "attn_norm"));
         x = linear(g, MD_O, l, y, x, a->hidden, "attn_stream");
@@ -82,8 +104,62 @@ static void expand(struct md_graph *g, const struct md_arch *a)
     }
     rows = tensor(g, "scored", 0, a->hidden, MD_STREAM);
     g->tensors[rows].scored = true;
-    node(g, (struct md_node){MD_OP_ROWS, 0, MD_WEIGHT_COUNT, {x, MD_NONE, MD_NONE}, rows, MD_NONE});
+    node(g, (struct md_node){.op = MD_OP_ROWS,
+                             .weight = MD_WEIGHT_COUNT,
+                             .in = {x, MD_NONE, MD_NONE},
+                             .out = rows,
+                             .aux = MD_NONE});
     g->last = norm(g, MD_FINAL_NORM, 0, rows, "final");
+}
+
+// ---- What is trained --------------------------------------------------------------------------
+
+// Linears with an adapter keep scale * A x.
+static void add_adapter(struct md_graph *g, const struct md_adapter *a)
+{
+    for (int i = 0; i < g->n_nodes; i++) {
+        struct md_node *n = &g->nodes[i];
+        n->adapted = n->op == MD_OP_LINEAR && md_adapter_of(a, n->weight, n->layer).a >= 0;
+        if (n->adapted)
+            n->aux = tensor(g, "adapter", n->layer, a->rank, MD_STORED);
+        if (n->adapted)
+            g->tensors[n->aux].scored = g->tensors[n->out].scored;
+    }
+}
+
+static bool trains(const struct md_node *n, const struct md_adapter *a)
+{
+    if (n->weight == MD_WEIGHT_COUNT)
+        return false;
+    return !md_adapter_any(a) || md_adapter_of(a, n->weight, n->layer).full >= 0;
+}
+
+// What the backward of a node reads. The gradient of a frozen linear's input needs the weight only.
+static void mark_saved(struct md_graph *g, const struct md_node *n)
+{
+    const bool inputs = n->op == MD_OP_NORM || n->op == MD_OP_ATTENTION || n->op == MD_OP_SWIGLU ||
+                        (n->op == MD_OP_LINEAR && (n->trains || n->adapted));
+    for (int k = 0; k < (n->op == MD_OP_LINEAR ? 1 : 3); k++)
+        if (inputs && n->in[k] != MD_NONE)
+            g->tensors[n->in[k]].saved = true;
+    if (n->op == MD_OP_ATTENTION)
+        g->tensors[n->out].saved = true;
+    if (n->aux != MD_NONE)
+        g->tensors[n->aux].saved = true;
+}
+
+static void mark(struct md_graph *g, const struct md_adapter *a)
+{
+    for (int i = 0; i < g->n_nodes; i++) {
+        struct md_node *n = &g->nodes[i];
+        n->trains = trains(n, a);
+        n->back = n->trains || n->adapted;
+        for (int k = 0; k < 3; k++)
+            n->back = n->back || (n->in[k] != MD_NONE && g->tensors[n->in[k]].moves);
+        g->tensors[n->out].moves = n->back;
+        if (n->back)
+            mark_saved(g, n);
+    }
     g->tensors[g->last].saved = true; // the head reads it
 }
 
@@ -119,7 +195,7 @@ static struct md_slot slot_of(const struct md_tensor *t)
 
 // Forward: a tensor lives from the node that makes it to the last that reads it, or to the end if
 // the backward reads it.
-static void place_forward(struct pool *p, bool train, int *left)
+static void place_forward(struct pool *p, int *left)
 {
     struct md_graph *g = p->g;
     for (int i = 0; i < g->n_tensors; i++)
@@ -130,13 +206,20 @@ static void place_forward(struct pool *p, bool train, int *left)
         out->slot = take(p, slot_of(out));
         if (n->aux != MD_NONE)
             g->tensors[n->aux].slot = take(p, slot_of(&g->tensors[n->aux]));
-        if (n->aux != MD_NONE && !train)
+        if (n->aux != MD_NONE && !g->tensors[n->aux].saved)
             p->busy[g->tensors[n->aux].slot] = false;
         for (int k = 0; k < 3; k++)
-            if (n->in[k] != MD_NONE && --left[n->in[k]] == 0 &&
-                !(train && g->tensors[n->in[k]].saved))
+            if (n->in[k] != MD_NONE && --left[n->in[k]] == 0 && !g->tensors[n->in[k]].saved)
                 p->busy[g->tensors[n->in[k]].slot] = false;
     }
+}
+
+// The gradient of input k is made: a frozen stream or a linear's input may have none.
+static bool makes_grad(const struct md_graph *g, const struct md_node *n, int k)
+{
+    if (!n->back || n->in[k] == MD_NONE)
+        return false;
+    return n->op != MD_OP_LINEAR || g->tensors[n->in[k]].moves;
 }
 
 // Backward: a gradient lives from the first node (in reverse) that writes it to the node that made
@@ -148,7 +231,7 @@ static void place_backward(struct pool *p)
     for (int i = g->n_nodes - 1; i >= 0; i--) {
         const struct md_node *n = &g->nodes[i];
         for (int k = 0; k < 3; k++) {
-            struct md_tensor *t = n->in[k] == MD_NONE ? NULL : &g->tensors[n->in[k]];
+            struct md_tensor *t = makes_grad(g, n, k) ? &g->tensors[n->in[k]] : NULL;
             if (!t || t->grad != MD_NONE || (t->kind == MD_STREAM && !t->scored))
                 continue;
             struct md_slot want = slot_of(t);
@@ -160,11 +243,12 @@ static void place_backward(struct pool *p)
     }
 }
 
-enum rt_err md_graph_make(const struct md_arch *arch, bool train, struct md_graph *out)
+enum rt_err md_graph_make(const struct md_arch *arch, const struct md_adapter *adapter, bool train,
+                          struct md_graph *out)
 {
     enum rt_err err = RT_OK;
     struct md_graph g = {.stream_grad = MD_NONE};
-    const size_t most = 16 * ((size_t) arch->layers + 1), slots = 3 * most;
+    const size_t most = 24 * ((size_t) arch->layers + 1), slots = 3 * most;
     struct pool p = {&g, calloc(slots, sizeof(*p.busy))};
     int *left = calloc(most, sizeof(*left)); // readers of each tensor still to come
 
@@ -175,7 +259,10 @@ enum rt_err md_graph_make(const struct md_arch *arch, bool train, struct md_grap
     if (!g.tensors || !g.nodes || !g.slots || !p.busy || !left)
         RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: list of %u layers", arch->layers));
     expand(&g, arch);
-    place_forward(&p, train, left);
+    add_adapter(&g, adapter);
+    if (train)
+        mark(&g, adapter);
+    place_forward(&p, left);
     if (train) {
         // The head's gradient is summed over slices of the vocabulary: f32.
         struct md_slot want = slot_of(&g.tensors[g.last]);

@@ -5,6 +5,7 @@
 #ifndef MODEL_GRAPH_H
 #define MODEL_GRAPH_H
 
+#include "src/model/adapter.h"
 #include "src/model/arch.h"
 #include "src/model/params.h"
 
@@ -33,6 +34,7 @@ struct md_tensor {
     enum md_kind kind;
     bool scored;
     bool saved;  // the backward reads it
+    bool moves;  // something that is trained has a part in it: it has a gradient
     int readers; // nodes that read it: more than one means that its gradient is a sum, kept in f32
     int slot, grad; // buffer numbers, MD_NONE = no buffer of its own (streams share one gradient)
 };
@@ -42,7 +44,10 @@ struct md_node {
     uint32_t layer;
     enum md_weight weight; // MD_WEIGHT_COUNT = none
     int in[3], out;        // tensors; a LINEAR with in[1] adds its result to that stream
-    int aux;               // 1 / rms of a NORM, log-sum-exp of ATTENTION
+    int aux;      // 1 / rms of a NORM, log-sum-exp of ATTENTION, scale * A x of an adapted LINEAR
+    bool adapted; // a LINEAR with LoRA
+    bool trains;  // the weight itself, or its copy in the adapter, gets a gradient
+    bool back;    // has a backward: `out` moves
 };
 
 // A buffer that tensors share: rows x ld elements of one kind, allocated for the largest pass.
@@ -62,9 +67,11 @@ struct md_graph {
 };
 
 // Expand. With `train`, what the backward reads has buffers of its own, and gradients have buffers;
-// without, everything is reused as soon as it can be. Errors: RT_E_NOMEM.
-RT_NODISCARD enum rt_err md_graph_make(const struct md_arch *arch, bool train,
-                                       struct md_graph *out);
+// without, everything is reused as soon as it can be. An adapter that is not empty is trained in
+// the weights' place: nodes below the lowest that it has a part in have no backward.
+// Errors: RT_E_NOMEM.
+RT_NODISCARD enum rt_err md_graph_make(const struct md_arch *arch, const struct md_adapter *adapter,
+                                       bool train, struct md_graph *out);
 void md_graph_free(struct md_graph *g);
 
 // Tensor by name and layer, or MD_NONE: for dumps and tests.

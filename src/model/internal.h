@@ -33,20 +33,64 @@ static inline struct op_vec md_vec(const struct rt_buf *buf)
     return (struct op_vec){buf, 0};
 }
 
-static inline struct op_vec md_weight_vec(const struct md_flat *w, const struct md_param *p)
+// A tensor of a list in flat buffers of its layout.
+static inline struct op_mat md_mat(const struct md_flat *flat, const struct md_param *p)
 {
-    return (struct op_vec){w->chunk[p->chunk], p->first};
+    return (struct op_mat){flat->chunk[p->chunk], p->first, p->ld};
 }
 
-static inline struct op_mat md_weight_mat(const struct md_flat *w, const struct md_param *p)
+static inline struct op_mat_out md_mat_out(const struct md_flat *flat, const struct md_param *p)
 {
-    return (struct op_mat){w->chunk[p->chunk], p->first, p->ld};
+    return (struct op_mat_out){flat->chunk[p->chunk], p->first, p->ld};
 }
 
 static inline const struct md_param *md_weight_of(const struct md_model *m, const struct md_node *n)
 {
     return md_params_get(&m->params, n->weight, n->layer);
 }
+
+// The weight that a forward with `w` uses: the base's, or its trained copy in the adapter.
+static inline struct op_mat md_weight_mat(const struct md_model *m, struct md_weights w,
+                                          enum md_weight weight, uint32_t layer)
+{
+    const int full = w.adapter ? md_adapter_of(&m->adapter, weight, layer).full : -1;
+    return full >= 0 ? md_mat(w.adapter, &m->adapter.params.all[full])
+                     : md_mat(w.base, md_params_get(&m->params, weight, layer));
+}
+
+static inline struct op_vec md_weight_vec(const struct md_model *m, struct md_weights w,
+                                          const struct md_node *n)
+{
+    const struct op_mat x = md_weight_mat(m, w, n->weight, n->layer);
+    return (struct op_vec){x.buf, x.first};
+}
+
+// Where the gradient of a weight goes; buf NULL: it is frozen.
+static inline struct op_mat_out md_dweight(const struct md_model *m, const struct md_flat *grads,
+                                           enum md_weight weight, uint32_t layer)
+{
+    const int full = md_adapter_of(&m->adapter, weight, layer).full;
+    if (!md_adapter_any(&m->adapter))
+        return md_mat_out(grads, md_params_get(&m->params, weight, layer));
+    return full >= 0 ? md_mat_out(grads, &m->adapter.params.all[full]) : (struct op_mat_out){0};
+}
+
+static inline struct op_vec md_dweight_vec(const struct md_model *m, const struct md_flat *grads,
+                                           const struct md_node *n)
+{
+    const struct op_mat_out x = md_dweight(m, grads, n->weight, n->layer);
+    return (struct op_vec){x.buf, x.first};
+}
+
+// A linear node, forward: out = x W^T (+ stream), with the adapter's share where it has one.
+RT_NODISCARD enum rt_err md_linear(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                                   const struct md_node *n);
+
+// Its backward from dy, the gradient of out as a matmul operand: gradients of what is trained, and
+// of x where that moves (added to what is there if `sum`).
+RT_NODISCARD enum rt_err md_linear_backward(struct md_model *m, struct rt_cmd *cmd,
+                                            struct md_weights w, const struct md_node *n,
+                                            struct op_mat dy, struct md_flat *grads, bool sum);
 
 // The arguments of a layer's attention, forward and backward alike; with a cache its keys and
 // values.

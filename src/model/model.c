@@ -80,6 +80,16 @@ done:
     return err;
 }
 
+// The largest scratch that the products of a linear with `rows` outputs ask for.
+static uint64_t linear_scratch(const struct md_model *m, bool train, uint32_t rows, uint32_t cols)
+{
+    uint64_t most = op_matmul_scratch(m->dev, OP_NT, m->storage, m->max_tokens, rows, cols);
+    if (!train)
+        return most;
+    most = u64_max(most, op_matmul_scratch(m->dev, OP_NN, m->storage, m->max_tokens, cols, rows));
+    return u64_max(most, op_matmul_scratch(m->dev, OP_TN, m->storage, rows, cols, m->max_tokens));
+}
+
 // The largest scratch that any op of the walk asks for.
 static uint64_t scratch_size(const struct md_model *m, const struct md_model_desc *desc,
                              const struct op_logprob_sizes *head)
@@ -89,14 +99,12 @@ static uint64_t scratch_size(const struct md_model *m, const struct md_model_des
         const struct md_param *p = &m->params.all[i];
         if (p->rank != 2 || p->weight == MD_EMBED || p->weight == MD_HEAD)
             continue;
-        most = u64_max(
-            most, op_matmul_scratch(m->dev, OP_NT, m->storage, m->max_tokens, p->rows, p->cols));
-        if (!desc->train)
-            continue;
-        most = u64_max(
-            most, op_matmul_scratch(m->dev, OP_NN, m->storage, m->max_tokens, p->cols, p->rows));
-        most = u64_max(
-            most, op_matmul_scratch(m->dev, OP_TN, m->storage, p->rows, p->cols, m->max_tokens));
+        most = u64_max(most, linear_scratch(m, desc->train, p->rows, p->cols));
+    }
+    for (uint32_t i = 0; i < m->adapter.params.n; i++) {
+        const struct md_param *p = &m->adapter.params.all[i];
+        if (p->part == MD_PART_LORA_A || p->part == MD_PART_LORA_B)
+            most = u64_max(most, linear_scratch(m, desc->train, p->rows, p->cols));
     }
     const struct op_attention_args a = {.n_tokens = m->max_tokens,
                                         .n_keys = u32_max(m->max_tokens, desc->max_keys),
@@ -152,7 +160,7 @@ static enum rt_err make_weights(struct md_model *m, const struct md_model_desc *
 {
     enum rt_err err = RT_OK;
     struct rt_cmd *cmd = NULL;
-    const bool two = desc->train && m->storage != RT_F32;
+    const bool two = desc->train && !desc->peft && m->storage != RT_F32;
 
     RT_TRY(md_flat_create(m->dev, &m->params, m->storage, "weights", &m->work));
     if (!two) {
@@ -163,6 +171,41 @@ static enum rt_err make_weights(struct md_model *m, const struct md_model_desc *
     RT_TRY(md_weights_load(&m->params, desc->folder, desc->load_dtype, &m->master));
     RT_TRY(rt_cmd_create(m->dev, &cmd));
     RT_TRY(md_flat_cast(cmd, &m->master, &m->work));
+    RT_TRY(rt_cmd_wait(&cmd));
+done:
+    rt_cmd_destroy(&cmd);
+    return err;
+}
+
+// The adapter's tensors, and what an adapted linear needs beside them.
+static enum rt_err make_adapter(struct md_model *m, const struct md_model_desc *desc)
+{
+    enum rt_err err = RT_OK;
+    const struct md_params *list = &m->adapter.params;
+    const bool two = desc->train && m->storage != RT_F32;
+    struct md_flat *first = two ? &m->adapter_master : &m->adapter_work;
+    struct rt_cmd *cmd = NULL;
+    uint32_t widest = m->adapter.rank;
+
+    for (uint32_t i = 0; i < list->n; i++)
+        widest = u32_max(widest, list->all[i].part == MD_PART_LORA_A   ? list->all[i].cols
+                                 : list->all[i].part == MD_PART_LORA_B ? list->all[i].rows
+                                                                       : 1);
+    const uint64_t sum = (uint64_t) m->max_tokens * op_stride(widest),
+                   dt = (uint64_t) m->max_tokens * op_stride(m->adapter.rank);
+    RT_TRY(rt_buf_create(m->dev, RT_F32, sum, "sums of adapters", &m->adapter_sum));
+    if (desc->train)
+        RT_TRY(rt_buf_create(m->dev, m->storage, dt, "adapter gradient", &m->adapter_dt));
+    RT_TRY(md_flat_create(m->dev, list, m->storage, "adapter", &m->adapter_work));
+    if (two)
+        RT_TRY(md_flat_create(m->dev, list, RT_F32, "adapter master", &m->adapter_master));
+    if (desc->adapter)
+        RT_TRY(md_adapter_load(&m->adapter, desc->adapter, first));
+    else
+        RT_TRY(md_adapter_init(&m->adapter, desc->folder, desc->load_dtype, desc->seed, first));
+    RT_TRY(rt_cmd_create(m->dev, &cmd));
+    if (two)
+        RT_TRY(md_flat_cast(cmd, &m->adapter_master, &m->adapter_work));
     RT_TRY(rt_cmd_wait(&cmd));
 done:
     rt_cmd_destroy(&cmd);
@@ -192,8 +235,13 @@ enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc,
         log_warn("%s: sequences of %u tokens, the model was made for %u", desc->folder,
                  m->max_positions, m->arch.max_positions);
     RT_TRY(md_params_make(&m->arch, plan->arena_bytes / sizeof(float), &m->params));
-    RT_TRY(md_graph_make(&m->arch, desc->train, &m->graph));
+    if (desc->peft)
+        RT_TRY(md_adapter_make(&m->arch, &m->params, desc->peft, plan->arena_bytes / sizeof(float),
+                               &m->adapter));
+    RT_TRY(md_graph_make(&m->arch, &m->adapter, desc->train, &m->graph));
     RT_TRY(make_weights(m, desc));
+    if (desc->peft)
+        RT_TRY(make_adapter(m, desc));
     RT_TRY(make_slots(m));
     RT_TRY(make_rope(m));
     RT_TRY(make_index(m));
@@ -216,7 +264,8 @@ void md_model_close(struct md_model **model)
         &m->cos,          &m->sin,        &m->ids,        &m->pos,         &m->rows,
         &m->targets,      &m->seq_starts, &m->attn_index, &m->embed_index, &m->rows_index,
         &m->scored,       &m->seq_logp,   &m->row_coef,   &m->scratch,     &m->head.logits,
-        &m->head.dlogits, &m->head.state, &m->delta,      &m->dy,
+        &m->head.dlogits, &m->head.state, &m->delta,      &m->dy,          &m->adapter_sum,
+        &m->adapter_dt,
     };
     for (size_t i = 0; i < COUNT_OF(single); i++)
         rt_buf_destroy(single[i]);
@@ -225,6 +274,9 @@ void md_model_close(struct md_model **model)
     free(m->slots);
     md_flat_destroy(&m->master);
     md_flat_destroy(&m->work);
+    md_flat_destroy(&m->adapter_master);
+    md_flat_destroy(&m->adapter_work);
+    md_adapter_free(&m->adapter);
     md_graph_free(&m->graph);
     md_params_free(&m->params);
     free(m->words);
@@ -234,11 +286,15 @@ void md_model_close(struct md_model **model)
 
 struct md_weights md_policy(const struct md_model *m)
 {
-    return (struct md_weights){&m->work, NULL};
+    return (struct md_weights){&m->work, m->adapter_work.n ? &m->adapter_work : NULL};
 }
 
 struct md_trained md_trained_of(struct md_model *m)
 {
+    if (m->adapter_work.n)
+        return (struct md_trained){&m->adapter.params,
+                                   m->adapter_master.n ? &m->adapter_master : &m->adapter_work,
+                                   &m->adapter_work};
     return (struct md_trained){&m->params, m->master.n ? &m->master : &m->work, &m->work};
 }
 

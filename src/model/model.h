@@ -7,6 +7,7 @@
 #define MODEL_MODEL_H
 
 #include "runtime/rt.h"
+#include "src/model/adapter.h"
 #include "src/model/graph.h"
 #include "src/model/params.h"
 #include "src/op/attention.h"
@@ -31,7 +32,10 @@ struct md_model_desc {
     uint32_t max_tokens, max_segments, max_rows, max_seqs; // of the largest pass
     uint32_t max_positions;                                // positions are below this
     uint32_t max_keys; // of the longest KV cache that attention will be given; 0 = none
-    bool train;        // keep what the backward reads, and a master copy of the weights
+    bool train;        // keep what the backward reads, and a master copy of what is trained
+    const struct fmt_peft *peft; // an adapter on top: it alone is trained; NULL = none
+    const char *adapter;         // folder of its tensors; NULL: a new one, from `seed`
+    uint64_t seed;
 };
 
 struct md_model {
@@ -43,8 +47,14 @@ struct md_model {
     uint32_t max_tokens, max_segments, max_rows, max_seqs, max_positions;
     bool squares; // md_score also makes OP_LOGPROB_WEIGHT; set by whoever records
 
-    struct md_flat master; // f32; empty unless train and the storage is 16-bit
+    struct md_flat master; // f32; empty unless train without an adapter in 16-bit storage
     struct md_flat work;   // storage type; is the master when the storage is f32
+
+    struct md_adapter adapter;     // empty: none
+    struct md_flat adapter_master; // f32; empty unless train and the storage is 16-bit
+    struct md_flat adapter_work;   // storage type; is the master when the storage is f32
+    struct rt_buf *adapter_sum;    // (max_tokens, widest) f32: what is rounded once
+    struct rt_buf *adapter_dt;     // (max_tokens, rank) storage type; train
 
     struct rt_buf **slots;                                  // graph.n_slots buffers
     struct rt_buf *cos, *sin;                               // (max_positions, head_dim / 2)
@@ -91,11 +101,11 @@ struct md_weights {
     const struct md_flat *adapter; // NULL: none, or switched off
 };
 
-// The policy: the model's working copies.
+// The policy: the model's working copies, with the adapter if it has one.
 struct md_weights md_policy(const struct md_model *m);
 
-// What is trained: the list of weights, their f32 masters, and the working copies (the same buffers
-// where the storage is f32).
+// What is trained: all weights, or the adapter; its list, the f32 masters, and the working copies
+// (the same buffers where the storage is f32).
 struct md_trained {
     const struct md_params *params;
     struct md_flat *master, *work;
@@ -117,8 +127,8 @@ RT_NODISCARD enum rt_err md_cache_create(const struct md_model *m, uint32_t capa
 void md_cache_destroy(const struct md_model *m, struct md_cache *cache);
 
 // Record the decoder on the loaded pass with weights `w` (md_policy, or a reference of the same
-// layout): up to the final norm of the scored rows. With a cache, the pass's tokens are appended to
-// it and segments refer to its keys.
+// layouts): up to the final norm of the scored rows. With a cache, the pass's tokens are appended
+// to it and segments refer to its keys.
 RT_NODISCARD enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
                                     struct md_cache *cache);
 

@@ -55,8 +55,8 @@ static void add(struct md_params *p, const struct md_arch *a, const struct weigh
     struct md_param *q = &p->all[p->n++];
     *q = (struct md_param){
         .weight = row->weight, .layer = layer, .rank = row->matrix ? 2 : 1, .decay = row->decay};
+    q->linear = row->matrix && row->weight != MD_EMBED && row->weight != MD_HEAD;
     shape_of(a, row->weight, &q->rows, &q->cols);
-    q->ld = op_stride(q->cols);
     // The one place with a format from a table: every name has at most one %u.
     const char *mark = strstr(row->name, "%u");
     if (mark)
@@ -64,7 +64,6 @@ static void add(struct md_params *p, const struct md_arch *a, const struct weigh
                  mark + 2);
     else
         snprintf(q->name, sizeof(q->name), "%s", row->name);
-    p->elements += (uint64_t) q->rows * q->cols;
 }
 
 static uint64_t padded(const struct md_param *q)
@@ -73,12 +72,14 @@ static uint64_t padded(const struct md_param *q)
 }
 
 // Tensors go to chunks in order; then each chunk is laid out, decayed tensors first.
-static enum rt_err place(struct md_params *p, uint64_t max_elements)
+enum rt_err md_params_place(struct md_params *p, uint64_t max_elements)
 {
     enum rt_err err = RT_OK;
     uint64_t sum = 0;
 
     for (uint32_t i = 0; i < p->n; i++) {
+        p->all[i].ld = op_stride(p->all[i].cols);
+        p->elements += (uint64_t) p->all[i].rows * p->all[i].cols;
         const uint64_t size = padded(&p->all[i]);
         if (size > max_elements)
             RT_TRY(rt_fail(
@@ -125,7 +126,7 @@ enum rt_err md_params_make(const struct md_arch *arch, uint64_t max_elements, st
     add(&p, arch, &WEIGHTS[MD_FINAL_NORM], 0);
     if (!arch->tied)
         add(&p, arch, &WEIGHTS[MD_HEAD], 0);
-    RT_TRY(place(&p, max_elements));
+    RT_TRY(md_params_place(&p, max_elements));
     *out = p;
     p.all = NULL;
 done:

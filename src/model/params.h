@@ -29,13 +29,23 @@ enum md_weight {
     MD_WEIGHT_COUNT
 };
 
+// Which tensor of a weight.
+enum md_part {
+    MD_PART_WEIGHT,    // the weight itself; in an adapter's list, a trained copy of it
+    MD_PART_LORA_A,    // (r, in)
+    MD_PART_LORA_B,    // (out, r)
+    MD_PART_MAGNITUDE, // (out), of DoRA
+};
+
 struct md_param {
-    char name[96]; // as in the model file, "model.layers.0.self_attn.q_proj.weight"
+    char name[128]; // as in the model file, "model.layers.0.self_attn.q_proj.weight"
     enum md_weight weight;
+    enum md_part part;
     uint32_t layer;
     uint32_t rank; // 1: (cols); 2: (rows, cols)
     uint32_t rows, cols, ld;
-    bool decay; // weight decay applies (trl.md section 4: not to norms and biases)
+    bool decay;  // weight decay applies (trl.md section 4: not to norms and biases)
+    bool linear; // of a linear layer of the decoder: may have an adapter
     uint32_t chunk;
     uint64_t first; // element offset in the chunk
 };
@@ -59,6 +69,10 @@ struct md_params {
 RT_NODISCARD enum rt_err md_params_make(const struct md_arch *arch, uint64_t max_elements,
                                         struct md_params *out);
 void md_params_free(struct md_params *p);
+
+// Give the tensors that p->all lists (all but chunk and first are set) their places, and set
+// chunks, ld and elements. Errors: RT_E_UNSUPPORTED as above.
+RT_NODISCARD enum rt_err md_params_place(struct md_params *p, uint64_t max_elements);
 
 // The weight of a layer (layer ignored where there is one for the model). MD_HEAD of a tied model
 // is the embedding. Never NULL.

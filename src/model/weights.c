@@ -26,12 +26,14 @@ static enum rt_err check_shape(const struct md_param *p, const struct fmt_tensor
         return RT_OK;
     for (uint32_t i = 0; i < t->rank && err == RT_OK; i++)
         err = str_printf(&found, "%s%llu", i ? ", " : "", (unsigned long long) t->shape[i]);
+    const char *by =
+        p->part == MD_PART_WEIGHT ? "config.json" : "adapter_config.json and the base model";
     if (p->rank == 1)
-        err = rt_fail(RT_E_SHAPE, "%s: %s: expected shape (%u) by config.json, found (%s)", folder,
-                      p->name, p->cols, found.data ? found.data : "");
+        err = rt_fail(RT_E_SHAPE, "%s: %s: expected shape (%u) by %s, found (%s)", folder, p->name,
+                      p->cols, by, found.data ? found.data : "");
     else
-        err = rt_fail(RT_E_SHAPE, "%s: %s: expected shape (%u, %u) by config.json, found (%s)",
-                      folder, p->name, p->rows, p->cols, found.data ? found.data : "");
+        err = rt_fail(RT_E_SHAPE, "%s: %s: expected shape (%u, %u) by %s, found (%s)", folder,
+                      p->name, p->rows, p->cols, by, found.data ? found.data : "");
     str_free(&found);
     return err;
 }

@@ -1,0 +1,203 @@
+// Linear nodes, with and without an adapter. A 16-bit result of two products is summed in f32 and
+// rounded once, so that an adapter whose B is zero changes no bit.
+#include "src/model/internal.h"
+
+#include "src/op/cast.h"
+
+// The adapter's tensors of a node.
+struct lora {
+    const struct md_param *a, *b;
+    uint32_t ldt; // stride of scale * A x
+};
+
+static struct lora lora_of(const struct md_model *m, const struct md_node *n)
+{
+    const struct md_adapted at = md_adapter_of(&m->adapter, n->weight, n->layer);
+    const struct md_param *all = m->adapter.params.all;
+    return (struct lora){&all[at.a], &all[at.b], op_stride(m->adapter.rank)};
+}
+
+// Round (rows, ld) of the f32 sum to y, times scale (0 = 1).
+static enum rt_err round_sum(const struct md_model *m, struct rt_cmd *cmd, uint32_t rows,
+                             uint32_t ld, float scale, struct rt_buf *y)
+{
+    return op_cast(cmd,
+                   &(struct op_cast_args){
+                       .x = m->adapter_sum, .y = y, .n = (uint64_t) rows * ld, .scale = scale});
+}
+
+// t = scale * A x, (rows, rank).
+static enum rt_err down(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                        const struct md_node *n, const struct lora *l)
+{
+    enum rt_err err = RT_OK;
+    const uint32_t rows = md_rows(m, n->out);
+
+    RT_TRY(
+        op_matmul(cmd, &(struct op_matmul_args){.form = OP_NT,
+                                                .m = rows,
+                                                .n = m->adapter.rank,
+                                                .k = l->a->cols,
+                                                .a = {md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])},
+                                                .b = md_mat(w.adapter, l->a),
+                                                .c = {m->adapter_sum, 0, l->ldt},
+                                                .scratch = m->scratch}));
+    RT_TRY(round_sum(m, cmd, rows, l->ldt, m->adapter.scale, md_buf(m, n->aux)));
+done:
+    return err;
+}
+
+// c += B t.
+static enum rt_err up(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                      const struct md_node *n, const struct lora *l, struct op_mat_out c)
+{
+    return op_matmul(cmd, &(struct op_matmul_args){.form = OP_NT,
+                                                   .m = md_rows(m, n->out),
+                                                   .n = l->b->rows,
+                                                   .k = m->adapter.rank,
+                                                   .a = {md_buf(m, n->aux), 0, l->ldt},
+                                                   .b = md_mat(w.adapter, l->b),
+                                                   .c = c,
+                                                   .accumulate = true,
+                                                   .scratch = m->scratch});
+}
+
+enum rt_err md_linear(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                      const struct md_node *n)
+{
+    enum rt_err err = RT_OK;
+    const struct md_param *p = md_weight_of(m, n);
+    const bool onto = n->in[1] != MD_NONE, adapted = n->adapted && w.adapter;
+    const uint32_t rows = md_rows(m, n->out), ld = md_ld(m, n->out);
+    struct rt_buf *out = md_buf(m, n->out);
+    const bool narrow = adapted && rt_buf_type(out) != RT_F32;
+    const struct op_mat_out y = {narrow ? m->adapter_sum : out, 0, ld};
+    struct lora l = {0};
+
+    if (onto && m->graph.tensors[n->in[1]].slot != m->graph.tensors[n->out].slot)
+        RT_TRY(rt_cmd_copy(cmd, md_buf(m, n->in[1]), 0, out, 0, (uint64_t) rows * ld));
+    if (adapted) {
+        l = lora_of(m, n);
+        RT_TRY(down(m, cmd, w, n, &l));
+    }
+    RT_TRY(
+        op_matmul(cmd, &(struct op_matmul_args){.form = OP_NT,
+                                                .m = rows,
+                                                .n = p->rows,
+                                                .k = p->cols,
+                                                .a = {md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])},
+                                                .b = md_weight_mat(m, w, n->weight, n->layer),
+                                                .c = y,
+                                                .accumulate = onto,
+                                                .scratch = m->scratch}));
+    if (adapted)
+        RT_TRY(up(m, cmd, w, n, &l, y));
+    if (narrow)
+        RT_TRY(round_sum(m, cmd, rows, ld, 1.0f, out));
+done:
+    return err;
+}
+
+// dt = scale * dy B;  dB += dy^T t;  dA += dt^T x.
+static enum rt_err lora_backward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                                 const struct md_node *n, const struct lora *l, struct op_mat dy,
+                                 struct md_flat *grads)
+{
+    enum rt_err err = RT_OK;
+    const uint32_t rows = md_rows(m, n->out), r = m->adapter.rank;
+
+    RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = OP_NN,
+                                                   .m = rows,
+                                                   .n = r,
+                                                   .k = l->b->rows,
+                                                   .a = dy,
+                                                   .b = md_mat(w.adapter, l->b),
+                                                   .c = {m->adapter_sum, 0, l->ldt},
+                                                   .scratch = m->scratch}));
+    RT_TRY(round_sum(m, cmd, rows, l->ldt, m->adapter.scale, m->adapter_dt));
+    RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = OP_TN,
+                                                   .m = l->b->rows,
+                                                   .n = r,
+                                                   .k = rows,
+                                                   .a = dy,
+                                                   .b = {md_buf(m, n->aux), 0, l->ldt},
+                                                   .c = md_mat_out(grads, l->b),
+                                                   .accumulate = true,
+                                                   .scratch = m->scratch}));
+    RT_TRY(
+        op_matmul(cmd, &(struct op_matmul_args){.form = OP_TN,
+                                                .m = r,
+                                                .n = l->a->cols,
+                                                .k = rows,
+                                                .a = {m->adapter_dt, 0, l->ldt},
+                                                .b = {md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])},
+                                                .c = md_mat_out(grads, l->a),
+                                                .accumulate = true,
+                                                .scratch = m->scratch}));
+done:
+    return err;
+}
+
+// dx = dy W + dt A.
+static enum rt_err input_gradient(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                                  const struct md_node *n, const struct lora *l, struct op_mat dy,
+                                  bool sum)
+{
+    enum rt_err err = RT_OK;
+    const struct md_param *p = md_weight_of(m, n);
+    const uint32_t rows = md_rows(m, n->out), ld = md_ld(m, n->in[0]);
+    struct rt_buf *out = md_grad(m, n->in[0]);
+    const bool narrow = n->adapted && rt_buf_type(out) != RT_F32;
+    struct op_matmul_args a = {.form = OP_NN,
+                               .m = rows,
+                               .n = p->cols,
+                               .k = p->rows,
+                               .a = dy,
+                               .b = md_weight_mat(m, w, n->weight, n->layer),
+                               .c = {narrow ? m->adapter_sum : out, 0, ld},
+                               .accumulate = sum,
+                               .scratch = m->scratch};
+
+    RT_TRY(op_matmul(cmd, &a));
+    if (!n->adapted)
+        goto done;
+    a.k = m->adapter.rank;
+    a.a = (struct op_mat){m->adapter_dt, 0, l->ldt};
+    a.b = md_mat(w.adapter, l->a);
+    a.accumulate = true;
+    RT_TRY(op_matmul(cmd, &a));
+    if (narrow)
+        RT_TRY(round_sum(m, cmd, rows, ld, 1.0f, out));
+done:
+    return err;
+}
+
+enum rt_err md_linear_backward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                               const struct md_node *n, struct op_mat dy, struct md_flat *grads,
+                               bool sum)
+{
+    enum rt_err err = RT_OK;
+    const struct md_param *p = md_weight_of(m, n);
+    const int x = n->in[0];
+    struct lora l = {0};
+
+    if (n->trains)
+        RT_TRY(
+            op_matmul(cmd, &(struct op_matmul_args){.form = OP_TN,
+                                                    .m = p->rows,
+                                                    .n = p->cols,
+                                                    .k = md_rows(m, n->out),
+                                                    .a = dy,
+                                                    .b = {md_buf(m, x), 0, md_ld(m, x)},
+                                                    .c = md_dweight(m, grads, n->weight, n->layer),
+                                                    .accumulate = true,
+                                                    .scratch = m->scratch}));
+    if (n->adapted) {
+        l = lora_of(m, n);
+        RT_TRY(lora_backward(m, cmd, w, n, &l, dy, grads));
+    }
+    if (m->graph.tensors[x].moves)
+        RT_TRY(input_gradient(m, cmd, w, n, &l, dy, sum));
+done:
+    return err;
+}
