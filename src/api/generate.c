@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "src/base/arith.h"
 #include "src/base/file.h"
@@ -70,7 +69,9 @@ static enum rt_err encode_chat(const struct api_generator *g, const struct api_g
     enum rt_err err = RT_OK;
     struct str text = {0};
     json_t *messages = json_array();
+    int64_t now;
 
+    RT_TRY(os_clock(&now));
     if (!txt_chat_has_template(g->chat))
         RT_TRY(rt_fail(
             RT_E_FORMAT,
@@ -82,11 +83,10 @@ static enum rt_err encode_chat(const struct api_generator *g, const struct api_g
         messages, json_pack("{s:s,s:s%}", "role", "user", "content", a->prompt, a->prompt_len));
     if (!messages || json_array_size(messages) != (a->system ? 2u : 1u))
         RT_TRY(rt_fail(RT_E_FORMAT, "the prompt is not UTF-8 text"));
-    RT_TRY(txt_chat_render(g->chat,
-                           &(struct txt_chat_args){.messages = messages,
-                                                   .add_generation_prompt = true,
-                                                   .now = (int64_t) time(NULL)},
-                           &text, NULL));
+    RT_TRY(txt_chat_render(
+        g->chat,
+        &(struct txt_chat_args){.messages = messages, .add_generation_prompt = true, .now = now},
+        &text, NULL));
     RT_TRY(txt_encode(g->tok, text.data ? text.data : "", text.len, false, ids));
 done:
     json_decref(messages);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "src/base/err.h"
 #include "src/base/str.h"
@@ -82,6 +83,16 @@ const char *os_env(const char *name);
 // first touched. NULL if there is none. Free with the same size; accepts NULL.
 void *os_pages(size_t bytes);
 void os_pages_free(void *pages, size_t bytes);
+
+// The next line of `f` without its newline into *line (cleared first). *more is false, and the line
+// empty, when there is none. Lines come as they arrive: a pipe's writer may wait for an answer.
+// Errors: RT_E_IO, RT_E_NOMEM.
+RT_NODISCARD enum rt_err file_line(FILE *f, struct str *line, bool *more);
+
+// What a wall clock shows, as seconds since 1970-01-01 00:00:00 on that clock: $SOURCE_DATE_EPOCH
+// (then in UTC) or the time in the local zone. Errors: RT_E_USAGE the variable is no number of
+// seconds in 0 .. 253402300799 (the year 9999).
+RT_NODISCARD enum rt_err os_clock(int64_t *out);
 
 double os_seconds(void);      // monotonic clock
 double os_wall_seconds(void); // since 1970

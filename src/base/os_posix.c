@@ -400,6 +400,57 @@ long os_process(void)
     return (long) getpid();
 }
 
+enum rt_err file_line(FILE *f, struct str *line, bool *more)
+{
+    enum rt_err err = RT_OK;
+    char *text = NULL;
+    size_t cap = 0;
+    ssize_t n;
+
+    str_clear(line);
+    errno = 0;
+    n = getline(&text, &cap, f);
+    *more = n > 0;
+    if (n < 0 && !feof(f))
+        RT_TRY(errno == ENOMEM ? rt_fail(RT_E_NOMEM, "out of memory: a line")
+                               : rt_fail(RT_E_IO, "cannot read a line: %s", strerror(errno)));
+    if (n > 0)
+        RT_TRY(str_append(line, text, (size_t) n - (text[n - 1] == '\n')));
+done:
+    free(text);
+    return err;
+}
+
+// Days from 1970-01-01 to a date of the Gregorian calendar.
+static int64_t civil_days(int64_t year, int month, int day)
+{
+    const int64_t y = year - (month <= 2), m = month + (month <= 2 ? 9 : -3); // March is month 0
+    return y * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + day - 1 - 719468;
+}
+
+enum rt_err os_clock(int64_t *out)
+{
+    const char *fixed = os_env("SOURCE_DATE_EPOCH");
+    const time_t now = time(NULL);
+    struct tm t;
+
+    *out = (int64_t) now;
+    if (fixed) {
+        char *end;
+        errno = 0;
+        const long long v = strtoll(fixed, &end, 10);
+        if (errno || end == fixed || *end || v < 0 || v > 253402300799)
+            return rt_fail(
+                RT_E_USAGE,
+                "SOURCE_DATE_EPOCH: expected a number of seconds since 1970, found %.60s", fixed);
+        *out = v;
+    } else if (localtime_r(&now, &t)) {
+        *out = civil_days(1900 + (int64_t) t.tm_year, t.tm_mon + 1, t.tm_mday) * 86400 +
+               t.tm_hour * 3600 + t.tm_min * 60 + t.tm_sec;
+    }
+    return RT_OK;
+}
+
 double os_seconds(void)
 {
     return seconds(CLOCK_MONOTONIC);

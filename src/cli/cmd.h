@@ -34,6 +34,7 @@ struct cmd {
     enum rt_err (*run)(const union cmd_val *opt, int n_words, char **words);
 };
 
-extern const struct cmd cmd_train, cmd_generate, cmd_eval, cmd_devices, cmd_conform, cmd_convert;
+extern const struct cmd cmd_train, cmd_generate, cmd_eval, cmd_devices, cmd_conform, cmd_convert,
+    cmd_tokenize, cmd_chat;
 
 #endif // CLI_CMD_H

@@ -9,8 +9,9 @@
 #include "src/base/str.h"
 #include "src/cli/cmd.h"
 
-static const struct cmd *const COMMANDS[] = {&cmd_train,   &cmd_generate, &cmd_eval,
-                                             &cmd_devices, &cmd_conform,  &cmd_convert};
+static const struct cmd *const COMMANDS[] = {&cmd_train,    &cmd_generate, &cmd_eval,
+                                             &cmd_devices,  &cmd_conform,  &cmd_convert,
+                                             &cmd_tokenize, &cmd_chat};
 
 enum { MOST_OPTIONS = 32 };
 

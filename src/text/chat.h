@@ -34,6 +34,10 @@ RT_NODISCARD enum rt_err txt_chat_open_text(const char *text, size_t len, const 
 // Source: transformers 5.23, tokenization_utils_base.py (from_pretrained, get_chat_template).
 RT_NODISCARD enum rt_err txt_chat_open(const char *folder, struct txt_chat **out);
 
+// The chat of a template in a file, without special tokens. As with a folder, one that does not
+// parse opens, and rendering fails. Errors: RT_E_NOT_FOUND, RT_E_IO, RT_E_NOMEM.
+RT_NODISCARD enum rt_err txt_chat_open_file(const char *path, struct txt_chat **out);
+
 void txt_chat_close(struct txt_chat **chat); // accepts NULL; leaves NULL
 
 // Is there any template? False: rendering gives RT_E_NOT_FOUND, plain-text data needs none.

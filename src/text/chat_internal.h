@@ -2,6 +2,8 @@
 #ifndef TEXT_CHAT_INTERNAL_H
 #define TEXT_CHAT_INTERNAL_H
 
+#include <cjson/cJSON.h>
+
 #include "src/text/chat.h"
 #include "src/text/jinja.h"
 
@@ -19,5 +21,10 @@ struct txt_chat {
     bool several;   // a set of named templates, from which the use of tools chooses
     json_t *tokens; // object: name -> string
 };
+
+// The chat that a tokenizer_config.json alone describes; `where` names it in messages.
+// Errors: RT_E_FORMAT chat_template is neither a text nor a list of them; RT_E_NOMEM.
+RT_NODISCARD enum rt_err txt_chat_open_config(const cJSON *config, const char *where,
+                                              struct txt_chat **out);
 
 #endif // TEXT_CHAT_INTERNAL_H

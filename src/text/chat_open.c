@@ -208,6 +208,22 @@ done:
     return err;
 }
 
+// Without templates and tokens.
+static enum rt_err create(struct txt_chat **out)
+{
+    enum rt_err err = RT_OK;
+    struct txt_chat *chat = calloc(1, sizeof(*chat));
+
+    RT_REQUIRE(chat, RT_E_NOMEM);
+    chat->tokens = json_object();
+    RT_REQUIRE(chat->tokens, RT_E_NOMEM);
+    *out = chat;
+    chat = NULL;
+done:
+    txt_chat_close(&chat);
+    return err;
+}
+
 enum rt_err txt_chat_open(const char *folder, struct txt_chat **out)
 {
     enum rt_err err = RT_OK;
@@ -219,10 +235,7 @@ enum rt_err txt_chat_open(const char *folder, struct txt_chat **out)
     RT_REQUIRE(folder, RT_E_ARG);
     if (!dir_exists(folder))
         RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: no such folder", folder));
-    chat = calloc(1, sizeof(*chat));
-    RT_REQUIRE(chat, RT_E_NOMEM);
-    chat->tokens = json_object();
-    RT_REQUIRE(chat->tokens, RT_E_NOMEM);
+    RT_TRY(create(&chat));
     RT_TRY(read_optional(folder, "tokenizer_config.json", &config_path, &config));
     RT_TRY(read_optional(folder, "special_tokens_map.json", &map_path, &map));
     RT_TRY(load_templates(chat, folder, config_path, config));
@@ -234,6 +247,40 @@ done:
     cJSON_Delete(map);
     free(config_path);
     free(map_path);
+    txt_chat_close(&chat);
+    return err;
+}
+
+enum rt_err txt_chat_open_config(const cJSON *config, const char *where, struct txt_chat **out)
+{
+    enum rt_err err = RT_OK;
+    struct txt_chat *chat = NULL;
+
+    *out = NULL;
+    RT_TRY(create(&chat));
+    RT_TRY(from_config(chat, where, config));
+    RT_TRY(load_tokens(chat, config, NULL));
+    *out = chat;
+    chat = NULL;
+done:
+    txt_chat_close(&chat);
+    return err;
+}
+
+enum rt_err txt_chat_open_file(const char *path, struct txt_chat **out)
+{
+    enum rt_err err = RT_OK;
+    struct txt_chat *chat = NULL;
+    struct str text = {0};
+
+    *out = NULL;
+    RT_TRY(file_read(path, &text));
+    RT_TRY(create(&chat));
+    RT_TRY(add_template(chat, "default", text.data ? text.data : "", text.len));
+    *out = chat;
+    chat = NULL;
+done:
+    str_free(&text);
     txt_chat_close(&chat);
     return err;
 }

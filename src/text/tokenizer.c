@@ -131,20 +131,14 @@ static const char *special_text(const cJSON *v)
     return cJSON_IsString(v) ? v->valuestring : NULL;
 }
 
-static enum rt_err read_specials(struct txt_tokenizer *tok, const char *folder, const char *name)
+enum rt_err txt_specials_read(struct txt_tokenizer *tok, const cJSON *doc)
 {
     static const char *const KEYS[] = {[TXT_BOS] = "bos_token",
                                        [TXT_EOS] = "eos_token",
                                        [TXT_PAD] = "pad_token",
                                        [TXT_UNK] = "unk_token"};
     enum rt_err err = RT_OK;
-    char *path = NULL;
-    cJSON *doc = NULL;
 
-    RT_TRY(path_join(folder, name, &path));
-    if (!file_exists(path))
-        goto done;
-    RT_TRY(fmt_json_read(path, &doc));
     for (size_t i = 0; i < TXT_SPECIAL_COUNT; i++) {
         const char *text = special_text(cJSON_GetObjectItemCaseSensitive(doc, KEYS[i]));
         struct txt_special_token *s = &tok->specials[i];
@@ -155,6 +149,21 @@ static enum rt_err read_specials(struct txt_tokenizer *tok, const char *folder, 
         s->len = strlen(s->text);
         s->has_id = txt_token_id(tok, s->text, s->len, &s->id);
     }
+done:
+    return err;
+}
+
+static enum rt_err read_specials(struct txt_tokenizer *tok, const char *folder, const char *name)
+{
+    enum rt_err err = RT_OK;
+    char *path = NULL;
+    cJSON *doc = NULL;
+
+    RT_TRY(path_join(folder, name, &path));
+    if (!file_exists(path))
+        goto done;
+    RT_TRY(fmt_json_read(path, &doc));
+    RT_TRY(txt_specials_read(tok, doc));
 done:
     cJSON_Delete(doc);
     free(path);

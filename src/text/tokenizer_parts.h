@@ -3,6 +3,8 @@
 #ifndef TEXT_TOKENIZER_PARTS_H
 #define TEXT_TOKENIZER_PARTS_H
 
+#include <cjson/cJSON.h>
+
 #include "src/text/regex.h"
 #include "src/text/tokenizer.h"
 #include "src/text/tokenizer_json.h"
@@ -333,5 +335,9 @@ bool txt_is_skipped(const struct txt_tokenizer *tok, uint32_t id);
 // one zero and its address at *item. For short arrays: each call reallocates. RT_E_NOMEM leaves the
 // array as it was.
 RT_NODISCARD enum rt_err txt_push(void *array, size_t *n, size_t size, void **item);
+
+// Name the special tokens that `doc` (a tokenizer_config.json or special_tokens_map.json) has, but
+// not those that are named already. Errors: RT_E_NOMEM.
+RT_NODISCARD enum rt_err txt_specials_read(struct txt_tokenizer *tok, const cJSON *doc);
 
 #endif // TEXT_TOKENIZER_PARTS_H

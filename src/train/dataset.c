@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "src/base/file.h"
 
@@ -18,15 +17,17 @@ static enum rt_err read_rows(const struct reader *r, char *path, char *name, str
 {
     enum rt_err err = RT_OK;
     const struct ds_set *s = &out->set;
+    int64_t now;
 
     *out = (struct tr_dataset){.name = name, .path = path};
+    RT_TRY(os_clock(&now));
     RT_TRY(ds_read(&(struct ds_read_args){.path = path,
                                           .tok = r->tok,
                                           .chat = r->chat,
                                           .max_length = r->c->max_length,
                                           .truncation = r->c->truncation_mode,
                                           .strict = r->c->strict,
-                                          .now = (int64_t) time(NULL)},
+                                          .now = now},
                    &out->set));
     log_info("%s: %u rows, %u pairs kept; %u dropped (prompt too long), %u truncated, %u with a "
              "prompt cut at a token boundary",
