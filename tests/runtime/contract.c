@@ -101,7 +101,7 @@ static struct rt_dispatch_desc cast_desc(const struct rt_buf *x, struct rt_buf *
 
 static void cast(struct rt_cmd *cmd, const struct rt_buf *x, struct rt_buf *y, uint32_t n)
 {
-    const struct rt_dispatch_desc d = cast_desc(x, y, &(struct cast_params){n});
+    const struct rt_dispatch_desc d = cast_desc(x, y, &(struct cast_params){n, 1.0f});
     T_OK(rt_cmd_dispatch(cmd, &d));
 }
 
@@ -233,7 +233,7 @@ static void slices(struct t *t, struct rt_dev *dev, enum rt_type from, enum rt_t
     enum { STEP = 128, SLICES = 40, N = STEP * SLICES + 6 };
     double *x = t_uniform(t, N, -3, 3), *want = t_alloc(t, N * sizeof(*want));
     struct rt_buf *a, *b = t_output(t, dev, to, N);
-    const struct cast_params p = {64};
+    const struct cast_params p = {64, 1.0f};
 
     t_round(x, N, from);
     a = t_buf(t, dev, from, x, N);
@@ -254,7 +254,7 @@ static void slices(struct t *t, struct rt_dev *dev, enum rt_type from, enum rt_t
                              &(struct rt_dispatch_desc){// count 0: up to the end
                                                         .kernel = "cast",
                                                         .items = 3,
-                                                        .params = &(struct cast_params){6},
+                                                        .params = &(struct cast_params){6, 1.0f},
                                                         .params_size = sizeof(p),
                                                         .bufs = {RT_IN_AT(a, SLICES * STEP, 0),
                                                                  RT_OUT_AT(b, SLICES * STEP, 0)}}));
@@ -287,7 +287,7 @@ static void slices(struct t *t, struct rt_dev *dev, enum rt_type from, enum rt_t
 
 static void refuses(struct t *t, struct rt_dev *dev, struct rt_dev *foreign)
 {
-    const struct cast_params p = {64};
+    const struct cast_params p = {64, 1.0f};
     double *ones = t_uniform(t, 512, 1, 1);
     struct rt_buf *x = t_buf(t, dev, RT_F32, ones, 512), *y = t_zeros(t, dev, RT_F16, 512);
     struct rt_buf *u = t_zeros(t, dev, RT_U32, 512), *far = t_zeros(t, foreign, RT_F16, 512);
@@ -297,7 +297,7 @@ static void refuses(struct t *t, struct rt_dev *dev, struct rt_dev *foreign)
 
     t_logged();
     REFUSES(RT_E_ARG, "no_such", d.kernel = "no_such");
-    REFUSES(RT_E_ARG, "bytes of parameters", d.params_size = 8);
+    REFUSES(RT_E_ARG, "bytes of parameters", d.params_size = 12);
     REFUSES(RT_E_ARG, "missing", d.bufs[1].buf = NULL);
     REFUSES(RT_E_ARG, "another device", d.bufs[1].buf = far);
     REFUSES(RT_E_ARG, "takes 2 buffers", d.bufs[2] = d.bufs[1]);
@@ -390,7 +390,7 @@ static void other_limits(struct t *t)
                            .group_invocations = 128, .range_bytes = 1 << 20, .no_subgroups = true});
     struct rt_buf *x = t_zeros(t, dev, RT_F32, 300000), *y = t_zeros(t, dev, RT_F32, 300000);
     struct rt_cmd *cmd = cmd_of(dev);
-    const struct rt_dispatch_desc good = cast_desc(x, y, &(struct cast_params){300000});
+    const struct rt_dispatch_desc good = cast_desc(x, y, &(struct cast_params){300000, 1.0f});
     struct rt_dispatch_desc d;
     t_logged();
     assert_int_equal(rt_dev_plan(dev)->caps.subgroup_size, 0);

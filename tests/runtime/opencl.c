@@ -126,7 +126,7 @@ static enum rt_err work(struct rt_dev *dev, struct rt_buf *a, struct rt_buf *b, 
 {
     enum rt_err err = RT_OK;
     struct rt_cmd *cmd = NULL;
-    const struct cast_params p = {500};
+    const struct cast_params p = {500, 1.0f};
 
     for (int i = 0; i < N; i++)
         got[i] = (float) i;
