@@ -1,7 +1,9 @@
-// runtime/rt.h -- vendor-neutral compute: devices, buffers, commands, kernels. Knows no op and no model.
+// runtime/rt.h -- vendor-neutral compute: devices, buffers, commands, kernels. Knows no op and no
+// model.
 //
 // One thread drives a device and everything made on it. All sizes of buffers are counts of elements
-// unless a name says bytes. On any error the out parameter is NULL or untouched and one line was logged.
+// unless a name says bytes. On any error the out parameter is NULL or untouched and one line was
+// logged.
 #ifndef RUNTIME_RT_H
 #define RUNTIME_RT_H
 
@@ -22,7 +24,8 @@ const char *rt_type_name(enum rt_type type); // "f32", ...; never NULL
 
 // ---- Devices ----------------------------------------------------------------------------------
 
-struct rt_dev; // one open device; owned by the caller of rt_dev_open, outlives its buffers and commands
+struct rt_dev; // one open device; owned by the caller of rt_dev_open, outlives its buffers and
+               // commands
 
 // What a driver reports, before anything is enabled. Zero or false = not supported or unknown.
 struct rt_caps {
@@ -60,7 +63,8 @@ enum rt_rung {
     RT_RUNG_COOPMAT = 1 << 5,
     RT_RUNG_BF16_DOT = 1 << 6,
     RT_RUNG_WIDE = 1 << 7, // the CPU matmul and attention written with wide vectors
-    RT_RUNG_UNIFIED = 1 << 8, // the host writes and reads buffers in place; without it, through a staging copy
+    RT_RUNG_UNIFIED =
+        1 << 8, // the host writes and reads buffers in place; without it, through a staging copy
     RT_RUNG_PUSH_DESCRIPTORS = 1 << 9,
 };
 
@@ -77,18 +81,21 @@ struct rt_clamp {
 
 // Parse "fp16,subgroup" / "shared=16K,invocations=128,range=64M,alloc=256M,memory=2G,subgroups=0".
 // NULL or "" is nothing. RT_E_USAGE names the unknown word and lists the known ones.
-RT_NODISCARD enum rt_err rt_clamp_parse(const char *disable, const char *clamp, struct rt_clamp *out);
+RT_NODISCARD enum rt_err rt_clamp_parse(const char *disable, const char *clamp,
+                                        struct rt_clamp *out);
 
 // What a device will be used as: a pure function of what it reports and what the user takes away.
 struct rt_plan {
     struct rt_caps caps; // clamped
     uint32_t rungs;      // enum rt_rung bits that are on
-    uint32_t group;      // work-items of a one-dimensional group: 64, or less where the device allows less
+    uint32_t
+        group; // work-items of a one-dimensional group: 64, or less where the device allows less
     uint64_t arena_bytes; // size of one allocation that buffers are cut from: <= 1 GiB
     uint64_t range_bytes; // most bytes an op may bind at once, a multiple of 256
 };
 
-// Errors: RT_E_UNSUPPORTED below the floor (128 invocations, 16 KiB, 16 params words, ...), naming what.
+// Errors: RT_E_UNSUPPORTED below the floor (128 invocations, 16 KiB, 16 params words, ...), naming
+// what.
 RT_NODISCARD enum rt_err rt_plan_make(const struct rt_caps *caps, const struct rt_clamp *clamp,
                                       struct rt_plan *out);
 
@@ -97,26 +104,27 @@ struct rt_dev_info {
     struct rt_caps caps;
 };
 
-// All devices in the order in which `auto` prefers them: Vulkan discrete, Vulkan integrated, OpenCL GPU,
-// OpenCL CPU, Vulkan CPU, other, host (always last, always there). *out is a heap array; free() it.
-// A driver that fails is logged as a warning and left out. Errors: RT_E_NOMEM.
+// All devices in the order in which `auto` prefers them: Vulkan discrete, Vulkan integrated, OpenCL
+// GPU, OpenCL CPU, Vulkan CPU, other, host (always last, always there). *out is a heap array;
+// free() it. A driver that fails is logged as a warning and left out. Errors: RT_E_NOMEM.
 RT_NODISCARD enum rt_err rt_dev_list(struct rt_dev_info **out, uint32_t *count);
 
 struct rt_kernel;
 
 // How to open a device. `kernels` is required; the rest may be zero.
 struct rt_dev_desc {
-    const char *name;                // auto | host | host:f64 | vulkan:N | opencl:N | vulkan:TEXT | opencl:TEXT (part of
-                                     // the device's or driver's name, case-insensitive; A|B tries A, then B). NULL: auto
+    const char
+        *name; // auto | host | host:f64 | vulkan:N | opencl:N | vulkan:TEXT | opencl:TEXT (part of
+               // the device's or driver's name, case-insensitive; A|B tries A, then B). NULL: auto
     const struct rt_kernel *const *kernels; // table that ends with NULL; static
-    const char *cache_dir;           // where compiled kernels are kept; NULL: nothing is kept
+    const char *cache_dir; // where compiled kernels are kept; NULL: nothing is kept
     struct rt_clamp clamp;
     bool validate; // ask for the Khronos validation layer and fail commands that it complains about
 };
 
-// Errors: RT_E_NOT_FOUND no such device (lists those that are there); RT_E_UNSUPPORTED below the floor or
-// switched off at build time; RT_E_DEVICE, RT_E_NOMEM. `auto` tries the next device when one fails to
-// open, with a warning.
+// Errors: RT_E_NOT_FOUND no such device (lists those that are there); RT_E_UNSUPPORTED below the
+// floor or switched off at build time; RT_E_DEVICE, RT_E_NOMEM. `auto` tries the next device when
+// one fails to open, with a warning.
 RT_NODISCARD enum rt_err rt_dev_open(const struct rt_dev_desc *desc, struct rt_dev **out);
 void rt_dev_close(struct rt_dev **dev); // waits for what is running; accepts NULL
 
@@ -124,7 +132,8 @@ const struct rt_plan *rt_dev_plan(const struct rt_dev *dev);
 const char *rt_dev_id(const struct rt_dev *dev); // "vulkan:0"
 bool rt_dev_is_f64(const struct rt_dev *dev);    // host:f64
 
-// Counters since open. `allocs` counts buffer allocations, `bytes` what they hold now, `peak_bytes` the most.
+// Counters since open. `allocs` counts buffer allocations, `bytes` what they hold now, `peak_bytes`
+// the most.
 struct rt_stats {
     uint64_t allocs, bytes, peak_bytes, dispatches, submits, compiles, cache_hits;
 };
@@ -136,8 +145,8 @@ struct rt_buf; // typed, one-dimensional; owned by the caller, destroyed before 
 
 // Zero-filled. `name` appears in messages and is copied. count >= 1.
 // Errors: RT_E_DEVMEM (says how many bytes, how many are in use), RT_E_NOMEM, RT_E_DEVICE.
-RT_NODISCARD enum rt_err rt_buf_create(struct rt_dev *dev, enum rt_type type, uint64_t count, const char *name,
-                                       struct rt_buf **out);
+RT_NODISCARD enum rt_err rt_buf_create(struct rt_dev *dev, enum rt_type type, uint64_t count,
+                                       const char *name, struct rt_buf **out);
 void rt_buf_destroy(struct rt_buf **buf); // accepts NULL. No command that uses it may be pending.
 
 enum rt_type rt_buf_type(const struct rt_buf *buf); // as asked for: RT_F32 also on host:f64
@@ -148,13 +157,13 @@ struct rt_dev *rt_buf_dev(const struct rt_buf *buf);
 // buf is not NULL, has this type, and holds at least n elements. For RT_REQUIRE.
 bool rt_buf_holds(const struct rt_buf *buf, enum rt_type type, uint64_t n);
 
-// Copy elements [first, first + n) between host memory of type `type` and the buffer, converting between
-// float types with rounding to nearest even (u32 only to u32). Waits for every pending command first.
-// Errors: RT_E_ARG range or types; RT_E_DEVICE; RT_E_NOMEM.
-RT_NODISCARD enum rt_err rt_buf_write(struct rt_buf *buf, uint64_t first, uint64_t n, enum rt_type type,
-                                      const void *src);
-RT_NODISCARD enum rt_err rt_buf_read(const struct rt_buf *buf, uint64_t first, uint64_t n, enum rt_type type,
-                                     void *dst);
+// Copy elements [first, first + n) between host memory of type `type` and the buffer, converting
+// between float types with rounding to nearest even (u32 only to u32). Waits for every pending
+// command first. Errors: RT_E_ARG range or types; RT_E_DEVICE; RT_E_NOMEM.
+RT_NODISCARD enum rt_err rt_buf_write(struct rt_buf *buf, uint64_t first, uint64_t n,
+                                      enum rt_type type, const void *src);
+RT_NODISCARD enum rt_err rt_buf_read(const struct rt_buf *buf, uint64_t first, uint64_t n,
+                                     enum rt_type type, void *dst);
 
 // ---- Kernels ----------------------------------------------------------------------------------
 
@@ -162,8 +171,8 @@ enum { RT_MAX_BUFS = 10, RT_MAX_TUNES = 10, RT_PARAMS_BYTES = 112 };
 
 enum rt_access { RT_ACCESS_NONE, RT_ACCESS_IN, RT_ACCESS_OUT, RT_ACCESS_INOUT };
 
-// What a kernel's list says of a buffer: float and uint are those types; elem is f32, f16 or bf16, and
-// the kernel is compiled for the type that is bound (macro TYPE_<name> = F32 | F16 | BF16).
+// What a kernel's list says of a buffer: float and uint are those types; elem is f32, f16 or bf16,
+// and the kernel is compiled for the type that is bound (macro TYPE_<name> = F32 | F16 | BF16).
 enum rt_elem { RT_ELEM_float, RT_ELEM_uint, RT_ELEM_elem };
 
 struct rt_kernel_buf {
@@ -189,13 +198,14 @@ static inline void rt_host_store(const struct rt_host_buf *b, uint64_t i, double
 
 // A row of the kernel table. The op layer owns the table; it is static and immutable.
 struct rt_kernel {
-    const char *name;   // of the kernel function
-    const char *source; // file in shaders/ for both APIs: "loss.comp"
+    const char *name;                      // of the kernel function
+    const char *source;                    // file in shaders/ for both APIs: "loss.comp"
     const char *vulkan_only, *opencl_only; // instead of source, for a kernel of one API
     uint32_t n_bufs;
     struct rt_kernel_buf bufs[RT_MAX_BUFS];
     uint32_t params_bytes;
-    void (*host)(const struct rt_host_call *call); // the oracle; does the whole grid. NULL: not on the host
+    void (*host)(
+        const struct rt_host_call *call); // the oracle; does the whole grid. NULL: not on the host
 };
 
 // A value that the kernel is compiled with: -DNAME=VALUE. Part of the pipeline's key.
@@ -208,8 +218,8 @@ struct rt_tune {
 
 struct rt_cmd; // a list of work in order; owned by the caller until rt_cmd_wait or rt_cmd_destroy
 
-// A slice of a buffer bound to a kernel: count 0 = from first to the end. first * element size must be a
-// multiple of 256 bytes (16-bit, u32 and f32 alike), so that every device can bind it.
+// A slice of a buffer bound to a kernel: count 0 = from first to the end. first * element size must
+// be a multiple of 256 bytes (16-bit, u32 and f32 alike), so that every device can bind it.
 struct rt_bind {
     const struct rt_buf *buf;
     enum rt_access access;
@@ -226,41 +236,46 @@ struct rt_bind {
 // clang-format on
 
 // One kernel run. Give `groups`, or `items` (then groups[0] = ceil(items / group.x)).
-// The kernel reads its group's place as GROUP_X, GROUP_Y, GROUP_Z: any grid, the runtime cuts it where
-// the device or the watchdog wants it. Group size: group[] (0 = { plan.group, 1, 1 }), compiled in as GROUP, GROUP_Y_SIZE.
+// The kernel reads its group's place as GROUP_X, GROUP_Y, GROUP_Z: any grid, the runtime cuts it
+// where the device or the watchdog wants it. Group size: group[] (0 = { plan.group, 1, 1 }),
+// compiled in as GROUP, GROUP_Y_SIZE.
 struct rt_dispatch_desc {
     const char *kernel;
     uint64_t items;
-    uint32_t groups[3]; // 0 counts as 1 along y and z
-    uint32_t group[2];  // work-items of a group along x and y
+    uint32_t groups[3];               // 0 counts as 1 along y and z
+    uint32_t group[2];                // work-items of a group along x and y
     struct rt_bind bufs[RT_MAX_BUFS]; // in the order of the kernel's list
     const void *params;
     size_t params_size;
     struct rt_tune tune[RT_MAX_TUNES]; // ends at a NULL name
-    double flops; // estimate of the work, to cut submissions by; 0 = small
+    double flops;                      // estimate of the work, to cut submissions by; 0 = small
 };
 
 RT_NODISCARD enum rt_err rt_cmd_create(struct rt_dev *dev, struct rt_cmd **out);
 
-// Append one run. Work that writes what earlier work of the device reads or writes (or reads what it
-// writes) waits for it; other work may overlap. The buffers must stay alive until rt_cmd_wait.
+// Append one run. Work that writes what earlier work of the device reads or writes (or reads what
+// it writes) waits for it; other work may overlap. The buffers must stay alive until rt_cmd_wait.
 // Recorded work may be submitted at any time from here on.
-// Errors: RT_E_ARG unknown kernel, wrong buffers, access, types, params_size or empty grid (the text
+// Errors: RT_E_ARG unknown kernel, wrong buffers, access, types, params_size or empty grid (the
+// text
 //         says which; nothing is appended); RT_E_UNSUPPORTED not on this device or a slice beyond
 //         range_bytes; RT_E_COMPILE; RT_E_DEVICE; RT_E_NOMEM.
 RT_NODISCARD enum rt_err rt_cmd_dispatch(struct rt_cmd *cmd, const struct rt_dispatch_desc *desc);
 
 // Copy n elements between buffers of one type; ranges must not overlap within one buffer.
-RT_NODISCARD enum rt_err rt_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_first,
-                                     struct rt_buf *dst, uint64_t dst_first, uint64_t n);
+RT_NODISCARD enum rt_err rt_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src,
+                                     uint64_t src_first, struct rt_buf *dst, uint64_t dst_first,
+                                     uint64_t n);
 
 // Set n elements to zero bits. first and n * element size are multiples of 4 bytes.
-RT_NODISCARD enum rt_err rt_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t first, uint64_t n);
+RT_NODISCARD enum rt_err rt_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t first,
+                                     uint64_t n);
 
 // Hand over what is recorded without waiting.
 RT_NODISCARD enum rt_err rt_cmd_submit(struct rt_cmd *cmd);
 
-// Submit the rest, wait until all has run, destroy the command. *cmd is NULL afterwards, also on error.
+// Submit the rest, wait until all has run, destroy the command. *cmd is NULL afterwards, also on
+// error.
 RT_NODISCARD enum rt_err rt_cmd_wait(struct rt_cmd **cmd);
 
 // Drop what was not submitted, wait for what was, destroy. Accepts NULL.

@@ -35,6 +35,6 @@ struct cmd {
 };
 
 extern const struct cmd cmd_train, cmd_generate, cmd_eval, cmd_devices, cmd_conform, cmd_convert,
-    cmd_tokenize, cmd_chat;
+    cmd_tokenize, cmd_chat, cmd_bench;
 
 #endif // CLI_CMD_H

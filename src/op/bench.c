@@ -1,5 +1,6 @@
 #include "src/op/bench.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "src/base/arith.h"
@@ -60,18 +61,15 @@ done:
     return err;
 }
 
-static enum rt_err run(struct rt_dev *dev, const struct op_matmul_args *a, uint32_t times,
-                       double *seconds)
+static enum rt_err repeat(void *user, struct rt_dev *dev, uint32_t times)
 {
     enum rt_err err = RT_OK;
     struct rt_cmd *cmd = NULL;
-    const double start = os_seconds();
 
     RT_TRY(rt_cmd_create(dev, &cmd));
     for (uint32_t i = 0; i < times; i++)
-        RT_TRY(op_matmul(cmd, a));
+        RT_TRY(op_matmul(cmd, user));
     RT_TRY(rt_cmd_wait(&cmd));
-    *seconds = (os_seconds() - start) / times;
 done:
     rt_cmd_destroy(&cmd);
     return err;
@@ -83,25 +81,28 @@ static int by_size(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
-static enum rt_err measure(struct rt_dev *dev, const struct op_matmul_args *a, double seconds,
-                           struct op_bench_row *r)
+enum rt_err op_bench_time(op_bench_repeat *run, void *user, struct rt_dev *dev, double seconds,
+                          double *out)
 {
     enum rt_err err = RT_OK;
-    double each[TIMES], first;
+    double each[TIMES], start;
     const int times = seconds > 0.0 ? TIMES : 1;
-    uint32_t repeat = 1;
+    uint32_t n = 1;
 
-    RT_TRY(run(dev, a, 1, &first)); // compiles
+    RT_TRY(run(user, dev, 1)); // compiles
     if (seconds > 0.0) {
-        RT_TRY(run(dev, a, 1, &first));
-        const double fit = seconds / TIMES / (first > 1e-6 ? first : 1e-6);
-        repeat = fit < 1.0 ? 1 : fit > 1000.0 ? 1000 : (uint32_t) fit;
+        start = os_seconds();
+        RT_TRY(run(user, dev, 1));
+        const double fit = seconds / TIMES / fmax(os_seconds() - start, 1e-6);
+        n = fit < 1.0 ? 1 : fit > 1000.0 ? 1000 : (uint32_t) fit;
     }
-    for (int i = 0; i < times; i++)
-        RT_TRY(run(dev, a, repeat, &each[i]));
+    for (int i = 0; i < times; i++) {
+        start = os_seconds();
+        RT_TRY(run(user, dev, n));
+        each[i] = (os_seconds() - start) / n;
+    }
     qsort(each, (size_t) times, sizeof(each[0]), by_size);
-    r->seconds = each[times / 2] > 1e-9 ? each[times / 2] : 1e-9;
-    r->gflops = 2.0 * r->m * r->n * r->k / r->seconds / 1e9;
+    *out = fmax(each[times / 2], 1e-9);
 done:
     return err;
 }
@@ -115,7 +116,8 @@ static enum rt_err one(struct rt_dev *dev, const struct op_bench_shape *s, doubl
 
     RT_TRY(prepare(dev, s, r, &a, bufs));
     r->is_choice = r->variant == op_matmul_choice(dev, r->form, r->type, r->n, r->k);
-    RT_TRY(measure(dev, &a, seconds, r));
+    RT_TRY(op_bench_time(repeat, &a, dev, seconds, &r->seconds));
+    r->gflops = 2.0 * r->m * r->n * r->k / r->seconds / 1e9;
 done:
     for (int i = 0; i < 4; i++)
         rt_buf_destroy(&bufs[i]);

@@ -1,4 +1,5 @@
-// src/op/bench.h -- how fast a device multiplies matrices: every variant, form and storage type.
+// src/op/bench.h -- how fast a device is: every variant, form and type of matmul, and the other
+// ops.
 #ifndef OP_BENCH_H
 #define OP_BENCH_H
 
@@ -33,5 +34,24 @@ RT_NODISCARD enum rt_err op_bench_matmul(struct rt_dev *dev, const struct op_ben
                                          size_t n_shapes, double seconds,
                                          void (*row)(void *user, const struct op_bench_row *row),
                                          void *user);
+
+// One op of a layer, timed, in one storage type.
+struct op_bench_op_row {
+    const char *op; // "rms_norm_backward"
+    enum rt_type type;
+    double seconds, gbytes, gflops; // median of one run; per second; 0 where the other bounds it
+};
+
+// Time the ops at the sizes of a 135 M model with 1024 tokens (its head: 512 scored rows, all of
+// 49152 ids; attention: one segment). Errors: as above.
+RT_NODISCARD enum rt_err op_bench_ops(struct rt_dev *dev, double seconds,
+                                      void (*row)(void *user, const struct op_bench_op_row *row),
+                                      void *user);
+
+// Median seconds of one run of something, over 5 spans of about `seconds` / 5; 0 seconds: one run
+// after the first. `run` does it so many times and waits.
+typedef enum rt_err op_bench_repeat(void *user, struct rt_dev *dev, uint32_t times);
+RT_NODISCARD enum rt_err op_bench_time(op_bench_repeat *run, void *user, struct rt_dev *dev,
+                                       double seconds, double *out);
 
 #endif // OP_BENCH_H

@@ -1,0 +1,21 @@
+// src/api/bench.h -- how fast a device is, as text.
+#ifndef API_BENCH_H
+#define API_BENCH_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "src/base/err.h"
+
+struct api_bench_args {
+    const char *device, *disable, *clamp, *cache_dir; // as the options of train
+    bool matmul, ops;                                 // what is timed
+    double seconds;                                   // of each row; 0: one run
+    bool json;                                        // one JSON object a line instead of a table
+    FILE *out;                                        // rows are written as they are done
+};
+
+// Errors: those of rt_dev_open, op_bench_matmul, op_bench_ops.
+RT_NODISCARD enum rt_err api_bench(const struct api_bench_args *args);
+
+#endif // API_BENCH_H

@@ -1,0 +1,45 @@
+// src/cli/bench.c -- `anydpo bench`: how fast is a device?
+#include <string.h>
+
+#include "src/api/bench.h"
+#include "src/cli/cmd.h"
+
+enum { DEVICE, SECONDS, JSON, DISABLE, CLAMP, CACHE };
+
+static const struct cmd_opt OPTS[] = {
+    [DEVICE] = {"device", CMD_STR, "auto", 0, 0, "auto | host | vulkan:N | opencl:N"},
+    [SECONDS] = {"seconds", CMD_NUM, "0.5", 0, 60, "how long each row is timed; 0: one run"},
+    [JSON] = {"json", CMD_FLAG, "false", 0, 0, "one JSON object a row"},
+    [DISABLE] = {"disable", CMD_STR, NULL, 0, 0, "rungs of the device to do without"},
+    [CLAMP] = {"clamp", CMD_STR, NULL, 0, 0, "limits of the device to lower"},
+    [CACHE] = {"cache_dir", CMD_STR, NULL, 0, 0, "folder of compiled kernels"},
+    {0},
+};
+
+static enum rt_err run(const union cmd_val *opt, int n, char **words)
+{
+    enum rt_err err = RT_OK;
+    struct api_bench_args a = {.device = opt[DEVICE].str,
+                               .disable = opt[DISABLE].str,
+                               .clamp = opt[CLAMP].str,
+                               .cache_dir = opt[CACHE].str,
+                               .seconds = opt[SECONDS].real,
+                               .json = opt[JSON].flag,
+                               .matmul = n == 0,
+                               .ops = n == 0,
+                               .out = stdout};
+
+    for (int i = 0; i < n; i++) {
+        const bool matmul = strcmp(words[i], "matmul") == 0, ops = strcmp(words[i], "ops") == 0;
+        if (!matmul && !ops)
+            RT_TRY(rt_fail(RT_E_USAGE, "bench: expected matmul or ops, found %.60s", words[i]));
+        a.matmul = a.matmul || matmul;
+        a.ops = a.ops || ops;
+    }
+    err = api_bench(&a);
+done:
+    return err;
+}
+
+const struct cmd cmd_bench = {"bench", "how fast a device is: matmul by shape, every op",
+                              "[matmul] [ops] [--device D]", OPTS, run};
