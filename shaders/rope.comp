@@ -1,7 +1,7 @@
 // shaders/rope.comp -- rotate pairs (j, j + R/2) of each head, two elements of y a lane. Oracle:
 // op_rope_ref(). ODD: R/2 is odd, so that partners do not lie in words of their own. PER 1, on a
-// CPU: a group is a row, a lane along x makes elements j and j + R/2 of head LANE_Y; nothing but
-// whole heads is in the row.
+// CPU: two groups make a row, which is nothing but whole heads, the first the elements j of each
+// head, the second j + R/2: of two results a lane PoCL would make vectors, not of lanes.
 #include "rope.h"
 #define BUFFERS ROPE_BUFFERS
 #define PARAMS ROPE_PARAMS
@@ -23,11 +23,10 @@ KERNEL_BEGIN(rope)
     const uint t = GROUP_Y, half_ = rot_dim / 2u;
 #if PER == 1
     const uint e = LANE_Y * head_dim + LANE_X, from = t * ldx + e, to = t * ldy + e;
-    const uint at = pos[t] * half_ + LANE_X;
-    const float a = LD(x, from), b = LD(x, from + half_), c = cos_table[at];
+    const uint at = pos[t] * half_ + LANE_X, own = GROUP_X * half_, other = half_ - own;
+    const bool low = GROUP_X == 0u;
     const float s = sin_table[at] * sign;
-    ST1(y, to, turn(a, b, c, s, true));
-    ST1(y, to + half_, turn(b, a, c, s, false));
+    ST1(y, to + own, turn(LD(x, from + own), LD(x, from + other), cos_table[at], s, low));
 #else
     const uint i = GLOBAL_ID * 2u;
     if (i >= ldy)

@@ -14,11 +14,13 @@ KERNEL_BEGIN(swiglu_back)
     float to_g[PER];
     float to_u[PER];
     for (uint k = 0u; k < uint(PER); k++) {
-        const float z = LD(g, i + k), d = LD(da, i + k), slope = d * LD(u, i + k) * act_slope(z);
-        const float value = d * act(z);
-        to_g[k] = c < cols ? slope : 0.0f; // cols is even: no lane has one of each
-        to_u[k] = c < cols ? value : 0.0f;
+        const float z = LD(g, i + k), d = LD(da, i + k), value = d * act(z);
+        to_u[k] = c < cols ? value : 0.0f; // cols is even: no lane has one of each
+        to_g[k] = d * act_slope(z);
     }
-    ST_EACH(dg, i, to_g);
     ST_EACH(du, i, to_u);
+    // After a store: of three halves that are read together PoCL makes vectors, not of lanes.
+    for (uint k = 0u; k < uint(PER); k++)
+        to_g[k] = c < cols ? to_g[k] * LD(u, i + k) : 0.0f;
+    ST_EACH(dg, i, to_g);
 KERNEL_END

@@ -81,7 +81,7 @@ enum rt_err op_rope(struct rt_cmd *cmd, const struct op_rope_args *a)
             cmd,
             &(struct rt_dispatch_desc){
                 .kernel = "rope",
-                .groups = {by_head ? 1 : op_groups(a->y.buf, a->ldy / 2), n},
+                .groups = {by_head ? 2 : op_groups(a->y.buf, a->ldy / 2), n},
                 .group = {by_head ? rot / 2 : 0, by_head ? a->n_heads : 0},
                 .bufs = {op_bind_rows(a->x, a->ldx, t, n, RT_ACCESS_IN),
                          RT_IN_AT(a->cos_table, 0, n_table), RT_IN_AT(a->sin_table, 0, n_table),
