@@ -16,7 +16,8 @@ enum anydpo_status {
     ANYDPO_OK = 0,
     ANYDPO_FAILED = 1,    // a file, device or number failed; the log says which
     ANYDPO_USAGE = 2,     // an option is unknown, out of range or contradictory
-    ANYDPO_STOPPED = 130, // anydpo_stop was called; what was trained so far is saved
+    ANYDPO_STOPPED = 130, // anydpo_stop was called: there is a checkpoint to go on from, and no
+                          // model in output_dir itself (the program: 130 SIGINT, 143 SIGTERM)
 };
 
 struct anydpo_job;
@@ -66,8 +67,8 @@ struct anydpo_eval {
 };
 enum anydpo_status anydpo_evaluate(struct anydpo_job *job, struct anydpo_eval *out);
 
-// Ask a running anydpo_train to finish its step, save and return ANYDPO_STOPPED. Safe from a signal
-// handler.
+// Ask a running anydpo_train to finish its step, save a checkpoint and return ANYDPO_STOPPED;
+// setting resume_from_checkpoint to "true" then goes on. Safe from a signal handler.
 void anydpo_stop(struct anydpo_job *job);
 
 const char *anydpo_version(void); // "0.1.0"

@@ -107,13 +107,17 @@ enum anydpo_status anydpo_train(struct anydpo_job *job)
 {
     enum rt_err err = RT_OK;
     struct tr_config config;
+    struct str text = {0};
     const struct tr_hooks hooks = {
         .on_log = job->on_metrics ? forward : NULL, .user = job, .stop = &job->stop};
 
-    job->stop = 0;
     RT_TRY(options_resolve(&job->options, true, &config));
+    RT_TRY(options_print(&job->options, &text));
+    config.options = text.data;
     RT_TRY(tr_run(&config, &hooks));
 done:
+    job->stop = 0; // a stop holds for one run, also when it came before the run began
+    str_free(&text);
     return status_of(err);
 }
 

@@ -132,6 +132,7 @@ enum rt_err options_resolve(const struct options *o, bool train, struct tr_confi
             every));
     c.logging_steps = strcmp(text_of(o, "logging_strategy"), "no") == 0 ? 0 : (uint32_t) every;
     RT_TRY(opt_resolve_eval(o, &c));
+    RT_TRY(opt_resolve_saving(o, &c));
     RT_TRY(list_without_effect(o));
     *out = c;
 done:

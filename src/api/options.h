@@ -8,7 +8,14 @@
 #include "src/base/str.h"
 #include "src/train/config.h"
 
-enum opt_kind { OPT_BOOL, OPT_INT, OPT_NUM, OPT_STR, OPT_LIST };
+enum opt_kind {
+    OPT_BOOL,
+    OPT_INT,
+    OPT_NUM,
+    OPT_STR,
+    OPT_LIST,
+    OPT_PATH // text, true or false
+};
 
 // What happens to a value that differs from the default.
 enum opt_rule {
@@ -53,6 +60,10 @@ RT_NODISCARD enum rt_err options_load(struct options *o, const char *path);
 // Lists the options without effect once. `train`: output_dir is required. Errors: RT_E_USAGE.
 RT_NODISCARD enum rt_err options_resolve(const struct options *o, bool train,
                                          struct tr_config *out);
+
+// A JSON object of all options that are used, with their values or defaults in one spelling each,
+// appended to *out: what tr_config.options wants. RT_E_NOMEM.
+RT_NODISCARD enum rt_err options_print(const struct options *o, struct str *out);
 
 // Help text of all rows, one a line, appended to *out; `markdown`: a table for the README.
 RT_NODISCARD enum rt_err options_help(struct str *out, bool markdown);

@@ -23,6 +23,9 @@ RT_NODISCARD enum rt_err opt_resolve_loss(const struct options *o, struct tr_con
 
 // eval_* and dataset_test_split (src/api/options_eval.c). After logging_steps. Errors: RT_E_USAGE.
 RT_NODISCARD enum rt_err opt_resolve_eval(const struct options *o, struct tr_config *c);
+// Checkpoints: save_* and resume_from_checkpoint, into `c` (src/api/options_save.c). Errors:
+// RT_E_USAGE.
+RT_NODISCARD enum rt_err opt_resolve_saving(const struct options *o, struct tr_config *c);
 
 // Values, checked when they were set; the row's default where none is given, else NULL, 0, false.
 static inline const cJSON *given(const struct options *o, const char *name)

@@ -93,6 +93,9 @@ static enum rt_err check_value(const struct opt_row *row, const cJSON *v, const 
     if (row->kind == OPT_STR && row->rule == OPT_USED && !cJSON_IsString(v))
         return rt_fail(RT_E_USAGE, "%s: %s: expected text, found %s", from, row->name,
                        fmt_json_kind(v));
+    if (row->kind == OPT_PATH && !cJSON_IsString(v) && !cJSON_IsBool(v))
+        return rt_fail(RT_E_USAGE, "%s: %s: expected true, false or a folder, found %s", from,
+                       row->name, fmt_json_kind(v));
     if (row->values && !has_word(row->values, v->valuestring))
         return rt_fail(RT_E_USAGE, "%s: %s: expected one of %s, found %.60s", from, row->name,
                        row->values, v->valuestring);

@@ -34,6 +34,9 @@ struct cmd {
     enum rt_err (*run)(const union cmd_val *opt, int n_words, char **words);
 };
 
+// The signal that asked the last command to stop; 0 = none.
+int cmd_signal(void);
+
 extern const struct cmd cmd_train, cmd_generate, cmd_eval, cmd_devices, cmd_conform, cmd_convert,
     cmd_tokenize, cmd_chat, cmd_bench;
 

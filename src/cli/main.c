@@ -130,7 +130,7 @@ done:
 static int exit_status(enum rt_err err)
 {
     if (err == RT_E_INTERRUPTED)
-        return 130;
+        return 128 + cmd_signal();
     return err == RT_OK ? 0 : err == RT_E_USAGE ? 2 : 1;
 }
 

@@ -5,10 +5,18 @@
 #include "src/cli/cmd.h"
 #include "src/cli/job.h"
 
-static struct anydpo_job *g_job; // for the signal handler alone
+// For the signal handler alone.
+static struct anydpo_job *g_job;
+static volatile sig_atomic_t g_signal;
+
+int cmd_signal(void)
+{
+    return g_signal;
+}
 
 static void on_signal(int sig)
 {
+    g_signal = sig;
     anydpo_stop(g_job);
     signal(sig, SIG_DFL); // a second one ends the program at once
 }

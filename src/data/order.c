@@ -73,6 +73,17 @@ uint32_t ds_order_window(const struct ds_order *o)
     return u32_min(o->args.accumulation, o->micro_batches - at);
 }
 
+enum rt_err ds_order_seek(struct ds_order *o, uint32_t epoch, uint32_t micro)
+{
+    enum rt_err err = RT_OK;
+    RT_REQUIRE(micro <= o->micro_batches, RT_E_ARG);
+    o->epoch = epoch;
+    o->micro = micro;
+    shuffle(o);
+done:
+    return err;
+}
+
 double ds_order_epoch(const struct ds_order *o)
 {
     return o->epoch + (double) o->micro / o->micro_batches;

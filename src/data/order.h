@@ -43,6 +43,9 @@ void ds_order_next(struct ds_order *o, const uint32_t **pairs, uint32_t *n);
 // epoch's end.
 uint32_t ds_order_window(const struct ds_order *o);
 
+// Go to a place that an order with the same arguments was at. RT_E_ARG: micro > micro_batches.
+RT_NODISCARD enum rt_err ds_order_seek(struct ds_order *o, uint32_t epoch, uint32_t micro);
+
 // Fraction of epochs done, as Hugging Face logs it: after the micro-batches handed out so far.
 double ds_order_epoch(const struct ds_order *o);
 

@@ -23,6 +23,8 @@ struct tr_eval_file {
     const char *path; // a .jsonl or .json file, or a folder with test.jsonl
 };
 
+enum tr_save_strategy { TR_SAVE_NO, TR_SAVE_STEPS, TR_SAVE_EPOCH, TR_SAVE_BEST };
+
 // Strings are borrowed for the whole run; NULL = not given.
 struct tr_config {
     // What
@@ -71,6 +73,14 @@ struct tr_config {
     bool logging_first_step;
     bool log_nan;      // logging_nan_inf_filter is false
     bool disable_tqdm; // no progress line on stderr
+    // Checkpoints
+    enum tr_save_strategy save_strategy;
+    double save_steps;         // a share of all steps when below 1
+    uint32_t save_total_limit; // 0 = all are kept
+    bool save_only_model;
+    const char *resume_from_checkpoint; // a folder, or "true": the newest of output_dir
+    const char *options; // a JSON object of all options, for later comparison; NULL = none
+    int64_t now;         // what the chat template takes for the time; 0 = the computer's clock
 };
 
 #endif // TRAIN_CONFIG_H

@@ -17,10 +17,11 @@ static enum rt_err read_rows(const struct reader *r, char *path, char *name, str
 {
     enum rt_err err = RT_OK;
     const struct ds_set *s = &out->set;
-    int64_t now;
+    int64_t now = r->c->now;
 
     *out = (struct tr_dataset){.name = name, .path = path};
-    RT_TRY(os_clock(&now));
+    if (!now)
+        RT_TRY(os_clock(&now));
     RT_TRY(ds_read(&(struct ds_read_args){.path = path,
                                           .tok = r->tok,
                                           .chat = r->chat,

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "src/base/arith.h"
 #include "src/base/file.h"
@@ -14,7 +15,6 @@ enum rt_err tr_log_open(const struct tr_config *c, uint64_t max_steps, struct tr
     struct tr_log log = {.c = c, .max_steps = max_steps};
 
     *out = (struct tr_log){0};
-    RT_TRY(path_join(c->output_dir, "trainer_state.json", &log.state_path));
     RT_TRY(path_join(c->output_dir, "metrics.jsonl", &log.metrics_path));
     RT_TRY(file_write(log.metrics_path, "", 0)); // a new run: a new file
     *out = log;
@@ -29,7 +29,6 @@ void tr_log_close(struct tr_log *log)
     if (log->progress_shown)
         fputc('\n', stderr);
     str_free(&log->history);
-    free(log->state_path);
     free(log->metrics_path);
     *log = (struct tr_log){0};
 }
@@ -136,10 +135,14 @@ done:
     return err;
 }
 
-enum rt_err tr_log_save_state(const struct tr_log *log, uint64_t step, double epoch)
+#define HISTORY "\"log_history\": [\n    " // what comes before the entries
+
+enum rt_err tr_log_save_state(const struct tr_log *log, const char *dir, uint64_t step,
+                              double epoch)
 {
     enum rt_err err = RT_OK;
     struct str s = {0};
+    char *path = NULL;
     char number_text[32];
 
     RT_TRY(
@@ -148,7 +151,7 @@ enum rt_err tr_log_save_state(const struct tr_log *log, uint64_t step, double ep
                    "  \"best_model_checkpoint\": null,\n  \"epoch\": %s,\n  \"eval_steps\": 500,\n"
                    "  \"global_step\": %llu,\n  \"is_hyper_param_search\": false,\n"
                    "  \"is_local_process_zero\": true,\n  \"is_world_process_zero\": true,\n"
-                   "  \"log_history\": [\n    ",
+                   "  " HISTORY,
                    fmt_num_print(number_text, epoch, true), (unsigned long long) step));
     RT_TRY(str_append(&s, log->history.data ? log->history.data : "", log->history.len));
     RT_TRY(str_printf(
@@ -160,9 +163,46 @@ enum rt_err tr_log_save_state(const struct tr_log *log, uint64_t step, double ep
         log->c->logging_steps, (unsigned long long) log->max_steps,
         (long long) ceil(log->c->max_steps > 0 ? epoch : log->c->num_train_epochs),
         log->c->per_device_train_batch_size));
-    RT_TRY(file_write(log->state_path, s.data, s.len));
+    RT_TRY(path_join(dir, "trainer_state.json", &path));
+    RT_TRY(file_write(path, s.data, s.len));
 done:
+    free(path);
     str_free(&s);
+    return err;
+}
+
+enum rt_err tr_log_keep(const struct tr_log *log, const char *dir)
+{
+    enum rt_err err = RT_OK;
+    char *path = NULL;
+
+    RT_TRY(path_join(dir, "metrics.jsonl", &path));
+    RT_TRY(file_copy(log->metrics_path, path));
+done:
+    free(path);
+    return err;
+}
+
+enum rt_err tr_log_restore(struct tr_log *log, const char *dir, uint64_t bytes)
+{
+    enum rt_err err = RT_OK;
+    struct str state = {0};
+    char *from = NULL, *path = NULL;
+
+    RT_TRY(path_join(dir, "metrics.jsonl", &from));
+    RT_TRY(file_copy(from, log->metrics_path));
+    RT_TRY(path_join(dir, "trainer_state.json", &path));
+    RT_TRY(file_read(path, &state));
+    const char *at = state.data ? strstr(state.data, HISTORY) : NULL;
+    if (!at || bytes > strlen(at + strlen(HISTORY)))
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: expected a log_history of %llu bytes", path,
+                       (unsigned long long) bytes));
+    str_clear(&log->history);
+    RT_TRY(str_append(&log->history, at + strlen(HISTORY), (size_t) bytes));
+done:
+    str_free(&state);
+    free(from);
+    free(path);
     return err;
 }
 

@@ -23,7 +23,7 @@ struct tr_entry {
 struct tr_log {
     const struct tr_config *c;
     struct str history; // entries so far, JSON objects joined by ",\n"
-    char *state_path, *metrics_path;
+    char *metrics_path;
     uint64_t max_steps;
     bool progress_shown;
 };
@@ -36,8 +36,15 @@ void tr_log_close(struct tr_log *log);
 // one line of stderr.
 RT_NODISCARD enum rt_err tr_log_add(struct tr_log *log, const struct tr_entry *e);
 
-// Write output_dir/trainer_state.json as Hugging Face's Trainer does, not rounded.
-RT_NODISCARD enum rt_err tr_log_save_state(const struct tr_log *log, uint64_t step, double epoch);
+// Write dir/trainer_state.json as Hugging Face's Trainer does, not rounded.
+RT_NODISCARD enum rt_err tr_log_save_state(const struct tr_log *log, const char *dir, uint64_t step,
+                                           double epoch);
+
+// Copy metrics.jsonl as it is into a checkpoint's folder. And go on from such a folder: take over
+// its metrics.jsonl, and the history, which has `bytes` bytes, out of its trainer_state.json.
+// Errors: RT_E_FORMAT the history is not there; RT_E_IO, RT_E_NOMEM.
+RT_NODISCARD enum rt_err tr_log_keep(const struct tr_log *log, const char *dir);
+RT_NODISCARD enum rt_err tr_log_restore(struct tr_log *log, const char *dir, uint64_t bytes);
 
 // The progress line (only on a terminal): step, last loss, speed, memory, time left.
 void tr_log_progress(struct tr_log *log, uint64_t step, double loss, double margin, double accuracy,

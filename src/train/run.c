@@ -15,6 +15,7 @@ static enum rt_err open_run(struct tr_run_state *r)
     const struct tr_config *c = r->c;
     char bytes[32];
 
+    RT_TRY(tr_checkpoint_open(&r->own, &r->from));
     RT_TRY(dir_make(c->output_dir));
     RT_TRY(tr_session_open(c, true, &r->s));
     RT_TRY(ds_order_make(&(struct ds_order_args){.n_pairs = r->s.train.set.n,
@@ -26,10 +27,14 @@ static enum rt_err open_run(struct tr_run_state *r)
                                                  .epochs = c->num_train_epochs,
                                                  .max_steps = c->max_steps},
                          &r->order));
+    RT_TRY(tr_checkpoint_check(r));
     RT_TRY(tr_optimizer_create(r->s.model, &r->opt));
     RT_TRY(tr_log_open(c, r->order.total_steps, &r->log));
     RT_TRY(tr_dump_open(c->dump_dir, &r->s.train, r->s.evals, r->s.n_evals, &r->dump));
     r->scaler = tr_scaler_make(c->storage == RT_F16, c->loss_scale > 0.0 ? c->loss_scale : 65536.0);
+    RT_TRY(tr_checkpoint_restore(r));
+    r->started = os_seconds() - r->at.elapsed_s;
+    r->logged_at = os_seconds() - r->at.since_log_s;
     log_info("%llu trained parameters in %s, %llu steps; device memory %s",
              (unsigned long long) md_trained_of(r->s.model).params->elements,
              rt_type_name(c->storage), (unsigned long long) r->order.total_steps,
@@ -40,6 +45,7 @@ done:
 
 static void close_run(struct tr_run_state *r)
 {
+    tr_checkpoint_close(&r->from);
     tr_dump_close(&r->dump);
     tr_log_close(&r->log);
     tr_optimizer_destroy(&r->opt);
@@ -133,27 +139,55 @@ done:
     return err;
 }
 
+// After the last step: the last entry of the log, and the model.
+static enum rt_err finish(struct tr_run_state *r)
+{
+    enum rt_err err = RT_OK;
+    const struct tr_config *c = r->c;
+
+    RT_TRY(tr_run_log_end(r));
+    RT_TRY(tr_save_model(r->s.model, c->model_name_or_path, c->output_dir, c->save_dtype));
+    RT_TRY(tr_log_save_state(&r->log, c->output_dir, r->at.step, ds_order_epoch(&r->order)));
+    log_info("saved %s", c->output_dir);
+done:
+    return err;
+}
+
+// Stopped between steps: a checkpoint instead, if there is anything new to keep.
+static enum rt_err stop(struct tr_run_state *r, bool moved)
+{
+    enum rt_err err = RT_OK;
+
+    if (moved)
+        RT_TRY(tr_checkpoint_stop(r));
+    log_info("stopped after %llu of %llu steps%s", (unsigned long long) r->at.step,
+             (unsigned long long) r->order.total_steps,
+             r->at.step ? "; the same command with resume_from_checkpoint true goes on" : "");
+    err = RT_E_INTERRUPTED;
+done:
+    return err;
+}
+
 enum rt_err tr_run(const struct tr_config *c, const struct tr_hooks *hooks)
 {
     enum rt_err err = RT_OK;
-    struct tr_run_state r = {.c = c, .hooks = hooks};
-    bool stopped = false;
+    struct tr_run_state r = {.own = *c, .hooks = hooks};
+    bool stopped = false, moved = false;
 
+    r.c = &r.own;
     RT_TRY(open_run(&r));
-    r.started = r.logged_at = os_seconds();
-    if (c->eval_on_start)
+    if (c->eval_on_start && r.at.step == 0)
         RT_TRY(tr_run_evaluate(&r));
-    while (r.at.step < r.order.total_steps && !stopped) {
-        RT_TRY(one_step(&r));
+    while (r.at.step < r.order.total_steps) {
         stopped = hooks && hooks->stop && *hooks->stop;
+        if (stopped)
+            break;
+        RT_TRY(one_step(&r));
+        RT_TRY(tr_checkpoint_step(&r));
+        moved = true;
     }
-    RT_TRY(tr_run_log_end(&r));
     RT_TRY(tr_dump_finish(&r.dump));
-    RT_TRY(tr_save_model(r.s.model, c->model_name_or_path, c->output_dir, c->save_dtype));
-    RT_TRY(tr_log_save_state(&r.log, r.at.step, ds_order_epoch(&r.order)));
-    log_info("saved %s", c->output_dir);
-    if (stopped)
-        err = RT_E_INTERRUPTED;
+    err = stopped ? stop(&r, moved) : finish(&r);
 done:
     close_run(&r);
     return err;

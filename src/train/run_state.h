@@ -6,8 +6,10 @@
 #define TRAIN_RUN_STATE_H
 
 #include "src/data/order.h"
+#include "src/train/checkpoint.h"
 #include "src/train/dump.h"
 #include "src/train/evaluate.h"
+#include "src/train/fingerprint.h"
 #include "src/train/optimizer.h"
 #include "src/train/run.h"
 #include "src/train/session.h"
@@ -19,11 +21,16 @@ struct tr_progress {
     double loss_sum, loss_total; // of the steps since the last log; of the run
     uint64_t loss_steps;         // steps since the last log
     uint64_t pairs_since_log, tokens_at_log, steps_at_log; // for the speeds of a log entry
+    double elapsed_s, since_log_s; // run time, and time since the last log, when it was saved
 };
 
 struct tr_run_state {
-    const struct tr_config *c;
+    struct tr_config own;      // the caller's, with what a checkpoint decides
+    const struct tr_config *c; // = &own
     const struct tr_hooks *hooks;
+    struct tr_checkpoint from;
+    struct tr_fingerprint print;
+    uint64_t saved_step, save_every; // the newest whole checkpoint; steps between two, 0 = none
     struct tr_session s;
     struct ds_order order;
     struct tr_optimizer opt;

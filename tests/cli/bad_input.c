@@ -182,31 +182,38 @@ static void rows(void **state)
 
 // A full disk: writing fails, says so, and no half file is left. /dev/full cannot be a folder, so a
 // small limit on the size of files stands for it.
-static void full_disk(void **state)
+static void full_disk_while(const char *saving, const char *path)
 {
-    static char said[65536], command[4096];
-    struct dirent *e;
-    (void) state;
-    snprintf(command, sizeof(command),
-             "train --model_name_or_path $M --dataset_name $D --output_dir bad/full --device host "
-             "--max_steps 1");
-    char limited[8192];
+    static char said[65536], limited[8192];
     const char *program = os_env("ANYDPO_PROGRAM");
-    snprintf(limited, sizeof(limited), "M='%s'; D='%s'; trap '' XFSZ; ulimit -f 64; '%s' %s 2>&1",
-             g_model, g_data, program ? program : "./anydpo", command);
+    struct dirent *e;
+
+    snprintf(limited, sizeof(limited),
+             "rm -rf bad/full; trap '' XFSZ; ulimit -f 64; '%s' train --model_name_or_path '%s' "
+             "--dataset_name '%s' --output_dir bad/full --device host --max_steps 1 "
+             "--save_strategy %s 2>&1",
+             program ? program : "./anydpo", g_model, g_data, saving);
     FILE *f = popen(limited, "r");
     assert_non_null(f);
     said[fread(said, 1, sizeof(said) - 1, f)] = 0;
     const int status = pclose(f);
     assert_int_equal(WEXITSTATUS(status), 1);
-    if (!strstr(said, "bad/full/model.safetensors") || !strstr(said, "too large"))
+    if (!strstr(said, path) || !strstr(said, "too large"))
         fail_msg("the message does not name the file and the reason:\n%s", said);
     DIR *d = opendir("bad/full");
     assert_non_null(d);
     while ((e = readdir(d)) != NULL)
-        if (strstr(e->d_name, ".tmp") || strcmp(e->d_name, "model.safetensors") == 0)
+        if (strstr(e->d_name, ".tmp") || strcmp(e->d_name, "model.safetensors") == 0 ||
+            strncmp(e->d_name, "checkpoint", 10) == 0)
             fail_msg("bad/full/%s was left behind", e->d_name);
     closedir(d);
+}
+
+static void full_disk(void **state)
+{
+    (void) state;
+    full_disk_while("no", "bad/full/model.safetensors");
+    full_disk_while("steps", "bad/full/checkpoint-1");
 }
 
 int main(void)
