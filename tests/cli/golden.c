@@ -73,6 +73,8 @@ static const char *const CASES[] = {
     "ld_alpha_zero",
     "wpo",
     "wpo_multi",
+    "eval2",
+    "trunc_keep_start",
 };
 
 // tolerances.json is 20 x the noise of f32 rounding (2^-24). The same roundings at 2^-11 (f16) or
@@ -139,6 +141,9 @@ static void run_case(struct t *t, const char *name, size_t storage)
                                    {"disable_tqdm", "true"}};
     for (size_t i = 0; i < COUNT_OF(more); i++)
         assert_int_equal(anydpo_set(job, more[i][0], more[i][1]), ANYDPO_OK);
+    snprintf(path, sizeof(path), "%s/eval.jsonl", dir);
+    if (file_exists(path))
+        assert_int_equal(anydpo_set(job, "eval_dataset_name", path), ANYDPO_OK);
     if (anydpo_train(job) != ANYDPO_OK)
         fail_msg("%s %s on %s does not run:\n%s", name, STORAGE[storage].name, t_name(t),
                  t_logged());

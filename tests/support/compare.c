@@ -87,17 +87,22 @@ static void close_list(struct report *r, const char *what, const char *where, co
     }
 }
 
-static void check_tokens(struct report *r, const cJSON *got, const cJSON *want)
+static void check_split(struct report *r, const cJSON *got, const cJSON *want, const char *split)
 {
     static const char *const KEYS[] = {"row", "prompt_ids", "chosen_ids", "rejected_ids"};
-    const cJSON *gs = get(get(got, "train"), "rows"), *ws = get(get(want, "train"), "rows"), *g, *w;
-    same(r, "rows kept", "", gs && cJSON_GetArraySize(gs) == cJSON_GetArraySize(ws));
+    const cJSON *gs = get(got, "rows"), *ws = get(want, "rows"), *g, *w;
+    same(r, "rows kept", split, gs && cJSON_GetArraySize(gs) == cJSON_GetArraySize(ws));
     for (g = gs ? gs->child : NULL, w = ws->child; g && w; g = g->next, w = w->next)
         for (size_t k = 0; k < COUNT_OF(KEYS); k++)
             same(r, "token ids", KEYS[k], cJSON_Compare(get(g, KEYS[k]), get(w, KEYS[k]), 1));
-    same(r, "dropped rows", "",
-         cJSON_Compare(get(get(got, "train"), "dropped_rows"),
-                       get(get(want, "train"), "dropped_rows"), 1));
+    same(r, "dropped rows", split,
+         cJSON_Compare(get(got, "dropped_rows"), get(want, "dropped_rows"), 1));
+}
+
+static void check_tokens(struct report *r, const cJSON *got, const cJSON *want)
+{
+    const cJSON *w;
+    cJSON_ArrayForEach(w, want) check_split(r, get(got, w->string), w, w->string);
 }
 
 static void check_micro(struct report *r, const cJSON *g, const cJSON *w, double logp, double loss,
@@ -123,6 +128,14 @@ static void check_batches(struct report *r, const cJSON *got, const cJSON *want,
         same(r, "window", where, cJSON_GetArraySize(x) == cJSON_GetArraySize(y));
         for (x = x ? x->child : NULL, y = y->child; x && y; x = x->next, y = y->next)
             check_micro(r, x, y, logp, loss, where);
+    }
+    g = get(got, "evals");
+    w = get(want, "evals");
+    same(r, "evaluation batches", "", cJSON_GetArraySize(g) == cJSON_GetArraySize(w));
+    for (g = g ? g->child : NULL, w = w ? w->child : NULL; g && w; g = g->next, w = w->next) {
+        snprintf(where, sizeof(where), "eval after step %d", get(w, "step")->valueint);
+        same(r, "evaluation's step", where, num(get(g, "step")) == num(get(w, "step")));
+        check_micro(r, g, w, logp, loss, where);
     }
 }
 
@@ -221,29 +234,62 @@ static void golden_file(const struct compare_args *a, const char *name, char *pa
     cJSON_Delete(to);
 }
 
-static void check_stats(struct report *r, const char *model, const cJSON *want, double rel,
-                        double abs_bound)
+static void check_stats(struct report *r, const char *what, const char *model, const cJSON *want,
+                        double rel, double abs_bound)
 {
     struct fmt_st st = {0};
     const cJSON *w, *s;
     if (fmt_st_open(model, &st) != RT_OK) {
-        same(r, "final weights", "file missing", false);
+        same(r, what, "file missing", false);
         return;
     }
     cJSON_ArrayForEach(w, want)
     {
         const struct fmt_tensor *t = fmt_st_find(&st, w->string);
         double *x = t ? floats(t) : NULL;
-        same(r, "final weights", w->string, x != NULL);
+        same(r, what, w->string, x != NULL);
         if (x)
-            close_to(r, "final weights", w->string, sqrt(square(x, NULL, t->count)),
-                     num(get(w, "l2")), 1e-12, rel);
-        cJSON_ArrayForEach(s, get(w, "samples")) if (x)
-            close_to(r, "final elements", w->string, x[s->child->valueint], num(s->child->next),
-                     abs_bound, 0.0);
+            close_to(r, what, w->string, sqrt(square(x, NULL, t->count)), num(get(w, "l2")), 1e-12,
+                     rel);
+        cJSON_ArrayForEach(s, get(w, "samples")) if (x) close_to(
+            r, what, w->string, x[s->child->valueint], num(s->child->next), abs_bound, 0.0);
         free(x);
     }
     fmt_st_close(&st);
+}
+
+// What the reference gave before training, and what it became by syncing.
+static void check_reference(struct report *r, const struct compare_args *a, double logp, double rel,
+                            double abs_bound)
+{
+    cJSON *want = read_json(a->case_dir, "ref_logps.json"), *got = NULL;
+    const cJSON *w, *g, *rows;
+    char path[1100];
+
+    if (want) {
+        got = read_json(a->dump_dir, "ref_logps.json");
+        cJSON_ArrayForEach(rows, want)
+        {
+            g = get(got, rows->string);
+            same(r, "precomputed reference", rows->string,
+                 cJSON_GetArraySize(g) == cJSON_GetArraySize(rows));
+            for (w = rows->child, g = g ? g->child : NULL; w && g; w = w->next, g = g->next) {
+                close_to(r, "precomputed reference", "row", num(get(g, "row")), num(get(w, "row")),
+                         1e-9, 0.0);
+                close_to(r, "precomputed reference", "chosen", num(get(g, "ref_chosen_logps")),
+                         num(get(w, "ref_chosen_logps")), logp, 0.0);
+                close_to(r, "precomputed reference", "rejected", num(get(g, "ref_rejected_logps")),
+                         num(get(w, "ref_rejected_logps")), logp, 0.0);
+            }
+        }
+    }
+    cJSON_Delete(want);
+    cJSON_Delete(got);
+    want = read_json(a->case_dir, "final_ref_stats.json");
+    snprintf(path, sizeof(path), "%s/final_ref.safetensors", a->dump_dir);
+    if (want)
+        check_stats(r, "synced reference", path, want, rel, abs_bound);
+    cJSON_Delete(want);
 }
 
 // ---- The log ----------------------------------------------------------------------------------
@@ -272,6 +318,7 @@ static const struct {
 static void check_entry(struct report *r, const cJSON *g, const cJSON *w, const cJSON *abs_tol,
                         double norm_rel)
 {
+    const bool eval = get(w, "eval_loss") != NULL;
     char where[32];
     snprintf(where, sizeof(where), "step %d", get(w, "step")->valueint);
     same(r, "log entries", where, g && get(g, "step")->valueint == get(w, "step")->valueint);
@@ -279,16 +326,17 @@ static void check_entry(struct report *r, const cJSON *g, const cJSON *w, const 
         close_to(r, "grad_norm", where, num(get(g, "grad_norm")), num(get(w, "grad_norm")), 1e-7,
                  norm_rel);
     for (size_t k = 0; k < COUNT_OF(LOG_KEYS); k++) {
-        const cJSON *x = get(g, LOG_KEYS[k].key), *y = get(w, LOG_KEYS[k].key);
+        char key[64];
+        snprintf(key, sizeof(key), "%s%s", eval ? "eval_" : "", LOG_KEYS[k].key);
+        const cJSON *x = get(g, key), *y = get(w, key);
         if (!y || (LOG_KEYS[k].count && r->scale > 1.0))
             continue;
         if (LOG_KEYS[k].tolerance)
-            close_to(r, LOG_KEYS[k].key, where, num(x), num(y),
-                     num(get(abs_tol, LOG_KEYS[k].tolerance)), 0.0);
+            close_to(r, key, where, num(x), num(y), num(get(abs_tol, LOG_KEYS[k].tolerance)), 0.0);
         else { // a share is a mean of f32 in TRL: 2/3 is 0.66666669
             const double bound = LOG_KEYS[k].count ? 1e-6 : 1e-9;
-            note(r, LOG_KEYS[k].key, where, fabs(num(x) - num(y)) / (bound + bound * fabs(num(y))),
-                 num(x), num(y), bound);
+            note(r, key, where, fabs(num(x) - num(y)) / (bound + bound * fabs(num(y))), num(x),
+                 num(y), bound);
         }
     }
 }
@@ -334,7 +382,8 @@ static void compare_tensors(struct report *r, const struct compare_args *a, cons
     if (file_exists(want))
         check_tensors(r, "final weights", got, want, num(get(t, "final_rel_l2_max")), 0.0);
     else
-        check_stats(r, got, stats, num(get(t, "final_rel_l2_max")), num(get(t, "final_max_abs")));
+        check_stats(r, "final weights", got, stats, num(get(t, "final_rel_l2_max")),
+                    num(get(t, "final_max_abs")));
     cJSON_Delete(stats);
 }
 
@@ -368,6 +417,7 @@ int golden_compare(const struct compare_args *a, double *worst)
         check_step1(&r, got[2], want[2], seq, num(get(t, "step1_token_logp_max_abs")), loss);
         check_log(&r, got[3], want[3], abs_tol, num(get(t, "grad_norm_max_rel")));
         compare_tensors(&r, a, t);
+        check_reference(&r, a, seq, num(get(t, "final_rel_l2_max")), num(get(t, "final_max_abs")));
     }
     for (int i = 0; i < 4; i++) {
         cJSON_Delete(got[i]);
