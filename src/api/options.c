@@ -24,16 +24,6 @@ static enum rt_type dtype_of(const char *name)
                                                    : RT_F32;
 }
 
-static enum tr_scheduler scheduler_of(const char *name)
-{
-    static const char *const NAMES[] = {"linear", "cosine", "constant", "constant_with_warmup"};
-    enum tr_scheduler s = TR_LINEAR;
-    for (size_t i = 0; i < COUNT_OF(NAMES); i++)
-        if (strcmp(NAMES[i], name) == 0)
-            s = (enum tr_scheduler) i;
-    return s;
-}
-
 static enum rt_err list_without_effect(const struct options *o)
 {
     enum rt_err err = RT_OK;
@@ -75,8 +65,6 @@ static void resolve_numbers(const struct options *o, struct tr_config *c)
     c->ld_alpha = num_of(o, "ld_alpha");
     c->use_weighting = bool_of(o, "use_weighting");
     c->learning_rate = num_of(o, "learning_rate");
-    c->warmup_steps =
-        given(o, "warmup_steps") ? num_of(o, "warmup_steps") : num_of(o, "warmup_ratio");
     c->weight_decay = num_of(o, "weight_decay");
     c->adam_beta1 = num_of(o, "adam_beta1");
     c->adam_beta2 = num_of(o, "adam_beta2");
@@ -102,7 +90,6 @@ static void resolve_words(const struct options *o, struct tr_config *c)
     c->truncation_mode =
         strcmp(text_of(o, "truncation_mode"), "keep_end") == 0 ? DS_KEEP_END : DS_KEEP_START;
     c->sequential = strcmp(text_of(o, "train_sampling_strategy"), "sequential") == 0;
-    c->lr_scheduler_type = scheduler_of(text_of(o, "lr_scheduler_type"));
     c->strict = bool_of(o, "strict");
     c->dataloader_drop_last = bool_of(o, "dataloader_drop_last");
     c->log_nan = !bool_of(o, "logging_nan_inf_filter");
@@ -114,23 +101,15 @@ enum rt_err options_resolve(const struct options *o, bool train, struct tr_confi
 {
     enum rt_err err = RT_OK;
     struct tr_config c = {0};
-    double every;
 
     RT_TRY(require(o, train));
     RT_TRY(resolve_storage(o, &c.storage));
     resolve_words(o, &c);
     resolve_numbers(o, &c);
     RT_TRY(opt_resolve_loss(o, &c));
-    if (given(o, "warmup_steps") && given(o, "warmup_ratio") && num_of(o, "warmup_steps") > 0.0)
-        RT_TRY(rt_fail(RT_E_USAGE,
-                       "warmup_steps and warmup_ratio are both given: expected one of them"));
-    every = num_of(o, "logging_steps");
-    if (every > 0.0 && every < 1.0)
-        RT_TRY(rt_fail(
-            RT_E_USAGE,
-            "logging_steps: a share of all steps (%g) is not supported yet; give a number of steps",
-            every));
-    c.logging_steps = strcmp(text_of(o, "logging_strategy"), "no") == 0 ? 0 : (uint32_t) every;
+    RT_TRY(opt_resolve_schedule(o, &c));
+    RT_TRY(opt_resolve_optim(o, &c));
+    RT_TRY(opt_resolve_logging(o, &c));
     RT_TRY(opt_resolve_eval(o, &c));
     RT_TRY(opt_resolve_saving(o, &c));
     RT_TRY(list_without_effect(o));

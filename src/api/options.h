@@ -14,7 +14,8 @@ enum opt_kind {
     OPT_NUM,
     OPT_STR,
     OPT_LIST,
-    OPT_PATH // text, true or false
+    OPT_PATH, // text, true or false
+    OPT_MAP   // an object; as text it is JSON
 };
 
 // What happens to a value that differs from the default.

@@ -41,13 +41,13 @@ enum rt_err opt_resolve_eval(const struct options *o, struct tr_config *c)
                                                         : TR_EVAL_NO;
     c->eval_on_start = bool_of(o, "eval_on_start");
     c->eval_delay = num_of(o, "eval_delay");
-    c->eval_steps = steps;
+    c->eval_steps = steps > 0.0 ? steps : num_of(o, "logging_steps"); // as in transformers
     c->per_device_eval_batch_size = (uint32_t) num_of(o, "per_device_eval_batch_size");
     c->dataset_test_split = text_of(o, "dataset_test_split");
     RT_TRY(resolve_files(given(o, "eval_dataset_name"), c));
     if (steps > 1.0 && fabs(steps - nearbyint(steps)) > 0.0)
         RT_TRY(rt_fail(RT_E_USAGE, "eval_steps: expected an integer above 1, found %g", steps));
-    if (c->eval_strategy == TR_EVAL_STEPS && !(steps > 0.0) && !c->logging_steps)
+    if (c->eval_strategy == TR_EVAL_STEPS && !(c->eval_steps > 0.0))
         RT_TRY(
             rt_fail(RT_E_USAGE, "eval_strategy steps: expected eval_steps, as logging_steps is 0"));
 done:

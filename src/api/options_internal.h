@@ -27,6 +27,12 @@ RT_NODISCARD enum rt_err opt_resolve_eval(const struct options *o, struct tr_con
 // RT_E_USAGE.
 RT_NODISCARD enum rt_err opt_resolve_saving(const struct options *o, struct tr_config *c);
 
+// lr_scheduler_type, lr_scheduler_kwargs and warm-up; optim; logging_*; into `c`
+// (src/api/options_steps.c). Errors: RT_E_USAGE.
+RT_NODISCARD enum rt_err opt_resolve_schedule(const struct options *o, struct tr_config *c);
+RT_NODISCARD enum rt_err opt_resolve_optim(const struct options *o, struct tr_config *c);
+RT_NODISCARD enum rt_err opt_resolve_logging(const struct options *o, struct tr_config *c);
+
 // Values, checked when they were set; the row's default where none is given, else NULL, 0, false.
 static inline const cJSON *given(const struct options *o, const char *name)
 {

@@ -90,6 +90,9 @@ static enum rt_err check_value(const struct opt_row *row, const cJSON *v, const 
     if (row->kind == OPT_BOOL && !opt_to_bool(v, &b))
         return rt_fail(RT_E_USAGE, "%s: %s: expected true or false, found %s %.60s", from,
                        row->name, fmt_json_kind(v), cJSON_IsString(v) ? v->valuestring : "");
+    if (row->kind == OPT_MAP && !cJSON_IsObject(v))
+        return rt_fail(RT_E_USAGE, "%s: %s: expected a mapping, found %s %.60s", from, row->name,
+                       fmt_json_kind(v), cJSON_IsString(v) ? v->valuestring : "");
     if (row->kind == OPT_STR && row->rule == OPT_USED && !cJSON_IsString(v))
         return rt_fail(RT_E_USAGE, "%s: %s: expected text, found %s", from, row->name,
                        fmt_json_kind(v));
@@ -108,7 +111,7 @@ bool opt_is_default(const struct opt_row *row, const cJSON *v)
     bool b, d;
     double x;
     if (!row->def)
-        return false;
+        return cJSON_IsObject(v) && !v->child;
     if (cJSON_IsArray(v))
         return cJSON_GetArraySize(v) == 1 && opt_is_default(row, v->child);
     if (row->kind == OPT_BOOL)
@@ -139,6 +142,23 @@ static enum rt_err fail_unknown(const char *name, const char *from)
                    name);
 }
 
+// A mapping that was written as JSON text is replaced by what it says.
+static enum rt_err open_map(const struct opt_row *row, const char *from, cJSON **v)
+{
+    enum rt_err err = RT_OK;
+    const char *text = cJSON_IsString(*v) ? (*v)->valuestring : "";
+    cJSON *map;
+
+    if (row->kind != OPT_MAP || text[0] != '{')
+        return RT_OK;
+    err = fmt_json_parse(text, strlen(text), from, &map);
+    if (err != RT_OK)
+        return err == RT_E_FORMAT ? RT_E_USAGE : err;
+    cJSON_Delete(*v);
+    *v = map;
+    return RT_OK;
+}
+
 // Takes ownership of `v`, also on error.
 static enum rt_err set(struct options *o, const char *name, cJSON *v, const char *from)
 {
@@ -152,6 +172,7 @@ static enum rt_err set(struct options *o, const char *name, cJSON *v, const char
         goto done;
     if (row->rule == OPT_GONE)
         RT_TRY(rt_fail(RT_E_USAGE, "%s: %s: %s", from, name, row->help));
+    RT_TRY(open_map(row, from, &v));
     if (!cJSON_IsNull(v))
         RT_TRY(check_value(row, v, from));
     if (row->rule == OPT_DEFAULT && !opt_is_default(row, v))

@@ -16,6 +16,7 @@
 #include "src/op/rms_norm.h"
 #include "src/op/rope.h"
 #include "src/op/segment.h"
+#include "src/op/sgd.h"
 #include "src/op/sumsq.h"
 #include "src/op/swiglu.h"
 
@@ -398,6 +399,21 @@ done:
     return err;
 }
 
+static enum rt_err sgd(struct op_side *s)
+{
+    enum { N = 10010 };
+    enum rt_err err = RT_OK;
+    struct rt_buf *g, *p, *w;
+    FILL(s, RT_F32, N, 1, -1.0, 1.0, &g);
+    FILL(s, RT_F32, N, 2, -1.0, 1.0, &p);
+    FILL(s, s->type, N, 3, 0.0, 0.0, &w);
+    RT_TRY(op_sgd(s->cmd, &(struct op_sgd_args){VEC(g), VEC(p), VEC(w), N, 0.5f, 0.1f, 0.01f}));
+    op_side_output(s, "p", p, N, 4 * ULP);
+    op_side_output(s, "w", w, N, 4 * ULP);
+done:
+    return err;
+}
+
 static enum rt_err add(struct op_side *s)
 {
     enum rt_err err = RT_OK;
@@ -422,6 +438,7 @@ const struct op_conform_case OP_CONFORM_CASES[] = {
     {"segment", NULL, NULL, sequences},
     {"loss", NULL, NULL, loss},
     {"adamw", NULL, NULL, optimizer},
+    {"sgd", NULL, NULL, sgd},
     {"add", NULL, NULL, add},
     {NULL, NULL, NULL, NULL},
 };

@@ -312,7 +312,7 @@ static enum rt_err check_length(const struct tr_run_state *r, const struct fmt_j
                        "%s has %" PRId64 " steps behind it, this run shall have %" PRId64
                        ": raise max_steps or num_train_epochs",
                        r->from.dir, done, now));
-    if (total != now && r->c->lr_scheduler_type != TR_CONSTANT)
+    if (total != now && r->c->schedule.kind != TR_CONSTANT)
         log_warn("%s: the run had %" PRId64 " steps and has %" PRId64
                  ": learning rates go on by the new length",
                  r->from.dir, total, now);

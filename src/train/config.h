@@ -11,8 +11,9 @@
 #include "runtime/rt.h"
 #include "src/data/pairs.h"
 #include "src/op/loss.h"
+#include "src/train/schedule.h"
 
-enum tr_scheduler { TR_LINEAR, TR_COSINE, TR_CONSTANT, TR_CONSTANT_WITH_WARMUP };
+enum tr_optim { TR_ADAMW, TR_SGD };
 
 enum tr_eval_strategy { TR_EVAL_NO, TR_EVAL_STEPS, TR_EVAL_EPOCH };
 
@@ -54,8 +55,8 @@ struct tr_config {
     double ld_alpha;          // weight of the tokens beyond the shorter answer of the pair
     bool use_weighting;       // WPO: pairs count by how likely the policy finds their answers
     double learning_rate;
-    enum tr_scheduler lr_scheduler_type;
-    double warmup_steps; // steps, or a share of all steps when below 1
+    struct tr_schedule schedule; // lr_scheduler_type, lr_scheduler_kwargs, warmup_steps
+    enum tr_optim optim;
     double weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm;
     uint32_t pass_tokens; // a pass takes pairs until it has so many tokens; 0 = 1024
     double loss_scale;    // first loss scale of fp16; 0 = 65536
@@ -69,7 +70,8 @@ struct tr_config {
     bool eval_on_start;
     uint32_t per_device_eval_batch_size; // 0 = 8
     // Output
-    uint32_t logging_steps; // 0 = only the end
+    double logging_steps; // 0 = only the end; below 1 a share of all steps
+    bool logging_epochs;  // log where an epoch ends, and not by logging_steps
     bool logging_first_step;
     bool log_nan;      // logging_nan_inf_filter is false
     bool disable_tqdm; // no progress line on stderr

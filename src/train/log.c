@@ -156,11 +156,12 @@ enum rt_err tr_log_save_state(const struct tr_log *log, const char *dir, uint64_
     RT_TRY(str_append(&s, log->history.data ? log->history.data : "", log->history.len));
     RT_TRY(str_printf(
         &s,
-        "\n  ],\n  \"logging_steps\": %u,\n  \"max_steps\": %llu,\n"
+        "\n  ],\n  \"logging_steps\": %llu,\n  \"max_steps\": %llu,\n"
         "  \"num_input_tokens_seen\": 0,\n  \"num_train_epochs\": %lld,\n  \"save_steps\": 500,\n"
         "  \"stateful_callbacks\": {},\n  \"total_flos\": 0.0,\n  \"train_batch_size\": %u,\n"
         "  \"trial_name\": null,\n  \"trial_params\": null\n}\n",
-        log->c->logging_steps, (unsigned long long) log->max_steps,
+        (unsigned long long) tr_schedule_every(log->c->logging_steps, log->max_steps),
+        (unsigned long long) log->max_steps,
         (long long) ceil(log->c->max_steps > 0 ? epoch : log->c->num_train_epochs),
         log->c->per_device_train_batch_size));
     RT_TRY(path_join(dir, "trainer_state.json", &path));

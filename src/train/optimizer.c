@@ -5,18 +5,22 @@
 
 #include "src/base/arith.h"
 #include "src/op/adamw.h"
+#include "src/op/sgd.h"
 #include "src/op/sumsq.h"
 
-enum rt_err tr_optimizer_create(struct md_model *model, struct tr_optimizer *out)
+enum rt_err tr_optimizer_create(struct md_model *model, enum tr_optim kind,
+                                struct tr_optimizer *out)
 {
     enum rt_err err = RT_OK;
-    struct tr_optimizer o = {0};
+    struct tr_optimizer o = {.kind = kind};
     const struct md_params *params = md_trained_of(model).params;
 
-    *out = o;
+    *out = (struct tr_optimizer){0};
     RT_TRY(md_flat_create(model->dev, params, RT_F32, "gradients", &o.grads));
-    RT_TRY(md_flat_create(model->dev, params, RT_F32, "adam m", &o.m));
-    RT_TRY(md_flat_create(model->dev, params, RT_F32, "adam v", &o.v));
+    if (kind == TR_ADAMW) {
+        RT_TRY(md_flat_create(model->dev, params, RT_F32, "adam m", &o.m));
+        RT_TRY(md_flat_create(model->dev, params, RT_F32, "adam v", &o.v));
+    }
     for (uint32_t i = 0; i < params->n_chunks; i++)
         o.n_parts += op_sumsq_parts(params->chunks[i].count);
     RT_REQUIRE(o.n_parts <= UINT32_MAX, RT_E_ARG);
@@ -66,9 +70,9 @@ done:
     return err;
 }
 
-static enum rt_err update(struct tr_optimizer *o, struct rt_cmd *cmd, const struct md_trained *to,
-                          uint32_t chunk, uint64_t first, uint64_t n,
-                          const struct op_adamw_step *step)
+static enum rt_err adamw(struct tr_optimizer *o, struct rt_cmd *cmd, const struct md_trained *to,
+                         uint32_t chunk, uint64_t first, uint64_t n,
+                         const struct op_adamw_step *step)
 {
     const bool two = to->master != to->work;
 
@@ -83,11 +87,42 @@ static enum rt_err update(struct tr_optimizer *o, struct rt_cmd *cmd, const stru
                                                  .step = *step});
 }
 
-enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd, struct md_model *model,
-                              const struct tr_config *c, double lr, double mult)
+static enum rt_err sgd(struct tr_optimizer *o, struct rt_cmd *cmd, const struct md_trained *to,
+                       uint32_t chunk, uint64_t first, uint64_t n, const struct op_sgd_args *step)
+{
+    struct op_sgd_args a = *step;
+
+    if (n == 0)
+        return RT_OK;
+    a.grad = (struct op_vec){o->grads.chunk[chunk], first};
+    a.p = (struct op_vec){to->master->chunk[chunk], first};
+    a.w = (struct op_vec){to->master != to->work ? to->work->chunk[chunk] : NULL, first};
+    a.n = n;
+    return op_sgd(cmd, &a);
+}
+
+static enum rt_err sgd_step(struct tr_optimizer *o, struct rt_cmd *cmd, const struct md_trained *to,
+                            const struct tr_config *c, double lr, double mult)
 {
     enum rt_err err = RT_OK;
-    const struct md_trained to = md_trained_of(model);
+    const struct op_sgd_args plain = {.grad_mult = (float) mult, .lr = (float) lr};
+    struct op_sgd_args decay = plain;
+
+    decay.weight_decay = (float) c->weight_decay;
+    for (uint32_t i = 0; i < to->params->n_chunks; i++) {
+        const struct md_chunk *k = &to->params->chunks[i];
+        RT_TRY(sgd(o, cmd, to, i, 0, k->decay, &decay));
+        RT_TRY(sgd(o, cmd, to, i, k->decay, k->count - k->decay, &plain));
+    }
+done:
+    return err;
+}
+
+static enum rt_err adamw_step(struct tr_optimizer *o, struct rt_cmd *cmd,
+                              const struct md_trained *to, const struct tr_config *c, double lr,
+                              double mult)
+{
+    enum rt_err err = RT_OK;
     const double t = (double) (o->t + 1);
     struct op_adamw_step decay =
                              {
@@ -104,11 +139,25 @@ enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd, struct
                          plain = decay;
 
     plain.decay = 1.0f;
-    for (uint32_t i = 0; i < to.params->n_chunks; i++) {
-        const struct md_chunk *k = &to.params->chunks[i];
-        RT_TRY(update(o, cmd, &to, i, 0, k->decay, &decay));
-        RT_TRY(update(o, cmd, &to, i, k->decay, k->count - k->decay, &plain));
+    for (uint32_t i = 0; i < to->params->n_chunks; i++) {
+        const struct md_chunk *k = &to->params->chunks[i];
+        RT_TRY(adamw(o, cmd, to, i, 0, k->decay, &decay));
+        RT_TRY(adamw(o, cmd, to, i, k->decay, k->count - k->decay, &plain));
     }
+done:
+    return err;
+}
+
+enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd, struct md_model *model,
+                              const struct tr_config *c, double lr, double mult)
+{
+    enum rt_err err = RT_OK;
+    const struct md_trained to = md_trained_of(model);
+
+    if (o->kind == TR_SGD)
+        RT_TRY(sgd_step(o, cmd, &to, c, lr, mult));
+    else
+        RT_TRY(adamw_step(o, cmd, &to, c, lr, mult));
     o->t++;
 done:
     return err;

@@ -1,4 +1,4 @@
-// src/train/optimizer.h -- gradients, AdamW's state and the update.
+// src/train/optimizer.h -- gradients, the optimizer's state and the update.
 #ifndef TRAIN_OPTIMIZER_H
 #define TRAIN_OPTIMIZER_H
 
@@ -8,14 +8,17 @@
 
 // Device buffers with the layout of the trained weights. Owned by the run.
 struct tr_optimizer {
-    struct md_flat grads, m, v; // f32
-    struct rt_buf *parts;       // f32: partial sums of squares
+    enum tr_optim kind;
+    struct md_flat grads; // f32
+    struct md_flat m, v;  // f32: AdamW's; empty with SGD, which has no state
+    struct rt_buf *parts; // f32: partial sums of squares
     float *host_parts;
     uint64_t n_parts;
-    uint64_t t; // updates done: Adam's counter
+    uint64_t t; // updates done: AdamW's counter
 };
 
-RT_NODISCARD enum rt_err tr_optimizer_create(struct md_model *model, struct tr_optimizer *out);
+RT_NODISCARD enum rt_err tr_optimizer_create(struct md_model *model, enum tr_optim kind,
+                                             struct tr_optimizer *out);
 void tr_optimizer_destroy(struct tr_optimizer *o);
 
 // L2 norm of the gradient divided by `scale` (trl.md section 4: before clipping). Inf or NaN come
@@ -23,8 +26,8 @@ void tr_optimizer_destroy(struct tr_optimizer *o);
 RT_NODISCARD enum rt_err tr_grad_norm(struct tr_optimizer *o, struct rt_dev *dev, double scale,
                                       double *norm);
 
-// One AdamW update with learning rate lr, gradients multiplied by `mult` (clipping over loss
-// scale), on the model's masters and working copy. Recorded on cmd.
+// One update with learning rate lr, gradients multiplied by `mult` (clipping over loss scale), on
+// the model's masters and working copy. Recorded on cmd.
 RT_NODISCARD enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd,
                                            struct md_model *model, const struct tr_config *c,
                                            double lr, double mult);

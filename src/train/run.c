@@ -28,7 +28,7 @@ static enum rt_err open_run(struct tr_run_state *r)
                                                  .max_steps = c->max_steps},
                          &r->order));
     RT_TRY(tr_checkpoint_check(r));
-    RT_TRY(tr_optimizer_create(r->s.model, &r->opt));
+    RT_TRY(tr_optimizer_create(r->s.model, c->optim, &r->opt));
     RT_TRY(tr_log_open(c, r->order.total_steps, &r->log));
     RT_TRY(tr_dump_open(c->dump_dir, &r->s.train, r->s.evals, r->s.n_evals, &r->dump));
     r->scaler = tr_scaler_make(c->storage == RT_F16, c->loss_scale > 0.0 ? c->loss_scale : 65536.0);
@@ -118,8 +118,8 @@ done:
 static enum rt_err one_step(struct tr_run_state *r)
 {
     enum rt_err err = RT_OK;
-    const double lr =
-        r->c->learning_rate * tr_schedule_factor(r->c, r->at.lr_steps, r->order.total_steps);
+    const double lr = r->c->learning_rate *
+                      tr_schedule_factor(&r->c->schedule, r->at.lr_steps, r->order.total_steps);
     double norm;
 
     RT_TRY(accumulate(r));

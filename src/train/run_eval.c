@@ -6,7 +6,7 @@
 
 uint64_t tr_eval_every(const struct tr_config *c, uint64_t total_steps)
 {
-    const double steps = c->eval_steps > 0.0 ? c->eval_steps : (double) c->logging_steps;
+    const double steps = c->eval_steps > 0.0 ? c->eval_steps : c->logging_steps;
     return (uint64_t) (steps < 1.0 ? ceil(steps * (double) total_steps) : steps);
 }
 

@@ -2,6 +2,7 @@
 
 #include "src/base/file.h"
 #include "src/train/run_state.h"
+#include "src/train/schedule.h"
 
 static struct tr_entry entry(struct tr_run_state *r)
 {
@@ -42,7 +43,10 @@ static enum rt_err add_entry(struct tr_run_state *r, const struct tr_entry *e)
 enum rt_err tr_run_log_step(struct tr_run_state *r, double norm, double lr)
 {
     const struct tr_config *c = r->c;
-    const bool due = (c->logging_steps && r->at.step % c->logging_steps == 0) ||
+    const uint64_t every = tr_schedule_every(c->logging_steps, r->order.total_steps);
+    const bool ends = r->order.micro == r->order.micro_batches || // the epoch, or the run within it
+                      r->at.step == r->order.total_steps;
+    const bool due = (c->logging_epochs ? ends : every && r->at.step % every == 0) ||
                      (c->logging_first_step && r->at.step == 1);
     struct tr_entry e = entry(r);
 

@@ -43,7 +43,7 @@ static struct seen run(struct t *t, const struct op_loss_spec *spec, bool ld, bo
                                 .max_steps = STEPS,
                                 .beta = 0.1,
                                 .learning_rate = 1e-3,
-                                .lr_scheduler_type = TR_CONSTANT,
+                                .schedule = {.kind = TR_CONSTANT},
                                 .adam_beta1 = 0.9,
                                 .adam_beta2 = 0.999,
                                 .adam_epsilon = 1e-8,

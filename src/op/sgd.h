@@ -1,0 +1,31 @@
+// src/op/sgd.h -- one SGD step on flat parameters, without momentum.
+#ifndef OP_SGD_H
+#define OP_SGD_H
+
+#include "shaders/sgd.h"
+#include "src/op/op.h"
+
+OP_PARAMS(sgd, SGD_PARAMS);
+
+// Elementwise: p -= lr * (grad * grad_mult + weight_decay * p);  w = p rounded to its storage type
+struct op_sgd_args {
+    struct op_vec grad; // (n) in: f32
+    struct op_vec p;    // (n) in and out: f32, the master
+    struct op_vec w;    // (n) out: f32, f16 or bf16; buf NULL: no working copy
+    uint64_t n;         // even, >= 2
+    float grad_mult;    // clip coefficient / (loss scale); finite
+    float weight_decay; // part of the gradient, as in torch; finite
+    float lr;           // finite
+};
+
+// Errors: RT_E_ARG    n is odd or zero, a number is not finite
+//         RT_E_SHAPE  a tensor is smaller than said
+//         else        what rt_cmd_dispatch() returns
+// Source: torch.optim.SGD with momentum 0.
+RT_NODISCARD enum rt_err op_sgd(struct rt_cmd *cmd, const struct op_sgd_args *a);
+
+// Oracle and host kernel of both forms.
+void op_sgd_ref(const struct rt_host_call *call);
+void op_sgd_copy_ref(const struct rt_host_call *call);
+
+#endif // OP_SGD_H

@@ -1,0 +1,97 @@
+#include "src/op/sgd.h"
+
+#include "tests/op/ops.h"
+
+static const uint32_t SIZES[] = {2, 126, 128, 130, 4098};
+
+// x: grad, p, each n.
+static void run(struct t *t, struct rt_dev *dev, const double *x, uint32_t n, enum rt_type type,
+                bool copy, struct op_vec out[2])
+{
+    struct rt_cmd *cmd;
+
+    out[0] = t_vec(t, dev, RT_F32, x + n, n);
+    out[1] = t_vec(t, dev, type, NULL, n);
+    T_OK(rt_cmd_create(dev, &cmd));
+    T_OK(op_sgd(cmd, &(struct op_sgd_args){t_vec(t, dev, RT_F32, x, n), out[0],
+                                           copy ? out[1] : (struct op_vec){NULL, 0}, n, 0.5f, 0.1f,
+                                           0.25f}));
+    T_OK(rt_cmd_wait(&cmd));
+}
+
+// p up to 4, a gradient of 2 + 0.4 times 0.25: five roundings of at most 4 * 2^-24. The working
+// copy is the master rounded to nearest even, exactly.
+static void check(struct t *t, struct rt_dev *dev, uint32_t n, enum rt_type type, bool copy)
+{
+    double *x = t_uniform(t, 2 * (uint64_t) n, -4.0, 4.0);
+    struct op_vec got[2], want[2];
+
+    run(t, dev, x, n, type, copy, got);
+    run(t, t_ref(t), x, n, type, copy, want);
+    t_close_vec(t, "p", got[0], want[0], n, (struct t_tol){.atol = 20.0 * 0x1p-24});
+    if (copy) {
+        double *p = t_read(t, got[0], n);
+        t_round(p, n, type);
+        assert_memory_equal(p, t_read(t, got[1], n), n * sizeof(*p));
+    }
+    t_reset(t);
+}
+
+// torch.optim.SGD(lr=0.5, weight_decay=0.25) by hand: p = 2, g = 1 (halved): 2 - 0.5 * (0.5 + 0.5);
+// then p = 1.5: 1.5 - 0.5 * (0.5 + 0.375). All numbers are exact.
+static void oracle(struct t *t)
+{
+    static const double WANT[] = {1.5, 1.0625};
+    const double p0[2] = {2.0, 2.0}, g[2] = {1.0, 1.0};
+    const struct op_vec p = t_vec(t, t_ref(t), RT_F32, p0, 2);
+    struct rt_cmd *cmd;
+
+    for (int i = 0; i < 2; i++) {
+        T_OK(rt_cmd_create(t_ref(t), &cmd));
+        T_OK(
+            op_sgd(cmd, &(struct op_sgd_args){
+                            t_vec(t, t_ref(t), RT_F32, g, 2), p, {NULL, 0}, 2, 0.5f, 0.25f, 0.5f}));
+        T_OK(rt_cmd_wait(&cmd));
+        assert_true(t_read(t, p, 2)[0] == WANT[i] && t_read(t, p, 2)[1] == WANT[i]);
+    }
+    t_reset(t);
+}
+
+static void errors(struct t *t)
+{
+    const struct op_vec x = t_vec(t, t_dev(t), RT_F32, NULL, 64);
+    const struct op_sgd_args good = {x, x, x, 64, 1.0f, 0.0f, 0.1f};
+    struct op_sgd_args a;
+#define BAD(code, change) (a = good, change, T_ERR(code, op_sgd(NULL, &a)))
+    BAD(RT_E_ARG, a.n = 0);
+    BAD(RT_E_ARG, a.n = 3);
+    BAD(RT_E_ARG, a.grad_mult = NAN);
+    BAD(RT_E_ARG, a.weight_decay = INFINITY);
+    BAD(RT_E_ARG, a.lr = NAN);
+    BAD(RT_E_SHAPE, a.n = 130);
+    BAD(RT_E_SHAPE, a.grad.buf = NULL);
+    BAD(RT_E_SHAPE, a.p.first = 2);
+    BAD(RT_E_SHAPE, a.w.first = 2);
+#undef BAD
+    t_reset(t);
+}
+
+static void body(struct t *t)
+{
+    struct rt_dev *small = t_small_range(t);
+
+    errors(t);
+    oracle(t);
+    for (size_t i = 0; i < COUNT_OF(SIZES); i++)
+        for (size_t k = 0; k < 3; k++) {
+            check(t, t_dev(t), SIZES[i], FLOATS[k], true);
+            check(t, t_dev(t), SIZES[i], FLOATS[k], false);
+        }
+    check(t, small, 600002, RT_F16, true); // 1 MiB holds 262144 floats
+    rt_dev_close(&small);
+}
+
+int main(void)
+{
+    return t_each_device(body);
+}
