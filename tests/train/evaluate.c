@@ -115,7 +115,7 @@ static struct tr_config base(struct t *t, enum rt_type storage)
                               .max_steps = 3,
                               .beta = 0.1,
                               .learning_rate = 1e-3,
-                              .lr_scheduler_type = TR_CONSTANT,
+                              .schedule = {.kind = TR_CONSTANT},
                               .adam_beta1 = 0.9,
                               .adam_beta2 = 0.999,
                               .adam_epsilon = 1e-8,
