@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "src/api/options.h"
+#include "src/api/job.h"
 #include "src/base/log.h"
 #include "src/train/eval.h"
 #include "src/train/run.h"
@@ -13,6 +13,11 @@ struct anydpo_job {
     void *user;
     volatile int stop;
 };
+
+const struct options *api_job_options(const struct anydpo_job *job)
+{
+    return &job->options;
+}
 
 static enum anydpo_status status_of(enum rt_err err)
 {

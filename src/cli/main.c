@@ -11,7 +11,8 @@
 
 static const struct cmd *const COMMANDS[] = {&cmd_train,    &cmd_generate, &cmd_eval,
                                              &cmd_devices,  &cmd_conform,  &cmd_convert,
-                                             &cmd_tokenize, &cmd_chat,     &cmd_bench};
+                                             &cmd_tokenize, &cmd_chat,     &cmd_inspect,
+                                             &cmd_bench};
 
 enum { MOST_OPTIONS = 32 };
 

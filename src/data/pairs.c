@@ -136,8 +136,12 @@ static enum rt_err add_tokens(struct reader *r, uint32_t row)
     enum rt_err err = RT_OK;
     struct ds_set *set = r->set;
     const uint32_t n = u32_min(common(&r->prompt, &r->chosen), common(&r->prompt, &r->rejected));
-    const struct ds_pair pair = {row, set->ids.len, n, (uint32_t) (r->chosen.len - n),
-                                 (uint32_t) (r->rejected.len - n)};
+    const struct ds_pair pair = {row,
+                                 set->ids.len,
+                                 n,
+                                 (uint32_t) (r->chosen.len - n),
+                                 (uint32_t) (r->rejected.len - n),
+                                 (uint32_t) (r->prompt.len - n)};
 
     if (n < r->prompt.len && r->args->strict)
         RT_TRY(rt_fail(

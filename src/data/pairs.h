@@ -19,6 +19,7 @@ struct ds_pair {
     uint32_t row;                      // 0-based line or array index in the file
     uint64_t first;                    // offset of the prompt in ds_set.ids
     uint32_t prompt, chosen, rejected; // lengths; the three lie behind each other
+    uint32_t cut; // tokens that the prompt alone has at its end and prompt + completion has not
 };
 
 // A file's pairs. Owned by whoever declares it; { 0 } is empty. Read-only once read.

@@ -56,7 +56,7 @@ static struct ds_set one_pair(uint32_t *ids, struct ds_pair *pair, uint32_t p, u
         ids[p + i] = 101 + i;
     for (uint32_t i = 0; i < r; i++)
         ids[p + c + i] = 201 + i;
-    *pair = (struct ds_pair){0, 0, p, c, r};
+    *pair = (struct ds_pair){0, 0, p, c, r, 0};
     return (struct ds_set){.ids = {ids, p + c + r, 0},
                            .pairs = pair,
                            .n = 1,
