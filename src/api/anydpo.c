@@ -116,6 +116,7 @@ enum anydpo_status anydpo_train(struct anydpo_job *job)
     const struct tr_hooks hooks = {
         .on_log = job->on_metrics ? forward : NULL, .user = job, .stop = &job->stop};
 
+    RT_TRY(options_follow_adapter(&job->options));
     RT_TRY(options_resolve(&job->options, true, &config));
     RT_TRY(options_print(&job->options, &text));
     config.options = text.data;
@@ -133,6 +134,7 @@ enum anydpo_status anydpo_evaluate(struct anydpo_job *job, struct anydpo_eval *o
     struct tr_eval e;
 
     *out = (struct anydpo_eval){0};
+    RT_TRY(options_follow_adapter(&job->options));
     RT_TRY(options_resolve(&job->options, false, &config));
     RT_TRY(tr_eval_run(&config, &e));
     *out = (struct anydpo_eval){.pairs = e.pairs,

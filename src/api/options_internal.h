@@ -21,6 +21,9 @@ bool opt_is_default(const struct opt_row *row, const cJSON *v);
 // loss_type and all that belongs to it, into `c` (src/api/options_loss.c). Errors: RT_E_USAGE.
 RT_NODISCARD enum rt_err opt_resolve_loss(const struct options *o, struct tr_config *c);
 
+// use_peft, lora_* and adapter_name_or_path (src/api/options_lora.c). Errors: RT_E_USAGE.
+RT_NODISCARD enum rt_err opt_resolve_lora(const struct options *o, struct tr_config *c);
+
 // eval_* and dataset_test_split (src/api/options_eval.c). After logging_steps. Errors: RT_E_USAGE.
 RT_NODISCARD enum rt_err opt_resolve_eval(const struct options *o, struct tr_config *c);
 // Checkpoints: save_* and resume_from_checkpoint, into `c` (src/api/options_save.c). Errors:

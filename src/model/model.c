@@ -276,6 +276,7 @@ void md_model_close(struct md_model **model)
     md_flat_destroy(&m->work);
     md_flat_destroy(&m->adapter_master);
     md_flat_destroy(&m->adapter_work);
+    md_flat_destroy(&m->adapter_ref);
     md_adapter_free(&m->adapter);
     md_graph_free(&m->graph);
     md_params_free(&m->params);

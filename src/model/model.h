@@ -53,6 +53,7 @@ struct md_model {
     struct md_adapter adapter;     // empty: none
     struct md_flat adapter_master; // f32; empty unless train and the storage is 16-bit
     struct md_flat adapter_work;   // storage type; is the master when the storage is f32
+    struct md_flat adapter_ref;    // the adapter as it was loaded: the reference; empty: none
     struct rt_buf *adapter_sum;    // (max_tokens, widest) f32: what is rounded once
     struct rt_buf *adapter_dt;     // (max_tokens, rank) storage type; train
 

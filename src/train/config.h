@@ -26,6 +26,19 @@ struct tr_eval_file {
 
 enum tr_save_strategy { TR_SAVE_NO, TR_SAVE_STEPS, TR_SAVE_EPOCH, TR_SAVE_BEST };
 
+// LoRA. What is not given is decided by the adapter's file, or by TRL's defaults.
+struct tr_lora {
+    bool use;            // use_peft, or an adapter is named
+    bool drop;           // disable_dropout is false: lora_dropout is applied
+    const char *adapter; // adapter_name_or_path: goes on from that folder; NULL = a new one
+    uint32_t r;          // 0 = not given
+    double alpha, dropout;
+    bool use_rslora, use_dora;
+    bool has_alpha, has_dropout, has_rslora, has_dora;
+    const struct cJSON *targets; // one text or a list of them, checked; NULL = by the model's type
+    const struct cJSON *save;    // lora_modules_to_save, the same
+};
+
 // Strings are borrowed for the whole run; NULL = not given.
 struct tr_config {
     // What
@@ -39,6 +52,7 @@ struct tr_config {
     enum rt_type storage;    // RT_F16 = fp16, RT_BF16 = bf16, RT_F32 = neither
     enum rt_type load_dtype; // dtype: the weights are rounded to it once when loaded
     enum rt_type save_dtype; // of the saved model
+    struct tr_lora lora;
     // Data
     uint32_t max_length; // 0 = none
     enum ds_truncation truncation_mode;

@@ -1,5 +1,20 @@
 #include "src/train/reference.h"
 
+static enum rt_err freeze_adapter(struct md_model *m)
+{
+    enum rt_err err = RT_OK;
+    struct rt_cmd *cmd = NULL;
+
+    RT_TRY(md_flat_create(m->dev, &m->adapter.params, m->storage, "reference adapter",
+                          &m->adapter_ref));
+    RT_TRY(rt_cmd_create(m->dev, &cmd));
+    RT_TRY(md_flat_cast(cmd, &m->adapter_work, &m->adapter_ref));
+    RT_TRY(rt_cmd_wait(&cmd));
+done:
+    rt_cmd_destroy(&cmd);
+    return err;
+}
+
 enum rt_err tr_reference_open(const struct tr_config *c, bool train, struct md_model *model,
                               struct tr_reference *out)
 {
@@ -7,6 +22,11 @@ enum rt_err tr_reference_open(const struct tr_config *c, bool train, struct md_m
     struct rt_cmd *cmd = NULL;
 
     *out = (struct tr_reference){0};
+    if (!c->ref_model_name_or_path && md_adapter_any(&model->adapter)) {
+        if (train && c->lora.adapter)
+            RT_TRY(freeze_adapter(model));
+        goto done;
+    }
     if (!train && !c->ref_model_name_or_path)
         goto done;
     RT_TRY(md_flat_create(model->dev, &model->params, c->storage, "reference weights", &out->copy));
@@ -32,6 +52,7 @@ void tr_reference_close(struct tr_reference *r)
 
 struct md_weights tr_reference_weights(const struct tr_reference *r, const struct md_model *model)
 {
-    return r->copy.n ? (struct md_weights){&r->copy, NULL}
-                     : (struct md_weights){&model->work, NULL};
+    if (r->copy.n)
+        return (struct md_weights){&r->copy, NULL};
+    return (struct md_weights){&model->work, model->adapter_ref.n ? &model->adapter_ref : NULL};
 }

@@ -14,7 +14,9 @@ struct tr_reference {
 };
 
 // Load or copy. `train`: the policy will move, so a copy of it is needed where no other model is
-// named. Errors: those of md_weights_load, md_flat_create.
+// named. With LoRA the base without the adapter is the reference; of a run that goes on from an
+// adapter, that adapter as it was loaded (model->adapter_ref). Errors: those of md_weights_load,
+// md_flat_create.
 RT_NODISCARD enum rt_err tr_reference_open(const struct tr_config *c, bool train,
                                            struct md_model *model, struct tr_reference *out);
 void tr_reference_close(struct tr_reference *r);

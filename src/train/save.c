@@ -5,6 +5,7 @@
 #include "src/base/arith.h"
 #include "src/base/file.h"
 #include "src/format/json.h"
+#include "src/train/adapter.h"
 
 // What is copied as it is, where it exists.
 static const char *const FILES[] = {
@@ -19,12 +20,14 @@ static const char *const FILES[] = {
     "generation_config.json",
 };
 
-static enum rt_err copy_files(const char *source, const char *dir)
+// Of an adapter the model's settings are not its own: those of how to generate are the last in the
+// list.
+static enum rt_err copy_files(const char *source, const char *dir, bool adapter)
 {
     enum rt_err err = RT_OK;
     char *from = NULL, *to = NULL;
 
-    for (size_t i = 0; i < COUNT_OF(FILES); i++) {
+    for (size_t i = 0; i < COUNT_OF(FILES) - adapter; i++) {
         RT_TRY(path_join(source, FILES[i], &from));
         RT_TRY(path_join(dir, FILES[i], &to));
         if (file_exists(from))
@@ -114,7 +117,11 @@ enum rt_err tr_save_model(struct md_model *model, const char *source, const char
 {
     enum rt_err err = RT_OK;
     RT_TRY(dir_make(dir));
-    RT_TRY(copy_files(source, dir));
+    RT_TRY(copy_files(source, dir, md_adapter_any(&model->adapter)));
+    if (md_adapter_any(&model->adapter)) {
+        RT_TRY(tr_adapter_save(model, source, dir));
+        goto done;
+    }
     RT_TRY(write_config(source, dir, dtype));
     RT_TRY(write_generation_config(&model->arch, dir));
     const struct md_trained t = md_trained_of(model);

@@ -5,7 +5,8 @@
 #include "src/model/model.h"
 #include "src/train/config.h"
 
-// Write the model into `dir` (made if missing): model.safetensors or shards in `dtype`, config.json
+// Write the model, or its adapter alone with tokenizer files (src/train/adapter.h), into `dir`
+// (made if missing): model.safetensors or shards in `dtype`, config.json
 // of the source folder with its dtype set, generation_config.json, and the source's tokenizer
 // files. Files appear whole or not at all, the weights last. Errors: RT_E_IO, RT_E_NOMEM,
 // RT_E_DEVICE.

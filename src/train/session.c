@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "src/base/file.h"
+#include "src/train/adapter.h"
 
 static enum rt_err open_data(const struct tr_config *c, struct tr_session *s)
 {
@@ -23,8 +24,16 @@ static enum rt_err open_device(const struct tr_config *c, bool train, struct tr_
     struct md_model_desc model = {.folder = c->model_name_or_path,
                                   .storage = c->storage,
                                   .load_dtype = c->load_dtype,
-                                  .train = train};
+                                  .train = train,
+                                  .adapter = c->lora.adapter,
+                                  .seed = c->seed};
+    struct fmt_peft peft = {0};
     char *cache = NULL;
+
+    if (c->lora.use) {
+        RT_TRY(tr_adapter_settings(c, &peft));
+        model.peft = &peft;
+    }
 
     RT_TRY(rt_clamp_parse(c->disable, c->clamp, &desc.clamp));
     RT_TRY(dir_cache(c->cache_dir, &cache));
@@ -36,8 +45,10 @@ static enum rt_err open_device(const struct tr_config *c, bool train, struct tr_
     for (uint32_t i = 0; i < s->n_evals; i++)
         tr_limits(c, &s->evals[i].set, tr_eval_batch(c), &model);
     RT_TRY(md_model_open(s->dev, &model, &s->model));
+    RT_TRY(tr_adapter_check(c, s->model));
     RT_TRY(tr_reference_open(c, train, s->model, &s->ref));
 done:
+    fmt_peft_free(&peft);
     free(cache);
     return err;
 }

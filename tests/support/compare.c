@@ -59,7 +59,7 @@ static void close_to(struct report *r, const char *what, const char *where, doub
 
 static cJSON *read_json(const char *dir, const char *name)
 {
-    char path[1024];
+    char path[1200];
     cJSON *root = NULL;
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     return fmt_json_read(path, &root) == RT_OK ? root : NULL;
@@ -193,6 +193,17 @@ static void check_tensor(struct report *r, const char *what, const struct fmt_te
     free(y);
 }
 
+// A golden's name of a tensor as files have it: PEFT's memory has the adapter's name in it.
+static const char *file_name(const char *name, char buf[256])
+{
+    static const char MARK[] = ".default.";
+    const char *at = strstr(name, MARK);
+    if (!at)
+        return name;
+    snprintf(buf, 256, "%.*s.%s", (int) (at - name), name, at + sizeof(MARK) - 1);
+    return buf;
+}
+
 static void check_tensors(struct report *r, const char *what, const char *got_path,
                           const char *want_path, double rel, double total)
 {
@@ -209,7 +220,8 @@ static void check_tensors(struct report *r, const char *what, const char *got_pa
             free(y);
         }
         for (uint32_t i = 0; i < want.n; i++) {
-            const struct fmt_tensor *g = fmt_st_find(&got, want.tensors[i].name);
+            char name[256];
+            const struct fmt_tensor *g = fmt_st_find(&got, file_name(want.tensors[i].name, name));
             if (g)
                 check_tensor(r, what, g, &want.tensors[i], rel, total, sqrt(norm));
             else
@@ -369,14 +381,59 @@ static int print(const struct report *r, double *worst)
     return failed;
 }
 
+// The adapter's folder beside PEFT's: the same tensors, and the same settings.
+static void check_adapter(struct report *r, const char *got_dir, const char *want_dir)
+{
+    static const char *const KEYS[] = {"peft_type",      "task_type",      "r",        "lora_alpha",
+                                       "lora_dropout",   "bias",           "use_dora", "use_rslora",
+                                       "fan_in_fan_out", "modules_to_save"};
+    cJSON *got = read_json(got_dir, "adapter_config.json"),
+          *want = read_json(want_dir, "adapter_config.json");
+    char path[1200];
+    struct fmt_st x = {0}, y = {0};
+
+    for (size_t i = 0; i < COUNT_OF(KEYS); i++)
+        same(r, "adapter_config.json", KEYS[i],
+             cJSON_Compare(get(got, KEYS[i]), get(want, KEYS[i]), true));
+    const cJSON *a = get(got, "target_modules"), *b = get(want, "target_modules");
+    const cJSON *v, *w;
+    same(r, "adapter_config.json", "target_modules",
+         cJSON_GetArraySize(a) == cJSON_GetArraySize(b));
+    cJSON_ArrayForEach(v, b)
+    {
+        bool has = false;
+        cJSON_ArrayForEach(w, a) has = has || strcmp(v->valuestring, w->valuestring) == 0;
+        same(r, "target_modules", v->valuestring, has);
+    }
+    snprintf(path, sizeof(path), "%s/adapter_model.safetensors", got_dir);
+    const bool opened = fmt_st_open(path, &x) == RT_OK;
+    snprintf(path, sizeof(path), "%s/adapter_model.safetensors", want_dir);
+    if (!opened || fmt_st_open(path, &y) != RT_OK) {
+        same(r, "adapter file", "missing", false);
+    } else {
+        same(r, "adapter file", "number of tensors", x.n == y.n);
+        for (uint32_t i = 0; i < y.n; i++)
+            same(r, "adapter file", y.tensors[i].name, fmt_st_find(&x, y.tensors[i].name) != NULL);
+    }
+    fmt_st_close(&x);
+    fmt_st_close(&y);
+    cJSON_Delete(got);
+    cJSON_Delete(want);
+}
+
 static void compare_tensors(struct report *r, const struct compare_args *a, const cJSON *t)
 {
-    char got[1100], want[1100];
+    char got[1100], want[1100], saved[1100];
     snprintf(got, sizeof(got), "%s/grad1.safetensors", a->dump_dir);
     golden_file(a, "grad1", want, sizeof(want));
     check_tensors(r, "step-1 gradient", got, want, num(get(t, "grad1_rel_l2_max")),
                   num(get(t, "grad1_diff_over_total_norm_max")));
-    snprintf(got, sizeof(got), "%s/model.safetensors", a->output_dir);
+    snprintf(saved, sizeof(saved), "%s/adapter_saved", a->case_dir);
+    const bool adapter = dir_exists(saved);
+    if (adapter)
+        check_adapter(r, a->output_dir, saved);
+    snprintf(got, sizeof(got), "%s/%s.safetensors", a->output_dir,
+             adapter ? "adapter_model" : "model");
     golden_file(a, "final", want, sizeof(want));
     cJSON *stats = read_json(a->case_dir, "final_stats.json");
     if (file_exists(want))
