@@ -1,28 +1,16 @@
-// shaders/act.h -- activations by number (enum op_act) and their slopes. ACT is compiled in. After
-// kernel.h.
-#ifndef ACT_H
-#define ACT_H
+// shaders/act.h -- activations, plain and gated, and their gradients. Source: src/op/act.h.
+#define ACT_BUFFERS IN(0, elem, g)  /* (T, ld)        */ \
+                    OUT(1, elem, a) /* (T, ld) act(g) */
+#define ACT_GATE_BUFFERS IN(0, elem, g)  /* (T, ld) gate       */ \
+                         IN(1, elem, u)  /* (T, ld) up         */ \
+                         OUT(2, elem, a) /* (T, ld) act(g) * u */
+#define ACT_PARAMS U32(n_rows) U32(cols) U32(ld) U32(act_kind)
 
-#include "exp.h"
-
-#ifndef ACT
-#define ACT 0
-#endif
-
-#if ACT == 0
-// silu: z * sigmoid(z). The exp of a number that is not above 0 cannot overflow.
-float act(float z)
-{
-    const float e = exp_neg(-ABS(z)), r = 1.0f / (1.0f + e);
-    return z * (z >= 0.0f ? r : e * r);
-}
-
-float act_slope(float z)
-{
-    const float e = exp_neg(-ABS(z)), r = 1.0f / (1.0f + e), q = e * r;
-    const float s = z >= 0.0f ? r : q, one_minus_s = z >= 0.0f ? q : r;
-    return s * (1.0f + z * one_minus_s);
-}
-#endif
-
-#endif // ACT_H
+#define ACT_BACK_BUFFERS IN(0, elem, g)   /* (T, ld)               */ \
+                         IN(1, elem, da)  /* (T, ld) gradient of a */ \
+                         OUT(2, elem, dg) /* (T, ld)               */
+#define ACT_GATE_BACK_BUFFERS IN(0, elem, g)   /* (T, ld) gate          */ \
+                              IN(1, elem, u)   /* (T, ld) up            */ \
+                              IN(2, elem, da)  /* (T, ld) gradient of a */ \
+                              OUT(3, elem, dg) /* (T, ld)               */ \
+                              OUT(4, elem, du) /* (T, ld)               */

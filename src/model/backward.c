@@ -3,12 +3,12 @@
 #include "src/model/internal.h"
 
 #include "src/op/cast.h"
+#include "src/op/act.h"
 #include "src/op/embed.h"
-#include "src/op/rms_norm.h"
+#include "src/op/norm.h"
 #include "src/op/rope.h"
 #include "src/op/rows.h"
 #include "src/op/segment.h"
-#include "src/op/swiglu.h"
 
 struct walk {
     struct md_model *m;
@@ -41,19 +41,20 @@ static enum rt_err norm(struct walk *k, const struct md_node *n)
     const struct md_model *m = k->m;
     const struct md_param *p = md_weight_of(m, n);
     k->dy_fresh = false;
-    return op_rms_norm_backward(
-        k->cmd, &(struct op_rms_norm_backward_args){.dy = md_vec(md_grad(m, n->out)),
-                                                    .x = md_vec(md_buf(m, n->in[0])),
-                                                    .w = md_weight_vec(m, k->w, n),
-                                                    .rstd = md_vec(md_buf(m, n->aux)),
-                                                    .dx = md_vec(md_grad(m, n->in[0])),
-                                                    .dw = md_dweight_vec(m, k->grads, n),
-                                                    .scratch = m->scratch,
-                                                    .n_rows = md_rows(m, n->out),
-                                                    .cols = p->cols,
-                                                    .ldx = md_ld(m, n->in[0]),
-                                                    .ldy = md_ld(m, n->out),
-                                                    .lddx = md_ld(m, n->in[0])});
+    return op_norm_backward(k->cmd,
+                            &(struct op_norm_backward_args){.dy = md_vec(md_grad(m, n->out)),
+                                                            .x = md_vec(md_buf(m, n->in[0])),
+                                                            .w = md_weight_vec(m, k->w, n),
+                                                            .stats = md_vec(md_buf(m, n->aux)),
+                                                            .dx = md_vec(md_grad(m, n->in[0])),
+                                                            .dw = md_dweight_vec(m, k->grads, n),
+                                                            .scratch = m->scratch,
+                                                            .n_rows = md_rows(m, n->out),
+                                                            .cols = p->cols,
+                                                            .ldx = md_ld(m, n->in[0]),
+                                                            .ldy = md_ld(m, n->out),
+                                                            .lddx = md_ld(m, n->in[0]),
+                                                            .add = true});
 }
 
 // The gradient of a linear's output as a matmul operand: the stream's is rounded to the storage
@@ -126,15 +127,15 @@ static enum rt_err attention(struct walk *k, const struct md_node *n)
 static enum rt_err swiglu(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    return op_swiglu_backward(
-        k->cmd, &(struct op_swiglu_backward_args){.g = md_vec(md_buf(m, n->in[0])),
-                                                  .u = md_vec(md_buf(m, n->in[1])),
-                                                  .da = md_vec(md_grad(m, n->out)),
-                                                  .dg = md_vec(md_grad(m, n->in[0])),
-                                                  .du = md_vec(md_grad(m, n->in[1])),
-                                                  .n_rows = m->now.n_tokens,
-                                                  .cols = m->graph.tensors[n->out].cols,
-                                                  .ld = md_ld(m, n->out)});
+    return op_act_backward(k->cmd,
+                           &(struct op_act_backward_args){.g = md_vec(md_buf(m, n->in[0])),
+                                                          .u = md_vec(md_buf(m, n->in[1])),
+                                                          .da = md_vec(md_grad(m, n->out)),
+                                                          .dg = md_vec(md_grad(m, n->in[0])),
+                                                          .du = md_vec(md_grad(m, n->in[1])),
+                                                          .n_rows = m->now.n_tokens,
+                                                          .cols = m->graph.tensors[n->out].cols,
+                                                          .ld = md_ld(m, n->out)});
 }
 
 static enum rt_err rows(struct walk *k, const struct md_node *n)

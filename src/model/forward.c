@@ -3,12 +3,12 @@
 
 #include <math.h>
 
+#include "src/op/act.h"
 #include "src/op/embed.h"
-#include "src/op/rms_norm.h"
+#include "src/op/norm.h"
 #include "src/op/rope.h"
 #include "src/op/rows.h"
 #include "src/op/segment.h"
-#include "src/op/swiglu.h"
 
 struct walk {
     struct md_model *m;
@@ -35,15 +35,15 @@ static enum rt_err embed(const struct walk *k, const struct md_node *n)
 static enum rt_err norm(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    return op_rms_norm(k->cmd, &(struct op_rms_norm_args){.x = md_vec(md_buf(m, n->in[0])),
-                                                          .w = md_weight_vec(m, k->w, n),
-                                                          .y = md_vec(md_buf(m, n->out)),
-                                                          .rstd = md_vec(md_buf(m, n->aux)),
-                                                          .n_rows = md_rows(m, n->out),
-                                                          .cols = m->graph.tensors[n->out].cols,
-                                                          .ldx = md_ld(m, n->in[0]),
-                                                          .ldy = md_ld(m, n->out),
-                                                          .eps = m->arch.norm_eps});
+    return op_norm(k->cmd, &(struct op_norm_args){.x = md_vec(md_buf(m, n->in[0])),
+                                                  .w = md_weight_vec(m, k->w, n),
+                                                  .y = md_vec(md_buf(m, n->out)),
+                                                  .stats = md_vec(md_buf(m, n->aux)),
+                                                  .n_rows = md_rows(m, n->out),
+                                                  .cols = m->graph.tensors[n->out].cols,
+                                                  .ldx = md_ld(m, n->in[0]),
+                                                  .ldy = md_ld(m, n->out),
+                                                  .eps = m->arch.norm_eps});
 }
 
 static enum rt_err linear(const struct walk *k, const struct md_node *n)
@@ -116,12 +116,12 @@ done:
 static enum rt_err swiglu(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    return op_swiglu(k->cmd, &(struct op_swiglu_args){.g = md_vec(md_buf(m, n->in[0])),
-                                                      .u = md_vec(md_buf(m, n->in[1])),
-                                                      .a = md_vec(md_buf(m, n->out)),
-                                                      .n_rows = m->now.n_tokens,
-                                                      .cols = m->graph.tensors[n->out].cols,
-                                                      .ld = md_ld(m, n->out)});
+    return op_act(k->cmd, &(struct op_act_args){.g = md_vec(md_buf(m, n->in[0])),
+                                                .u = md_vec(md_buf(m, n->in[1])),
+                                                .a = md_vec(md_buf(m, n->out)),
+                                                .n_rows = m->now.n_tokens,
+                                                .cols = m->graph.tensors[n->out].cols,
+                                                .ld = md_ld(m, n->out)});
 }
 
 static enum rt_err rows(const struct walk *k, const struct md_node *n)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "src/base/arith.h"
-#include "src/op/rms_norm.h"
+#include "src/op/norm.h"
 #include "src/op/rows.h"
 
 static enum rt_type slot_type(const struct md_model *m, const struct md_slot *s)
@@ -114,8 +114,7 @@ static uint64_t scratch_size(const struct md_model *m, const struct md_model_des
     most = u64_max(most, op_attention_scratch(m->dev, &a, false));
     if (desc->train) {
         most = u64_max(most, op_attention_scratch(m->dev, &a, true));
-        most =
-            u64_max(most, op_rms_norm_scratch(u32_max(m->max_tokens, m->max_rows), m->arch.hidden));
+        most = u64_max(most, op_norm_scratch(u32_max(m->max_tokens, m->max_rows), m->arch.hidden));
     }
     return u64_max(most, 1);
 }

@@ -10,10 +10,10 @@
 #include "src/op/cast.h"
 #include "src/op/conform.h"
 #include "src/op/logprob.h"
-#include "src/op/rms_norm.h"
+#include "src/op/norm.h"
 #include "src/op/rope.h"
 #include "src/op/sumsq.h"
-#include "src/op/swiglu.h"
+#include "src/op/act.h"
 
 enum { T = 1024, C = 576, F = 1536, H = 9, KV = 3, D = 64, V = 49152, M = 512, BIG = 1 << 22 };
 enum { QUERY = H * D, KEY = KV * D };
@@ -55,7 +55,7 @@ static enum rt_err norm_setup(struct bench *k)
     MAKE(RT_F32, T);
     MAKE(RT_F32, T * C);
     MAKE(RT_F32, C);
-    MAKE(RT_F32, op_rms_norm_scratch(T, C));
+    MAKE(RT_F32, op_norm_scratch(T, C));
 done:
     return err;
 }
@@ -63,32 +63,33 @@ done:
 static enum rt_err norm_run(struct bench *k)
 {
     struct op_side *s = &k->side;
-    return op_rms_norm(s->cmd, &(struct op_rms_norm_args){.x = VEC(0),
-                                                          .w = VEC(1),
-                                                          .y = VEC(2),
-                                                          .rstd = VEC(3),
-                                                          .n_rows = T,
-                                                          .cols = C,
-                                                          .ldx = C,
-                                                          .ldy = C,
-                                                          .eps = 1e-5f});
+    return op_norm(s->cmd, &(struct op_norm_args){.x = VEC(0),
+                                                  .w = VEC(1),
+                                                  .y = VEC(2),
+                                                  .stats = VEC(3),
+                                                  .n_rows = T,
+                                                  .cols = C,
+                                                  .ldx = C,
+                                                  .ldy = C,
+                                                  .eps = 1e-5f});
 }
 
 static enum rt_err norm_back_run(struct bench *k)
 {
     struct op_side *s = &k->side;
-    return op_rms_norm_backward(s->cmd, &(struct op_rms_norm_backward_args){.dy = VEC(2),
-                                                                            .x = VEC(0),
-                                                                            .w = VEC(1),
-                                                                            .rstd = VEC(3),
-                                                                            .dx = VEC(4),
-                                                                            .dw = VEC(5),
-                                                                            .scratch = s->bufs[6],
-                                                                            .n_rows = T,
-                                                                            .cols = C,
-                                                                            .ldx = C,
-                                                                            .ldy = C,
-                                                                            .lddx = C});
+    return op_norm_backward(s->cmd, &(struct op_norm_backward_args){.dy = VEC(2),
+                                                                    .x = VEC(0),
+                                                                    .w = VEC(1),
+                                                                    .stats = VEC(3),
+                                                                    .dx = VEC(4),
+                                                                    .dw = VEC(5),
+                                                                    .scratch = s->bufs[6],
+                                                                    .n_rows = T,
+                                                                    .cols = C,
+                                                                    .ldx = C,
+                                                                    .ldy = C,
+                                                                    .lddx = C,
+                                                                    .add = true});
 }
 
 static enum rt_err rope_setup(struct bench *k)
@@ -138,22 +139,22 @@ done:
 static enum rt_err swiglu_run(struct bench *k)
 {
     struct op_side *s = &k->side;
-    return op_swiglu(s->cmd,
-                     &(struct op_swiglu_args){
-                         .g = VEC(0), .u = VEC(1), .a = VEC(2), .n_rows = T, .cols = F, .ld = F});
+    return op_act(s->cmd,
+                  &(struct op_act_args){
+                      .g = VEC(0), .u = VEC(1), .a = VEC(2), .n_rows = T, .cols = F, .ld = F});
 }
 
 static enum rt_err swiglu_back_run(struct bench *k)
 {
     struct op_side *s = &k->side;
-    return op_swiglu_backward(s->cmd, &(struct op_swiglu_backward_args){.g = VEC(0),
-                                                                        .u = VEC(1),
-                                                                        .da = VEC(2),
-                                                                        .dg = VEC(3),
-                                                                        .du = VEC(4),
-                                                                        .n_rows = T,
-                                                                        .cols = F,
-                                                                        .ld = F});
+    return op_act_backward(s->cmd, &(struct op_act_backward_args){.g = VEC(0),
+                                                                  .u = VEC(1),
+                                                                  .da = VEC(2),
+                                                                  .dg = VEC(3),
+                                                                  .du = VEC(4),
+                                                                  .n_rows = T,
+                                                                  .cols = F,
+                                                                  .ld = F});
 }
 
 static enum rt_err adamw_setup(struct bench *k)

@@ -13,12 +13,12 @@
 #include "src/op/logprob.h"
 #include "src/op/loss.h"
 #include "src/op/matmul.h"
-#include "src/op/rms_norm.h"
+#include "src/op/norm.h"
 #include "src/op/rope.h"
 #include "src/op/segment.h"
 #include "src/op/sgd.h"
 #include "src/op/sumsq.h"
-#include "src/op/swiglu.h"
+#include "src/op/act.h"
 
 #define ULP 0x1p-23
 #define VEC(b) ((struct op_vec){(b), 0})
@@ -59,7 +59,8 @@ static enum rt_err embed(struct op_side *s)
     FILL(s, RT_F32, 31 * LD, 3, -1.0, 1.0, &d);
     RT_TRY(op_side_words(s, ids, T, &id));
     RT_TRY(op_side_words(s, index, 3 * T + 1, &ix));
-    RT_TRY(op_embed(s->cmd, &(struct op_embed_args){VEC(w), id, VEC(x), 31, T, C, LD, LD, 1.0f}));
+    RT_TRY(op_embed(s->cmd,
+                    &(struct op_embed_args){VEC(w), id, VEC(x), 31, T, C, LD, LD, 1.0f, false}));
     RT_TRY(op_embed_backward(s->cmd, &(struct op_embed_backward_args){VEC(x), ix, VEC(d), 31, T,
                                                                       unique, C, LD, LD, 1.0f}));
     op_side_output(s, "x", x, T * LD, 0.0);
@@ -68,29 +69,42 @@ done:
     return err;
 }
 
-static enum rt_err rms_norm(struct op_side *s)
+static enum rt_err norm(struct op_side *s, enum op_norm_kind kind)
 {
     enum rt_err err = RT_OK;
-    struct rt_buf *x, *w, *y, *r, *dy, *dx, *dw, *scratch;
+    struct rt_buf *x, *w, *b, *y, *r, *dy, *dx, *dw, *db, *scratch;
     FILL(s, RT_F32, T * LD, 1, -4.0, 4.0, &x);
     FILL(s, s->type, C, 2, 0.5, 1.5, &w);
+    FILL(s, s->type, C, 9, -0.5, 0.5, &b);
     FILL(s, s->type, T * LD, 3, 0.0, 0.0, &y);
-    FILL(s, RT_F32, T, 4, 0.0, 0.0, &r);
+    FILL(s, RT_F32, T * op_norm_stats(kind), 4, 0.0, 0.0, &r);
     FILL(s, s->type, T * LD, 5, -1.0, 1.0, &dy);
     FILL(s, RT_F32, T * LD, 6, -1.0, 1.0, &dx);
     FILL(s, RT_F32, C, 7, -1.0, 1.0, &dw);
-    FILL(s, RT_F32, op_rms_norm_scratch(T, C), 8, 0.0, 0.0, &scratch);
-    RT_TRY(op_rms_norm(s->cmd, &(struct op_rms_norm_args){VEC(x), VEC(w), VEC(y), VEC(r), T, C, LD,
-                                                          LD, 1e-6f, 0.0f}));
-    RT_TRY(op_rms_norm_backward(
-        s->cmd, &(struct op_rms_norm_backward_args){VEC(dy), VEC(x), VEC(w), VEC(r), VEC(dx),
-                                                    VEC(dw), scratch, T, C, LD, LD, LD, 0.0f}));
+    FILL(s, RT_F32, C, 7, -1.0, 1.0, &db);
+    FILL(s, RT_F32, op_norm_scratch(T, C), 8, 0.0, 0.0, &scratch);
+    RT_TRY(op_norm(s->cmd, &(struct op_norm_args){kind, VEC(x), VEC(w), VEC(b), VEC(y), VEC(r), T,
+                                                  C, LD, LD, 1e-6f, 0.0f, false}));
+    RT_TRY(op_norm_backward(s->cmd, &(struct op_norm_backward_args){
+                                        kind, VEC(dy), VEC(x), VEC(w), VEC(r), VEC(dx), VEC(dw),
+                                        VEC(db), scratch, T, C, LD, LD, LD, 0.0f, true}));
     op_side_output(s, "y", y, T * LD, C * ULP);
-    op_side_output(s, "rstd", r, T, C * ULP);
+    op_side_output(s, "stats", r, T * op_norm_stats(kind), C * ULP);
     op_side_output(s, "dx", dx, T * LD, 3 * C * ULP);
     op_side_output(s, "dw", dw, C, (T + C) * ULP);
+    op_side_output(s, "db", db, C, (T + C) * ULP);
 done:
     return err;
+}
+
+static enum rt_err rms_norm(struct op_side *s)
+{
+    return norm(s, OP_NORM_RMS);
+}
+
+static enum rt_err layer_norm(struct op_side *s)
+{
+    return norm(s, OP_NORM_LAYER);
 }
 
 static enum rt_err rope(struct op_side *s)
@@ -117,7 +131,7 @@ done:
     return err;
 }
 
-static enum rt_err swiglu(struct op_side *s)
+static enum rt_err act(struct op_side *s, enum op_act kind, bool gated)
 {
     enum rt_err err = RT_OK;
     struct rt_buf *g, *u, *a, *da, *dg, *du;
@@ -127,17 +141,31 @@ static enum rt_err swiglu(struct op_side *s)
     FILL(s, s->type, T * LD, 4, 0.0, 0.0, &a);
     FILL(s, s->type, T * LD, 4, 0.0, 0.0, &dg);
     FILL(s, s->type, T * LD, 4, 0.0, 0.0, &du);
-    RT_TRY(
-        op_swiglu(s->cmd, &(struct op_swiglu_args){VEC(g), VEC(u), VEC(a), T, C, LD, OP_ACT_SILU}));
-    RT_TRY(op_swiglu_backward(s->cmd,
-                              &(struct op_swiglu_backward_args){VEC(g), VEC(u), VEC(da), VEC(dg),
-                                                                VEC(du), T, C, LD, OP_ACT_SILU}));
+    const struct op_vec up = {gated ? u : NULL, 0};
+    RT_TRY(op_act(s->cmd, &(struct op_act_args){VEC(g), up, VEC(a), T, C, LD, kind}));
+    RT_TRY(op_act_backward(s->cmd, &(struct op_act_backward_args){VEC(g), up, VEC(da), VEC(dg),
+                                                                  VEC(du), T, C, LD, kind}));
     op_side_output(s, "a", a, T * LD,
                    25 * ULP); // exp of up to 8: 19 ULP, division and two products
     op_side_output(s, "dg", dg, T * LD, 50 * ULP);
     op_side_output(s, "du", du, T * LD, 25 * ULP);
 done:
     return err;
+}
+
+static enum rt_err swiglu(struct op_side *s)
+{
+    return act(s, OP_ACT_SILU, true);
+}
+
+static enum rt_err geglu(struct op_side *s)
+{
+    return act(s, OP_ACT_GELU_TANH, true);
+}
+
+static enum rt_err gelu(struct op_side *s)
+{
+    return act(s, OP_ACT_GELU, false);
 }
 
 static const char *const MATMUL_VARIANTS[] = {"tile", "register", "wide", "bf16_dot", NULL};
@@ -430,8 +458,11 @@ const struct op_conform_case OP_CONFORM_CASES[] = {
     {"cast", NULL, NULL, cast},
     {"embed", NULL, NULL, embed},
     {"rms_norm", NULL, NULL, rms_norm},
+    {"layer_norm", NULL, NULL, layer_norm},
     {"rope", NULL, NULL, rope},
     {"swiglu", NULL, NULL, swiglu},
+    {"geglu", NULL, NULL, geglu},
+    {"gelu", NULL, NULL, gelu},
     {"matmul", MATMUL_VARIANTS, matmul_has, matmul},
     {"attention", ATTENTION_VARIANTS, attention_has, attention},
     {"logprob", NULL, NULL, logprob},

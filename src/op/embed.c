@@ -12,7 +12,8 @@ enum rt_err op_embed(struct rt_cmd *cmd, const struct op_embed_args *a)
                                                              .cols = a->cols,
                                                              .ldx = a->ldw,
                                                              .ldy = a->ldx,
-                                                             .scale = a->scale}));
+                                                             .scale = a->scale,
+                                                             .add = a->add}));
 done:
     return err;
 }

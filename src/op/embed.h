@@ -5,7 +5,8 @@
 
 #include "src/op/rows.h"
 
-// x[t][c] = scale * w[ids[t]][c]. Padding columns of x are written as zeros.
+// x[t][c] = scale * w[ids[t]][c]; with `add`, added to x. Padding columns of x are written as
+// zeros, or with `add` left untouched.
 struct op_embed_args {
     struct op_vec w;          // (V, ldw) in: S (f32, f16 or bf16); may exceed a binding's range
     const struct rt_buf *ids; // (T) in: u32, each < V (not checked)
@@ -15,6 +16,7 @@ struct op_embed_args {
     uint32_t cols;            // C, even
     uint32_t ldw, ldx;        // multiples of 8
     float scale;              // finite; 1, or sqrt(C) in Gemma
+    bool add;                 // embeddings of positions, on top of those of tokens
 };
 
 // Errors: as op_rows_gather(); RT_E_SHAPE also when x is not f32.

@@ -79,7 +79,10 @@ void op_rows_gather_ref(const struct rt_host_call *call)
             continue;
         for (uint64_t c = 0; c < p->ldy; c++) {
             const double v = c < p->cols ? rt_host_load(&call->bufs[0], r * p->ldx + c) : 0.0;
-            rt_host_store(&call->bufs[2], m * p->ldy + c, (double) p->scale * v);
+            const uint64_t at = m * p->ldy + c;
+            const double before = p->add ? rt_host_load(&call->bufs[2], at) : 0.0;
+            if (c < p->cols || !p->add)
+                rt_host_store(&call->bufs[2], at, before + (double) p->scale * v);
         }
     }
 }
@@ -117,6 +120,7 @@ enum rt_err op_rows_gather(struct rt_cmd *cmd, const struct op_rows_gather_args 
                RT_E_ARG);
     RT_REQUIRE(op_vec_holds(a->x, (uint64_t) a->n_table * a->ldx), RT_E_SHAPE);
     RT_REQUIRE(op_vec_holds(a->y, (uint64_t) a->n_rows * a->ldy), RT_E_SHAPE);
+    RT_REQUIRE(!a->add || rt_buf_type(a->y.buf) == RT_F32, RT_E_SHAPE);
     RT_REQUIRE(rt_buf_holds(a->ids, RT_U32, a->n_rows), RT_E_SHAPE);
     step_x = op_vec_range_rows(a->x, a->ldx);
     step_y = u32_min(op_vec_range_rows(a->y, a->ldy), op_range_rows(a->ids, 4));
@@ -125,16 +129,18 @@ enum rt_err op_rows_gather(struct rt_cmd *cmd, const struct op_rows_gather_args 
         for (uint32_t r = 0; r < a->n_table; r += step_x) {
             const uint32_t rows = u32_min(step_y, a->n_rows - m),
                            count = u32_min(step_x, a->n_table - r);
-            const struct rows_gather_params p = {rows, a->cols, a->ldx, a->ldy, r, count, a->scale};
-            RT_TRY(rt_cmd_dispatch(cmd,
-                                   &(struct rt_dispatch_desc){
-                                       .kernel = "rows_gather",
-                                       .groups = {op_groups(a->y.buf, a->ldy / 4), rows},
-                                       .bufs = {op_bind_rows(a->x, a->ldx, r, count, RT_ACCESS_IN),
-                                                RT_IN_AT(a->ids, m, rows),
-                                                op_bind_rows(a->y, a->ldy, m, rows, RT_ACCESS_OUT)},
-                                       .params = &p,
-                                       .params_size = sizeof(p)}));
+            const struct rows_gather_params p = {rows, a->cols, a->ldx,   a->ldy,
+                                                 r,    count,   a->scale, a->add};
+            RT_TRY(rt_cmd_dispatch(
+                cmd, &(struct rt_dispatch_desc){
+                         .kernel = "rows_gather",
+                         .groups = {op_groups(a->y.buf, a->ldy / 4), rows},
+                         .bufs = {op_bind_rows(a->x, a->ldx, r, count, RT_ACCESS_IN),
+                                  RT_IN_AT(a->ids, m, rows),
+                                  op_bind_rows(a->y, a->ldy, m, rows, RT_ACCESS_INOUT)},
+                         .params = &p,
+                         .params_size = sizeof(p),
+                         .tune = {{"ADD", a->add}}}));
         }
 done:
     return err;

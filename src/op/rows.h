@@ -8,21 +8,24 @@
 OP_PARAMS(rows_gather, ROWS_GATHER_PARAMS);
 OP_PARAMS(rows_scatter, ROWS_SCATTER_PARAMS);
 
-// y[m][c] = scale * x[ids[m]][c], m < M, c < C. Padding columns of y are written as zeros.
+// y[m][c] = scale * x[ids[m]][c], m < M, c < C; with `add`, added to y. Padding columns of y are
+// written as zeros, or with `add` left untouched.
 struct op_rows_gather_args {
     struct op_vec x; // (T, ldx) in: f32, f16 or bf16; may exceed a binding's range
     const struct rt_buf
         *ids;          // (M) in: u32, each < T (not checked; other rows of y are left untouched)
-    struct op_vec y;   // (M, ldy) out: f32, f16 or bf16; must not overlap x
+    struct op_vec y;   // (M, ldy) out: f32, f16 or bf16, or with `add` in and out: f32; must not
+                       // overlap x
     uint32_t n_table;  // T, >= 1
     uint32_t n_rows;   // M, >= 1
     uint32_t cols;     // C, even, >= 2
     uint32_t ldx, ldy; // multiples of 8, >= C
     float scale;       // finite; 1 in most uses
+    bool add;
 };
 
 // Errors: RT_E_ARG    a number is out of range
-//         RT_E_SHAPE  a tensor or ids is smaller than its shape above
+//         RT_E_SHAPE  a tensor or ids is smaller than its shape above, or added into and not f32
 //         RT_E_UNSUPPORTED  64 rows exceed what the device binds at once
 //         else        what rt_cmd_dispatch() returns
 RT_NODISCARD enum rt_err op_rows_gather(struct rt_cmd *cmd, const struct op_rows_gather_args *a);
