@@ -111,6 +111,7 @@ enum rt_err options_resolve(const struct options *o, bool train, struct tr_confi
     RT_TRY(opt_resolve_optim(o, &c));
     RT_TRY(opt_resolve_logging(o, &c));
     RT_TRY(opt_resolve_lora(o, &c));
+    RT_TRY(opt_resolve_reference(o, &c));
     RT_TRY(opt_resolve_eval(o, &c));
     RT_TRY(opt_resolve_saving(o, &c));
     RT_TRY(list_without_effect(o));

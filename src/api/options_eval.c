@@ -1,4 +1,4 @@
-// Options of evaluation.
+// Options of the reference and of evaluation.
 #include "src/api/options_internal.h"
 
 static enum rt_err add_file(const cJSON *v, struct tr_config *c)
@@ -52,4 +52,16 @@ enum rt_err opt_resolve_eval(const struct options *o, struct tr_config *c)
             rt_fail(RT_E_USAGE, "eval_strategy steps: expected eval_steps, as logging_steps is 0"));
 done:
     return err;
+}
+
+enum rt_err opt_resolve_reference(const struct options *o, struct tr_config *c)
+{
+    c->sync_ref_model = bool_of(o, "sync_ref_model");
+    c->ref_model_mixup_alpha = num_of(o, "ref_model_mixup_alpha");
+    c->ref_model_sync_steps = (uint32_t) num_of(o, "ref_model_sync_steps");
+    if (c->sync_ref_model && c->lora.use)
+        return rt_fail(RT_E_USAGE,
+                       "sync_ref_model does not go with LoRA: the reference is the base "
+                       "model, of which there is no copy to move");
+    return RT_OK;
 }

@@ -35,6 +35,8 @@ RT_NODISCARD enum rt_err opt_resolve_saving(const struct options *o, struct tr_c
 RT_NODISCARD enum rt_err opt_resolve_schedule(const struct options *o, struct tr_config *c);
 RT_NODISCARD enum rt_err opt_resolve_optim(const struct options *o, struct tr_config *c);
 RT_NODISCARD enum rt_err opt_resolve_logging(const struct options *o, struct tr_config *c);
+// sync_ref_model, precompute_ref_log_probs and what belongs to them (same file). RT_E_USAGE.
+RT_NODISCARD enum rt_err opt_resolve_reference(const struct options *o, struct tr_config *c);
 
 // Values, checked when they were set; the row's default where none is given, else NULL, 0, false.
 static inline const cJSON *given(const struct options *o, const char *name)

@@ -10,6 +10,7 @@
 #include "src/op/cast.h"
 #include "src/op/conform.h"
 #include "src/op/embed.h"
+#include "src/op/lerp.h"
 #include "src/op/logprob.h"
 #include "src/op/loss.h"
 #include "src/op/matmul.h"
@@ -454,6 +455,18 @@ done:
     return err;
 }
 
+static enum rt_err lerp(struct op_side *s)
+{
+    enum rt_err err = RT_OK;
+    struct rt_buf *x, *y;
+    FILL(s, RT_F32, 4098, 1, -1.0, 1.0, &x);
+    FILL(s, RT_F32, 4098, 2, -1.0, 1.0, &y);
+    RT_TRY(op_lerp(s->cmd, &(struct op_lerp_args){VEC(x), VEC(y), 4098, 0.6}));
+    op_side_output(s, "y", y, 4098, 2 * ULP);
+done:
+    return err;
+}
+
 const struct op_conform_case OP_CONFORM_CASES[] = {
     {"cast", NULL, NULL, cast},
     {"embed", NULL, NULL, embed},
@@ -471,5 +484,6 @@ const struct op_conform_case OP_CONFORM_CASES[] = {
     {"adamw", NULL, NULL, optimizer},
     {"sgd", NULL, NULL, sgd},
     {"add", NULL, NULL, add},
+    {"lerp", NULL, NULL, lerp},
     {NULL, NULL, NULL, NULL},
 };

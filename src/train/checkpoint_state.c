@@ -38,6 +38,8 @@ static uint32_t list_kept(struct tr_run_state *r, struct kept out[MOST_FLATS])
         {"master", "", model_has_masters(r) ? NULL : t.master, t.params},
         {"optimizer", "exp_avg.", &r->opt.m, t.params},
         {"optimizer", "exp_avg_sq.", &r->opt.v, t.params},
+        {"reference", "", r->c->sync_ref_model ? tr_reference_master(&r->s.ref) : NULL,
+         &r->s.model->params},
     };
     uint32_t n = 0;
     for (size_t i = 0; i < COUNT_OF(all); i++)
@@ -364,11 +366,11 @@ enum rt_err tr_state_read(struct tr_run_state *r, const struct tr_checkpoint *fr
     for (uint32_t i = 0, n = list_kept(r, k); i < n; i++)
         if (k[i].flat != t.master)
             RT_TRY(read_flat(r, &k[i], from->dir));
-    if (t.work != t.master) {
-        RT_TRY(rt_cmd_create(r->s.dev, &cmd));
+    RT_TRY(rt_cmd_create(r->s.dev, &cmd));
+    if (t.work != t.master)
         RT_TRY(md_flat_cast(cmd, t.master, t.work));
-        RT_TRY(rt_cmd_wait(&cmd));
-    }
+    RT_TRY(tr_reference_refresh(&r->s.ref, cmd));
+    RT_TRY(rt_cmd_wait(&cmd));
     RT_TRY(read_fields(&j, r));
     RT_TRY(ds_order_seek(&r->order, r->order.epoch, r->order.micro));
     RT_TRY(fmt_json_int(&j, "log_history_bytes", &history));

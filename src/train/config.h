@@ -68,6 +68,12 @@ struct tr_config {
     bool ld;                  // ld_alpha is given
     double ld_alpha;          // weight of the tokens beyond the shorter answer of the pair
     bool use_weighting;       // WPO: pairs count by how likely the policy finds their answers
+    // Reference
+    bool precompute_ref_log_probs;      // log-probs beforehand, and no reference while training
+    uint32_t precompute_ref_batch_size; // pairs at once then; 0 = the batch sizes
+    bool sync_ref_model;                // every ref_model_sync_steps steps, reference =
+    double ref_model_mixup_alpha;       // (1 - alpha) * reference + alpha * policy
+    uint32_t ref_model_sync_steps;
     double learning_rate;
     struct tr_schedule schedule; // lr_scheduler_type, lr_scheduler_kwargs, warmup_steps
     enum tr_optim optim;

@@ -186,6 +186,12 @@ enum rt_err tr_dump_grads(struct tr_dump *d, const struct md_params *params,
     return d->dir ? md_weights_save(params, grads, d->dir, "grad1", RT_F32, scale) : RT_OK;
 }
 
+enum rt_err tr_dump_reference(struct tr_dump *d, const struct md_params *params,
+                              const struct md_flat *reference)
+{
+    return d->dir ? md_weights_save(params, reference, d->dir, "final_ref", RT_F32, 1.0) : RT_OK;
+}
+
 enum rt_err tr_dump_finish(struct tr_dump *d)
 {
     enum rt_err err = RT_OK;

@@ -32,6 +32,10 @@ RT_NODISCARD enum rt_err tr_dump_eval(struct tr_dump *d, uint64_t step, const st
 RT_NODISCARD enum rt_err tr_dump_grads(struct tr_dump *d, const struct md_params *params,
                                        const struct md_flat *grads, double scale);
 
+// final_ref.safetensors: the reference as syncing left it.
+RT_NODISCARD enum rt_err tr_dump_reference(struct tr_dump *d, const struct md_params *params,
+                                           const struct md_flat *reference);
+
 // Write batches.json and step1.json.
 RT_NODISCARD enum rt_err tr_dump_finish(struct tr_dump *d);
 

@@ -115,6 +115,22 @@ done:
     return err;
 }
 
+// sync_ref_model: after the update, before anything looks at the reference.
+static enum rt_err sync_reference(struct tr_run_state *r)
+{
+    enum rt_err err = RT_OK;
+    struct rt_cmd *cmd = NULL;
+
+    if (!r->c->sync_ref_model || r->at.step % r->c->ref_model_sync_steps != 0)
+        goto done;
+    RT_TRY(rt_cmd_create(r->s.dev, &cmd));
+    RT_TRY(tr_reference_sync(&r->s.ref, cmd, r->s.model, r->c->ref_model_mixup_alpha));
+    RT_TRY(rt_cmd_wait(&cmd));
+done:
+    rt_cmd_destroy(&cmd);
+    return err;
+}
+
 static enum rt_err one_step(struct tr_run_state *r)
 {
     enum rt_err err = RT_OK;
@@ -133,6 +149,7 @@ static enum rt_err one_step(struct tr_run_state *r)
                        r->scaler.on ? ", and lowering the loss scale did not help" : ""));
     RT_TRY(update(r, norm, lr));
     r->at.step++;
+    RT_TRY(sync_reference(r));
     RT_TRY(tr_run_log_step(r, norm, lr));
     RT_TRY(tr_run_evaluate_if_due(r));
 done:
@@ -146,6 +163,8 @@ static enum rt_err finish(struct tr_run_state *r)
     const struct tr_config *c = r->c;
 
     RT_TRY(tr_run_log_end(r));
+    if (c->sync_ref_model)
+        RT_TRY(tr_dump_reference(&r->dump, &r->s.model->params, tr_reference_master(&r->s.ref)));
     RT_TRY(tr_save_model(r->s.model, c->model_name_or_path, c->output_dir, c->save_dtype));
     RT_TRY(tr_log_save_state(&r->log, c->output_dir, r->at.step, ds_order_epoch(&r->order)));
     log_info("saved %s", c->output_dir);

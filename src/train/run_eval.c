@@ -1,18 +1,11 @@
 #include "src/train/run_eval.h"
 
-#include <math.h>
-
 #include "src/base/file.h"
-
-uint64_t tr_eval_every(const struct tr_config *c, uint64_t total_steps)
-{
-    const double steps = c->eval_steps > 0.0 ? c->eval_steps : c->logging_steps;
-    return (uint64_t) (steps < 1.0 ? ceil(steps * (double) total_steps) : steps);
-}
 
 bool tr_eval_due(const struct tr_config *c, const struct tr_eval_clock *at)
 {
-    const uint64_t every = tr_eval_every(c, at->total_steps);
+    const uint64_t every =
+        tr_schedule_every(c->eval_steps > 0.0 ? c->eval_steps : c->logging_steps, at->total_steps);
     if (c->eval_strategy == TR_EVAL_EPOCH)
         return at->epoch_end && c->eval_delay <= at->epoch;
     return c->eval_strategy == TR_EVAL_STEPS && c->eval_delay <= (double) at->step &&

@@ -13,9 +13,6 @@ struct tr_eval_clock {
     bool epoch_end; // an epoch, or the run, has ended
 };
 
-// Steps between evaluations with eval_strategy "steps".
-uint64_t tr_eval_every(const struct tr_config *c, uint64_t total_steps);
-
 // Is an evaluation due? With "steps" also at the last step.
 bool tr_eval_due(const struct tr_config *c, const struct tr_eval_clock *at);
 

@@ -78,6 +78,7 @@ static const char *const CASES[] = {
     "trunc_keep_start",
     "lora_all",
     "lora_continue",
+    "sync_ref",
 };
 
 // tolerances.json is 20 x the noise of f32 rounding (2^-24). The same roundings at 2^-11 (f16) or
