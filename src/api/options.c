@@ -70,6 +70,9 @@ static void resolve_numbers(const struct options *o, struct tr_config *c)
     c->adam_beta2 = num_of(o, "adam_beta2");
     c->adam_epsilon = num_of(o, "adam_epsilon");
     c->max_grad_norm = num_of(o, "max_grad_norm");
+    if (given(o, "gradient_checkpointing"))
+        c->gradient_checkpointing =
+            bool_of(o, "gradient_checkpointing") ? TR_RECOMPUTE_ALL : TR_RECOMPUTE_NONE;
     c->pass_tokens = (uint32_t) num_of(o, "pass_tokens");
     c->loss_scale = num_of(o, "loss_scale");
 }

@@ -1,4 +1,5 @@
-// The backward: one case a node, in reverse; nodes below the lowest that is trained have none. A
+// The backward: one case a node, in reverse; what the forward dropped of a layer is made again
+// before the layer's own. Nodes below the lowest that is trained have none. A
 // gradient of several readers is summed in f32.
 #include "src/model/internal.h"
 
@@ -205,9 +206,14 @@ enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_
     RT_TRY(rt_cmd_zero(cmd, md_grad(m, scored), 0, (uint64_t) m->now.n_rows * md_ld(m, scored)));
     RT_TRY(rt_cmd_zero(cmd, m->slots[m->graph.stream_grad], 0,
                        (uint64_t) m->now.n_tokens * md_ld(m, 0)));
-    for (int i = m->graph.n_nodes - 1; i >= 0; i--)
-        if (m->graph.nodes[i].back)
-            RT_TRY(BACKWARD[m->graph.nodes[i].op](&k, &m->graph.nodes[i]));
+    for (int i = m->graph.n_nodes - 1; i >= 0; i--) {
+        const struct md_node *n = &m->graph.nodes[i];
+        for (int j = n->again; j != MD_NONE && j <= i; j++)
+            if (m->graph.nodes[j].dropped)
+                RT_TRY(md_forward_node(m, cmd, k.w, &m->graph.nodes[j]));
+        if (n->back)
+            RT_TRY(BACKWARD[n->op](&k, n));
+    }
 done:
     return err;
 }

@@ -140,24 +140,33 @@ static enum rt_err rows(const struct walk *k, const struct md_node *n)
                                                         .scale = 1.0f});
 }
 
-enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
-                       struct md_cache *cache)
+static enum rt_err run_node(const struct walk *k, const struct md_node *n)
 {
     static enum rt_err (*const FORWARD[])(const struct walk *, const struct md_node *) = {
         [MD_OP_EMBED] = embed, [MD_OP_NORM] = norm,           [MD_OP_LINEAR] = linear,
         [MD_OP_ROPE] = rope,   [MD_OP_ATTENTION] = attention, [MD_OP_SWIGLU] = swiglu,
         [MD_OP_ROWS] = rows,
     };
+    return md_rows(k->m, n->out) > 0 ? FORWARD[n->op](k, n) : RT_OK;
+}
+
+enum rt_err md_forward_node(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                            const struct md_node *n)
+{
+    const struct walk k = {m, cmd, w, NULL};
+    return run_node(&k, n);
+}
+
+enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                       struct md_cache *cache)
+{
     enum rt_err err = RT_OK;
     const struct walk k = {m, cmd, w, cache};
 
     RT_REQUIRE(m->now.n_tokens >= 1, RT_E_ARG);
     RT_REQUIRE(!cache || m->now.n_tokens <= cache->capacity - cache->n, RT_E_ARG);
-    for (int i = 0; i < m->graph.n_nodes; i++) {
-        const struct md_node *n = &m->graph.nodes[i];
-        if (md_rows(m, n->out) > 0)
-            RT_TRY(FORWARD[n->op](&k, n));
-    }
+    for (int i = 0; i < m->graph.n_nodes; i++)
+        RT_TRY(run_node(&k, &m->graph.nodes[i]));
     if (cache)
         cache->n += m->now.n_tokens;
 done:

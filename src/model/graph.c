@@ -163,6 +163,51 @@ static void mark(struct md_graph *g, const struct md_adapter *a)
     g->tensors[g->last].saved = true; // the head reads it
 }
 
+// ---- What is made again -----------------------------------------------------------------------
+
+// One of the decoder's layers, not what is before or behind them.
+static bool in_layer(const struct md_graph *g, const struct md_node *n)
+{
+    return n->op != MD_OP_EMBED && n->op != MD_OP_ROWS && !g->tensors[n->out].scored;
+}
+
+static bool cheap(const struct md_node *n)
+{
+    return n->op == MD_OP_NORM || n->op == MD_OP_SWIGLU;
+}
+
+// A tensor that another layer reads is kept, and so is what an adapter's A gives, which is small.
+static void drop(struct md_graph *g, struct md_recompute r)
+{
+    for (int i = 0; i < g->n_nodes; i++) {
+        struct md_node *n = &g->nodes[i];
+        n->again = MD_NONE;
+        n->dropped = in_layer(g, n) && (n->layer < r.layers || (r.cheap && cheap(n)));
+        g->tensors[n->out].dropped = n->dropped;
+        if (n->aux != MD_NONE && !n->adapted)
+            g->tensors[n->aux].dropped = n->dropped && n->layer < r.layers;
+    }
+    for (int i = 0, first = 0; i < g->n_nodes; i++) {
+        struct md_node *n = &g->nodes[i];
+        const bool inside = in_layer(g, n);
+        if (!inside || g->nodes[first].layer != n->layer || !in_layer(g, &g->nodes[first]))
+            first = i;
+        for (int k = 0; k < 3; k++)
+            if (n->in[k] != MD_NONE && !(inside && g->tensors[n->in[k]].layer == n->layer))
+                g->tensors[n->in[k]].dropped = false;
+        const bool last = i + 1 == g->n_nodes || !in_layer(g, n + 1) || n[1].layer != n->layer;
+        if (inside && last)
+            n->again = first;
+    }
+    for (int i = 0; i < g->n_nodes; i++) {
+        struct md_node *n = &g->nodes[i];
+        n->dropped = n->dropped && g->tensors[n->out].dropped;
+        for (int k = 0; k < 3; k++) // what it is made of again
+            if (n->dropped && n->in[k] != MD_NONE)
+                g->tensors[n->in[k]].saved = true;
+    }
+}
+
 // ---- Buffers ----------------------------------------------------------------------------------
 
 // Slots that hold nothing now. Taking one of equal shape before making a new one is enough: layers
@@ -170,6 +215,7 @@ static void mark(struct md_graph *g, const struct md_adapter *a)
 struct pool {
     struct md_graph *g;
     bool *busy;
+    uint32_t *user; // 1 + the last layer whose dropped tensor lies there; 0: none. Never free again
 };
 
 static int take(struct pool *p, struct md_slot want)
@@ -193,6 +239,34 @@ static struct md_slot slot_of(const struct md_tensor *t)
     return (struct md_slot){.kind = t->kind, .scored = t->scored, .cols = t->cols};
 }
 
+// A dropped tensor shares its slot with other layers, and with none of its own.
+static int take_shared(struct pool *p, const struct md_tensor *t)
+{
+    const struct md_slot want = slot_of(t);
+    for (int i = 0; i < p->g->n_slots; i++) {
+        const struct md_slot *s = &p->g->slots[i];
+        if (p->user[i] && p->user[i] != 1 + t->layer && s->kind == want.kind &&
+            s->cols == want.cols) {
+            p->user[i] = 1 + t->layer;
+            return i;
+        }
+    }
+    const int slot = take(p, want);
+    p->user[slot] = 1 + t->layer;
+    return slot;
+}
+
+static int place(struct pool *p, const struct md_tensor *t)
+{
+    return t->dropped ? take_shared(p, t) : take(p, slot_of(t));
+}
+
+static void release(struct pool *p, const struct md_tensor *t)
+{
+    if (!t->saved && !t->dropped)
+        p->busy[t->slot] = false;
+}
+
 // Forward: a tensor lives from the node that makes it to the last that reads it, or to the end if
 // the backward reads it.
 static void place_forward(struct pool *p, int *left)
@@ -203,14 +277,14 @@ static void place_forward(struct pool *p, int *left)
     for (int i = 0; i < g->n_nodes; i++) {
         const struct md_node *n = &g->nodes[i];
         struct md_tensor *out = &g->tensors[n->out];
-        out->slot = take(p, slot_of(out));
+        out->slot = place(p, out);
         if (n->aux != MD_NONE)
-            g->tensors[n->aux].slot = take(p, slot_of(&g->tensors[n->aux]));
-        if (n->aux != MD_NONE && !g->tensors[n->aux].saved)
-            p->busy[g->tensors[n->aux].slot] = false;
+            g->tensors[n->aux].slot = place(p, &g->tensors[n->aux]);
+        if (n->aux != MD_NONE)
+            release(p, &g->tensors[n->aux]);
         for (int k = 0; k < 3; k++)
-            if (n->in[k] != MD_NONE && --left[n->in[k]] == 0 && !g->tensors[n->in[k]].saved)
-                p->busy[g->tensors[n->in[k]].slot] = false;
+            if (n->in[k] != MD_NONE && --left[n->in[k]] == 0)
+                release(p, &g->tensors[n->in[k]]);
     }
 }
 
@@ -244,24 +318,26 @@ static void place_backward(struct pool *p)
 }
 
 enum rt_err md_graph_make(const struct md_arch *arch, const struct md_adapter *adapter, bool train,
-                          struct md_graph *out)
+                          struct md_recompute recompute, struct md_graph *out)
 {
     enum rt_err err = RT_OK;
     struct md_graph g = {.stream_grad = MD_NONE};
     const size_t most = 24 * ((size_t) arch->layers + 1), slots = 3 * most;
-    struct pool p = {&g, calloc(slots, sizeof(*p.busy))};
+    struct pool p = {&g, calloc(slots, sizeof(*p.busy)), calloc(slots, sizeof(*p.user))};
     int *left = calloc(most, sizeof(*left)); // readers of each tensor still to come
 
     *out = (struct md_graph){0};
     g.tensors = calloc(most, sizeof(*g.tensors));
     g.nodes = calloc(most, sizeof(*g.nodes));
     g.slots = calloc(slots, sizeof(*g.slots));
-    if (!g.tensors || !g.nodes || !g.slots || !p.busy || !left)
+    if (!g.tensors || !g.nodes || !g.slots || !p.busy || !p.user || !left)
         RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: list of %u layers", arch->layers));
     expand(&g, arch);
     add_adapter(&g, adapter);
-    if (train)
+    if (train) {
         mark(&g, adapter);
+        drop(&g, recompute);
+    }
     place_forward(&p, left);
     if (train) {
         // The head's gradient is summed over slices of the vocabulary: f32.
@@ -275,6 +351,7 @@ enum rt_err md_graph_make(const struct md_arch *arch, const struct md_adapter *a
 done:
     free(left);
     free(p.busy);
+    free(p.user);
     md_graph_free(&g);
     return err;
 }

@@ -33,9 +33,10 @@ struct md_tensor {
     uint32_t layer, cols;
     enum md_kind kind;
     bool scored;
-    bool saved;  // the backward reads it
-    bool moves;  // something that is trained has a part in it: it has a gradient
-    int readers; // nodes that read it: more than one means that its gradient is a sum, kept in f32
+    bool saved;   // the backward reads it
+    bool moves;   // something that is trained has a part in it: it has a gradient
+    bool dropped; // its buffer is taken by the next layer; the backward makes it again
+    int readers;  // nodes that read it: more than one means that its gradient is a sum, kept in f32
     int slot, grad; // buffer numbers, MD_NONE = no buffer of its own (streams share one gradient)
 };
 
@@ -48,6 +49,8 @@ struct md_node {
     bool adapted; // a LINEAR with LoRA
     bool trains;  // the weight itself, or its copy in the adapter, gets a gradient
     bool back;    // has a backward: `out` moves
+    bool dropped; // what it makes is dropped
+    int again; // before its backward the dropped ones from this node on are run again, or MD_NONE
 };
 
 // A buffer that tensors share: rows x ld elements of one kind, allocated for the largest pass.
@@ -66,12 +69,19 @@ struct md_graph {
     int stream_grad; // slot of the residual stream's gradient
 };
 
+// What the backward makes again instead of keeping it. { 0 }: nothing.
+struct md_recompute {
+    bool cheap;      // in every layer: what norms and activations make
+    uint32_t layers; // in so many layers, lowest first: all but the stream between layers
+};
+
 // Expand. With `train`, what the backward reads has buffers of its own, and gradients have buffers;
 // without, everything is reused as soon as it can be. An adapter that is not empty is trained in
 // the weights' place: nodes below the lowest that it has a part in have no backward.
 // Errors: RT_E_NOMEM.
 RT_NODISCARD enum rt_err md_graph_make(const struct md_arch *arch, const struct md_adapter *adapter,
-                                       bool train, struct md_graph *out);
+                                       bool train, struct md_recompute recompute,
+                                       struct md_graph *out);
 void md_graph_free(struct md_graph *g);
 
 // Tensor by name and layer, or MD_NONE: for dumps and tests.

@@ -82,6 +82,10 @@ static inline struct op_vec md_dweight_vec(const struct md_model *m, const struc
     return (struct op_vec){x.buf, x.first};
 }
 
+// One node of the loaded pass, forward, without a cache.
+RT_NODISCARD enum rt_err md_forward_node(struct md_model *m, struct rt_cmd *cmd,
+                                         struct md_weights w, const struct md_node *n);
+
 // A linear node, forward: out = x W^T (+ stream), with the adapter's share where it has one.
 RT_NODISCARD enum rt_err md_linear(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
                                    const struct md_node *n);

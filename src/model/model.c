@@ -237,7 +237,7 @@ enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc,
     if (desc->peft)
         RT_TRY(md_adapter_make(&m->arch, &m->params, desc->peft, plan->arena_bytes / sizeof(float),
                                &m->adapter));
-    RT_TRY(md_graph_make(&m->arch, &m->adapter, desc->train, &m->graph));
+    RT_TRY(md_graph_make(&m->arch, &m->adapter, desc->train, desc->recompute, &m->graph));
     RT_TRY(make_weights(m, desc));
     if (desc->peft)
         RT_TRY(make_adapter(m, desc));

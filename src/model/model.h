@@ -33,8 +33,9 @@ struct md_model_desc {
     uint32_t max_positions;                                // positions are below this
     uint32_t max_keys; // of the longest KV cache that attention will be given; 0 = none
     bool train;        // keep what the backward reads, and a master copy of what is trained
-    const struct fmt_peft *peft; // an adapter on top: it alone is trained; NULL = none
-    const char *adapter;         // folder of its tensors; NULL: a new one, from `seed`
+    struct md_recompute recompute; // with train: the same numbers in less memory, for more time
+    const struct fmt_peft *peft;   // an adapter on top: it alone is trained; NULL = none
+    const char *adapter;           // folder of its tensors; NULL: a new one, from `seed`
     uint64_t seed;
 };
 

@@ -25,6 +25,8 @@ struct tr_eval_file {
 };
 
 enum tr_save_strategy { TR_SAVE_NO, TR_SAVE_STEPS, TR_SAVE_EPOCH, TR_SAVE_BEST };
+// gradient_checkpointing: TR_RECOMPUTE_AUTO lets the memory decide.
+enum tr_recompute { TR_RECOMPUTE_AUTO, TR_RECOMPUTE_NONE, TR_RECOMPUTE_ALL };
 
 // LoRA. What is not given is decided by the adapter's file, or by TRL's defaults.
 struct tr_lora {
@@ -78,6 +80,7 @@ struct tr_config {
     struct tr_schedule schedule; // lr_scheduler_type, lr_scheduler_kwargs, warmup_steps
     enum tr_optim optim;
     double weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm;
+    enum tr_recompute gradient_checkpointing;
     uint32_t pass_tokens; // a pass takes pairs until it has so many tokens; 0 = 1024
     double loss_scale;    // first loss scale of fp16; 0 = 65536
     // Evaluation

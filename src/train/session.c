@@ -17,6 +17,12 @@ done:
     return err;
 }
 
+static struct md_recompute recompute_of(const struct tr_config *c)
+{
+    const bool all = c->gradient_checkpointing == TR_RECOMPUTE_ALL;
+    return (struct md_recompute){.cheap = all, .layers = all ? UINT32_MAX : 0};
+}
+
 static enum rt_err open_device(const struct tr_config *c, bool train, struct tr_session *s)
 {
     enum rt_err err = RT_OK;
@@ -26,6 +32,7 @@ static enum rt_err open_device(const struct tr_config *c, bool train, struct tr_
                                   .load_dtype = c->load_dtype,
                                   .train = train,
                                   .adapter = c->lora.adapter,
+                                  .recompute = recompute_of(c),
                                   .seed = c->seed};
     struct fmt_peft peft = {0};
     char *cache = NULL;

@@ -9,9 +9,10 @@
 #include "src/base/rng.h"
 #include "src/model/model.h"
 #include "tests/support/golden.h"
+#include "tests/model/pass.h"
 #include "tests/t.h"
 
-enum { TOKENS = 24, ROWS = 16, SEQS = 2 };
+enum { TOKENS = PASS_TOKENS, ROWS = PASS_ROWS, SEQS = PASS_SEQS };
 
 static struct fmt_peft peft_of(const char *targets, const char *save)
 {
@@ -38,47 +39,6 @@ static enum rt_err open_model(struct rt_dev *dev, const char *family, const stru
                                                  .peft = peft,
                                                  .seed = 7},
                          out);
-}
-
-// Two sequences, the last half of each scored.
-static void load(struct md_model *m)
-{
-    uint32_t ids[TOKENS], pos[TOKENS], rows[ROWS], targets[ROWS];
-    const uint32_t starts[SEQS + 1] = {0, ROWS / 2, ROWS}, half = TOKENS / 2;
-    struct op_segment segs[SEQS];
-
-    for (uint32_t i = 0; i < TOKENS; i++) {
-        ids[i] = (37 * i + 11) % m->arch.vocab;
-        pos[i] = i % half;
-    }
-    for (uint32_t i = 0; i < ROWS; i++) {
-        rows[i] = i / (ROWS / 2) * half + half - ROWS / 2 + i % (ROWS / 2);
-        targets[i] = (53 * i + 5) % m->arch.vocab;
-    }
-    for (uint32_t i = 0; i < SEQS; i++) {
-        const uint32_t at = i * half;
-        segs[i] = (struct op_segment){at, at + half, at, at, at, at};
-    }
-    T_OK(md_pass_load(m, &(struct md_batch){.n_tokens = TOKENS,
-                                            .n_segments = SEQS,
-                                            .n_rows = ROWS,
-                                            .n_seqs = SEQS,
-                                            .ids = ids,
-                                            .pos = pos,
-                                            .segs = segs,
-                                            .rows = rows,
-                                            .targets = targets,
-                                            .seq_starts = starts}));
-}
-
-static void forward(struct md_model *m, struct md_weights w, double out[SEQS])
-{
-    struct rt_cmd *cmd;
-    T_OK(rt_cmd_create(m->dev, &cmd));
-    T_OK(md_forward(m, cmd, w, NULL));
-    T_OK(md_score(m, cmd, w));
-    T_OK(rt_cmd_wait(&cmd));
-    T_OK(rt_buf_read(m->seq_logp, 0, SEQS, RT_F64, out));
 }
 
 // Values that no tensor of a new adapter has: B is not zero. The same on every device.
@@ -112,14 +72,14 @@ static void zero_b_is_exact(struct t *t, enum rt_type storage)
     double off[SEQS], on[SEQS], again[SEQS];
 
     T_OK(open_model(t_dev(t), "llama", &peft, storage, &m));
-    load(m);
+    pass_load(m);
     const struct md_weights base = {&m->work, NULL};
-    forward(m, base, off);
-    forward(m, md_policy(m), on);
+    pass_forward(m, base, off);
+    pass_forward(m, md_policy(m), on);
     assert_memory_equal(on, off, sizeof(on));
     shake(m, 0.1);
-    forward(m, md_policy(m), on);
-    forward(m, base, again);
+    pass_forward(m, md_policy(m), on);
+    pass_forward(m, base, again);
     assert_memory_equal(again, off, sizeof(off));
     for (uint32_t i = 0; i < SEQS; i++)
         if (!(fabs(on[i] - off[i]) > 1e-2))
@@ -129,30 +89,12 @@ static void zero_b_is_exact(struct t *t, enum rt_type storage)
     fmt_peft_free(&peft);
 }
 
-// Gradient of logp[0] - 2 logp[1] in the trained tensors, into a new flat buffer.
-static void gradient(struct md_model *m, struct md_flat *grads)
-{
-    const double c[SEQS] = {1.0, -2.0};
-    struct rt_buf *dlogp;
-    struct rt_cmd *cmd;
-    double logp[SEQS];
-
-    T_OK(md_flat_create(m->dev, md_trained_of(m).params, RT_F32, "gradients", grads));
-    T_OK(rt_buf_create(m->dev, RT_F32, SEQS, "dlogp", &dlogp));
-    T_OK(rt_buf_write(dlogp, 0, SEQS, RT_F64, c));
-    forward(m, md_policy(m), logp);
-    T_OK(rt_cmd_create(m->dev, &cmd));
-    T_OK(md_backward(m, cmd, dlogp, grads));
-    T_OK(rt_cmd_wait(&cmd));
-    rt_buf_destroy(&dlogp);
-}
-
 static double loss_at(struct md_model *m, const struct md_param *p, uint64_t at, double x)
 {
     struct rt_buf *b = md_trained_of(m).master->chunk[p->chunk];
     double logp[SEQS];
     T_OK(rt_buf_write(b, p->first + at, 1, RT_F64, &x));
-    forward(m, md_policy(m), logp);
+    pass_forward(m, md_policy(m), logp);
     return logp[0] - 2.0 * logp[1];
 }
 
@@ -166,9 +108,9 @@ static void differences(struct t *t, const char *family, const char *targets, co
     const double h = 0x1p-10;
 
     T_OK(open_model(t_ref(t), family, &peft, RT_F32, &m));
-    load(m);
+    pass_load(m);
     shake(m, 0.1);
-    gradient(m, &grads);
+    pass_gradient(m, &grads);
     const struct md_params *list = md_trained_of(m).params;
     for (uint32_t i = 0; i < list->n; i++) {
         const struct md_param *p = &list->all[i];
@@ -203,9 +145,9 @@ static void close_gradients(struct t *t, enum rt_type storage, double tol)
     T_OK(open_model(t_ref(t), "llama", &peft, RT_F32, &b));
     struct md_model *const both[2] = {a, b};
     for (size_t i = 0; i < 2; i++) {
-        load(both[i]);
+        pass_load(both[i]);
         shake(both[i], 0.1);
-        gradient(both[i], i ? &want : &got);
+        pass_gradient(both[i], i ? &want : &got);
     }
     for (uint32_t i = 0; i < a->adapter.params.n; i++) {
         const struct md_param *p = &a->adapter.params.all[i];

@@ -1,0 +1,90 @@
+// What the backward makes again has the bits of what it would have kept: the gradient is the same,
+// in less memory.
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/arith.h"
+#include "src/base/str.h"
+#include "tests/support/golden.h"
+#include "tests/model/pass.h"
+#include "tests/t.h"
+
+static const struct md_recompute CASES[] = {
+    {0}, {.cheap = true}, {.layers = 1}, {.cheap = true, .layers = 1}, {.layers = UINT32_MAX}};
+
+// All gradients as f32, one behind the other.
+static void gradient_of(struct md_model *m, struct str *out)
+{
+    struct md_flat grads;
+
+    pass_load(m);
+    pass_gradient(m, &grads);
+    for (uint32_t i = 0; i < grads.n; i++) {
+        const uint64_t n = rt_buf_count(grads.chunk[i]);
+        float *x = malloc(n * sizeof(*x));
+        assert_non_null(x);
+        T_OK(rt_buf_read(grads.chunk[i], 0, n, RT_F32, x));
+        T_OK(str_append(out, x, n * sizeof(*x)));
+        free(x);
+    }
+    md_flat_destroy(&grads);
+}
+
+// Bytes of the device that the model takes are returned.
+static uint64_t run(struct rt_dev *dev, enum rt_type storage, const struct fmt_peft *peft,
+                    struct md_recompute recompute, struct str *out)
+{
+    const uint64_t before = rt_dev_stats(dev).bytes;
+    struct md_model *m;
+
+    T_OK(md_model_open(dev,
+                       &(struct md_model_desc){.folder = golden_path("models/llama"),
+                                               .storage = storage,
+                                               .max_tokens = PASS_TOKENS,
+                                               .max_segments = PASS_SEQS,
+                                               .max_rows = PASS_ROWS,
+                                               .max_seqs = PASS_SEQS,
+                                               .max_positions = PASS_TOKENS,
+                                               .train = true,
+                                               .peft = peft,
+                                               .recompute = recompute,
+                                               .seed = 7},
+                       &m));
+    const uint64_t bytes = rt_dev_stats(dev).bytes - before;
+    gradient_of(m, out);
+    md_model_close(&m);
+    return bytes;
+}
+
+static void same_bits(struct t *t, enum rt_type storage, const struct fmt_peft *peft)
+{
+    struct str want = {0}, got = {0};
+    const uint64_t most = run(t_dev(t), storage, peft, CASES[0], &want);
+
+    for (size_t i = 1; i < COUNT_OF(CASES); i++) {
+        str_clear(&got);
+        // One layer of two saves nothing: the others' share of its buffers is what it had.
+        if (run(t_dev(t), storage, peft, CASES[i], &got) >= most)
+            assert_true(CASES[i].layers == 1);
+        assert_int_equal(got.len, want.len);
+        assert_memory_equal(got.data, want.data, want.len);
+    }
+    str_free(&want);
+    str_free(&got);
+}
+
+static void body(struct t *t)
+{
+    struct fmt_peft peft = {.r = 3, .alpha = 5.0, .targets = cJSON_Parse("\"all-linear\"")};
+
+    for (enum rt_type type = RT_F32; type <= RT_BF16; type++) {
+        same_bits(t, type, NULL);
+        same_bits(t, type, &peft);
+    }
+    cJSON_Delete(peft.targets);
+}
+
+int main(void)
+{
+    return t_each_device(body);
+}
