@@ -71,6 +71,12 @@ static bool has_file(const char *dir, const char *name)
     return has;
 }
 
+// Was this folder written with training state? Either file may have been lost since.
+static bool has_state(const char *dir)
+{
+    return has_file(dir, TR_MANIFEST) || has_file(dir, TR_TRAINING_STATE);
+}
+
 // ---- Finding ----------------------------------------------------------------------------------
 
 // Is it NAME.tmp-PROCESS, as this program calls what it has not finished?
@@ -114,7 +120,7 @@ static enum rt_err find_newest(const char *dir, struct str *out)
     RT_TRY(list_steps(dir, &steps, &n));
     for (i = n; i > 0; i--) {
         RT_TRY(path_of(dir, steps[i - 1], out));
-        if (has_file(out->data, TR_TRAINING_STATE))
+        if (has_state(out->data))
             goto done;
     }
     err = rt_fail(RT_E_NOT_FOUND,
@@ -126,8 +132,9 @@ done:
     return err;
 }
 
-// Name the newest whole checkpoint before `bad`, which lies in its parent folder, if there is one.
-static void offer_older(const char *bad)
+// The newest whole checkpoint before `bad`, which lies in its parent folder, as a hint for a
+// message, appended to *out; nothing if there is none.
+static void offer_older(const char *bad, struct str *out)
 {
     const char *slash = strrchr(bad, '/'), *name = slash ? slash + 1 : bad;
     uint64_t *steps = NULL, step;
@@ -139,15 +146,12 @@ static void offer_older(const char *bad)
         str_dup_n(slash ? bad : ".", slash ? (size_t) (slash - bad) : 1, &parent) != RT_OK ||
         list_steps(parent, &steps, &n) != RT_OK)
         n = 0;
-    for (; n > 0; n--) {
-        if (steps[n - 1] >= step || path_of(parent, steps[n - 1], &path) != RT_OK ||
-            !has_file(path.data, TR_TRAINING_STATE))
-            continue;
-        if (tr_manifest_verify(path.data, &why) == RT_OK)
+    for (; n > 0; n--)
+        if (steps[n - 1] < step && path_of(parent, steps[n - 1], &path) == RT_OK &&
+            has_file(path.data, TR_TRAINING_STATE) && tr_manifest_verify(path.data, &why) == RT_OK)
             break;
-    }
-    if (n)
-        log_info("%s is whole: resume_from_checkpoint %s goes on from there", path.data, path.data);
+    if (n && str_printf(out, "; the newest whole one before it is %s", path.data) != RT_OK)
+        str_clear(out);
     str_free(&path);
     str_free(&why);
     free(steps);
@@ -158,22 +162,23 @@ static void offer_older(const char *bad)
 static enum rt_err verify(const char *dir)
 {
     enum rt_err err = RT_OK;
-    struct str why = {0};
+    struct str why = {0}, older = {0};
 
     if (!dir_exists(dir))
         RT_TRY(rt_fail(RT_E_NOT_FOUND, "resume_from_checkpoint: there is no folder %s", dir));
-    if (!has_file(dir, TR_MANIFEST) && !has_file(dir, TR_TRAINING_STATE))
+    if (!has_state(dir))
         RT_TRY(rt_fail(RT_E_FORMAT,
                        "resume_from_checkpoint: %s has no %s: it is no checkpoint of this program, "
                        "or was saved with save_only_model",
                        dir, TR_TRAINING_STATE));
     err = tr_manifest_verify(dir, &why);
     if (err == RT_E_FORMAT) {
-        err = rt_fail(RT_E_FORMAT, "%s cannot be resumed from: %s", dir,
-                      why.data ? why.data : "damaged");
-        offer_older(dir);
+        offer_older(dir, &older);
+        err = rt_fail(RT_E_FORMAT, "%s cannot be resumed from: %s%s", dir,
+                      why.data ? why.data : "damaged", older.data ? older.data : "");
     }
 done:
+    str_free(&older);
     str_free(&why);
     return err;
 }
@@ -364,10 +369,12 @@ static enum rt_err fill(struct tr_run_state *r, const char *dir, bool only_model
     r->at.since_log_s = os_seconds() - r->logged_at;
     RT_TRY(tr_save_model(r->s.model, c->model_name_or_path, dir, c->save_dtype));
     RT_TRY(tr_log_save_state(&r->log, dir, r->at.step, ds_order_epoch(&r->order)));
-    if (!only_model) {
-        RT_TRY(tr_log_keep(&r->log, dir));
-        RT_TRY(tr_state_write(r, dir));
+    if (only_model) {
+        RT_TRY(dir_sync(dir));
+        goto done;
     }
+    RT_TRY(tr_log_keep(&r->log, dir));
+    RT_TRY(tr_state_write(r, dir));
     RT_TRY(tr_manifest_write(dir));
 done:
     return err;

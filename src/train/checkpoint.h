@@ -7,6 +7,7 @@
 //   training_state.json    counters, sums of the open log window, options, fingerprints
 //   trainer_state.json, metrics.jsonl  the log so far
 //   manifest.json          size and XXH64 of every file (src/train/manifest.h)
+// With save_only_model it is the model and trainer_state.json alone.
 // It is written under checkpoint-N.tmp-PROCESS, brought to disk and renamed: a folder called
 // checkpoint-N is whole, whenever the process is killed.
 #ifndef TRAIN_CHECKPOINT_H

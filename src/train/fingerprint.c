@@ -79,6 +79,8 @@ enum rt_err tr_fingerprint_take(const struct tr_session *s, struct tr_fingerprin
     RT_TRY(print_flat(t.master, t.params, &out->trained));
     if (s->train.ref_logps)
         out->reference = print_logps(&s->train);
+    else if (m->adapter_ref.n)
+        RT_TRY(print_flat(&m->adapter_ref, &m->adapter.params, &out->reference));
     else
         RT_TRY(print_flat(&s->ref.copy, &m->params, &out->reference));
 done:
