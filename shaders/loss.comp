@@ -87,6 +87,16 @@ vec2 of_side(uint kind, float rho, float sign, float b, float p, float q)
     return vec2(r.x, b * r.y);
 }
 
+// log(p / (1 - p)) of a mean log-prob, and its slope 1 / (1 - p). 1 - e^-t by its series where it cancels.
+vec2 log_odds(float mean)
+{
+    const float t = MAX(-mean, LOSS_ORPO_MIN);
+    const float near = t * (1.0f - t / 2.0f * (1.0f - t / 3.0f * (1.0f - t / 4.0f * (1.0f - t / 5.0f *
+                       (1.0f - t / 6.0f * (1.0f - t / 7.0f * (1.0f - t / 8.0f)))))));
+    const float rest = t < 0.5f ? near : 1.0f - exp(-t);
+    return vec2(-t - log(rest), -mean > LOSS_ORPO_MIN ? 1.0f / rest : 0.0f);
+}
+
 KERNEL_BEGIN(loss)
     const uint i = GLOBAL_ID;
     if (i >= n_pairs)
@@ -100,17 +110,18 @@ KERNEL_BEGIN(loss)
 
     // `precise`: terms of ~1e2 nats differ by ~1e-1, so the compiler must not reassociate the
     // subtractions (Vulkan lets it by default).
-    precise float rho_c = logp[i] - ref_logp[c_ref];
-    precise float rho_r = logp[j] - ref_logp[j_ref];
-    float value = -logp[i] * c0, d_c = -c0, d_r = 0.0f; // sft
+    const bool alone = type == LOSS_SIMPO || type == LOSS_ORPO; // no reference
+    precise float rho_c = logp[i] - (alone ? 0.0f : ref_logp[c_ref]);
+    precise float rho_r = logp[j] - (alone ? 0.0f : ref_logp[j_ref]);
+    float value = -logp[i] * c0, d_c = -c0, d_r = 0.0f; // sft, and orpo's share of it
 
     if (type < LOSS_OF_MARGIN) {
-        const bool norm = type == LOSS_IPO || type == LOSS_SIGMOID_NORM;
+        const bool norm = type == LOSS_IPO || type == LOSS_SIGMOID_NORM || type == LOSS_SIMPO;
         const float by_c = norm ? 1.0f / len[i] : 1.0f, by_r = norm ? 1.0f / len[j] : 1.0f;
         const float most = type == LOSS_IPO ? 0.5f * LOSS_EXP_MAX : LOSS_EXP_MAX; // so that ipo's square is in f32's range
         const vec2 a = divergence_score(divergence, rho_c, alpha, most);
         const vec2 b = divergence_score(divergence, rho_r, alpha, most);
-        precise float x = a.x * by_c - b.x * by_r;
+        precise float x = a.x * by_c - b.x * by_r - shift;
         const vec2 r = of_margin(type, x, beta, c0, c1);
         value = r.x;
         d_c = r.y * by_c * a.y;
@@ -121,6 +132,13 @@ KERNEL_BEGIN(loss)
         value = sigmoid(y) + sigmoid(-z);
         d_c = beta * sigmoid(y) * sigmoid(-y) - slope;
         d_r = slope;
+    } else if (type == LOSS_ORPO) {
+        const float by_c = 1.0f / len[i], by_r = 1.0f / len[j];
+        const vec2 c = log_odds(rho_c * by_c), r = log_odds(rho_r * by_r);
+        precise float y = c.x - r.x;
+        value += beta * softplus(-y);
+        d_c -= beta * sigmoid(-y) * c.y * by_c;
+        d_r = beta * sigmoid(-y) * r.y * by_r;
     } else if (type != LOSS_SFT) {
         const vec2 c = of_side(type, rho_c, 1.0f, beta, c0, c1), r = of_side(type, rho_r, -1.0f, beta, c0, c1);
         value = c.x + r.x;

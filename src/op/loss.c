@@ -1,6 +1,9 @@
 #include "src/op/loss.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "src/base/arith.h"
 
 const struct rt_kernel op_loss_kernel =
     OP_KERNEL(loss, "loss.comp", LOSS_BUFFERS, struct loss_params, op_loss_ref);
@@ -24,12 +27,15 @@ static const struct {
     [OP_LOSS_SIGMOID_NORM] = {"sigmoid_norm", true},
     [OP_LOSS_AOT] = {"aot", false},
     [OP_LOSS_AOT_UNPAIRED] = {"aot_unpaired", false},
+    [OP_LOSS_CDPO] = {"cdpo", true},
+    [OP_LOSS_SIMPO] = {"simpo", false},
     [OP_LOSS_NCA_PAIR] = {"nca_pair", false},
     [OP_LOSS_BCO_PAIR] = {"bco_pair", false},
     [OP_LOSS_SPPO_HARD] = {"sppo_hard", false},
     [OP_LOSS_APO_ZERO] = {"apo_zero", false},
     [OP_LOSS_APO_DOWN] = {"apo_down", false},
     [OP_LOSS_SFT] = {"sft", true},
+    [OP_LOSS_ORPO] = {"orpo", false},
 };
 
 const char *op_loss_name(enum op_loss_type t)
@@ -45,6 +51,11 @@ bool op_loss_takes_divergence(enum op_loss_type t)
 bool op_loss_needs_batch(enum op_loss_type t)
 {
     return t == OP_LOSS_AOT || t == OP_LOSS_AOT_UNPAIRED;
+}
+
+bool op_loss_is_alone(enum op_loss_type t)
+{
+    return t == OP_LOSS_SIMPO || t == OP_LOSS_ORPO;
 }
 
 const char *op_divergence_name(enum op_divergence d)
@@ -158,6 +169,22 @@ struct pair {
     double value, chosen, rejected;
 };
 
+static struct dual log_odds(double mean)
+{
+    const double least = (double) LOSS_ORPO_MIN, t = fmax(-mean, least), rest = -expm1(-t);
+    return (struct dual){-t - log(rest), -mean > least ? 1.0 / rest : 0.0};
+}
+
+static struct pair odds_ratio(const struct loss_params *p, double logp_c, double logp_r,
+                              double len_c, double len_r)
+{
+    const double beta = (double) p->beta, sft = (double) p->c0;
+    const struct dual c = log_odds(logp_c / len_c), r = log_odds(logp_r / len_r);
+    const double y = c.value - r.value, slope = beta * sigmoid(-y);
+    return (struct pair){beta * softplus(-y) - logp_c * sft, -slope * c.slope / len_c - sft,
+                         slope * r.slope / len_r};
+}
+
 static struct pair pair_loss(const struct loss_params *p, double rho_c, double rho_r, double len_c,
                              double len_r)
 {
@@ -167,14 +194,16 @@ static struct pair pair_loss(const struct loss_params *p, double rho_c, double r
         return (struct pair){sigmoid(y) + sigmoid(-z), beta * sigmoid(y) * sigmoid(-y) - slope,
                              slope};
     }
+    if (p->type == LOSS_ORPO)
+        return odds_ratio(p, rho_c, rho_r, len_c, len_r);
     if (p->type >= LOSS_OF_MARGIN) {
         const struct dual c = of_side(p, rho_c, 1.0), r = of_side(p, rho_r, -1.0);
         return (struct pair){c.value + r.value, c.slope, r.slope};
     }
-    const bool norm = p->type == LOSS_IPO || p->type == LOSS_SIGMOID_NORM;
+    const bool norm = p->type == LOSS_IPO || p->type == LOSS_SIGMOID_NORM || p->type == LOSS_SIMPO;
     const double by_c = norm ? 1.0 / len_c : 1.0, by_r = norm ? 1.0 / len_r : 1.0;
     const struct dual a = score(p, rho_c), b = score(p, rho_r),
-                      d = of_margin(p, a.value * by_c - b.value * by_r);
+                      d = of_margin(p, a.value * by_c - b.value * by_r - (double) p->shift);
     return (struct pair){d.value, d.slope * by_c * a.slope, -d.slope * by_r * b.slope};
 }
 
@@ -195,14 +224,16 @@ void op_loss_ref(const struct rt_host_call *call)
         const uint32_t j = n + (p->type == LOSS_AOT_UNPAIRED ? partner[n + i] : i);
         const uint32_t j_ref = p->type == LOSS_AOT ? n + c_ref : j;
         const double chosen = rt_host_load(logp, i);
+        const bool alone = op_loss_is_alone((enum op_loss_type) p->type);
+        const double ref_c = alone ? 0.0 : rt_host_load(ref, c_ref),
+                     ref_r = alone ? 0.0 : rt_host_load(ref, j_ref);
         const double w =
             (double) p->weight *
             (p->weighted ? cut_exp(rt_host_load(lw, i) + rt_host_load(lw, n + i)) : 1.0);
         const double g = w * (double) p->grad_scale, sft = (double) p->c0;
         const struct pair d = p->type == LOSS_SFT
                                   ? (struct pair){-chosen * sft, -sft, 0.0}
-                                  : pair_loss(p, chosen - rt_host_load(ref, c_ref),
-                                              rt_host_load(logp, j) - rt_host_load(ref, j_ref),
+                                  : pair_loss(p, chosen - ref_c, rt_host_load(logp, j) - ref_r,
                                               rt_host_load(len, i), rt_host_load(len, j));
         add(p, &call->bufs[5], i, w * d.value);
         add(p, &call->bufs[6], i, g * d.chosen);
@@ -228,10 +259,13 @@ static enum rt_err constants(const struct op_loss_args *a, enum op_loss_type typ
         [OP_LOSS_DISCOPOP] = {1.0 / tau, 0.0},
         [OP_LOSS_AOT] = {1.0 - e, e},
         [OP_LOSS_AOT_UNPAIRED] = {1.0 - e, e},
+        [OP_LOSS_CDPO] = {1.0 - e, e},
+        [OP_LOSS_SIMPO] = {1.0 - e, e},
         [OP_LOSS_NCA_PAIR] = {0.5, 0.5},
         [OP_LOSS_BCO_PAIR] = {0.0, 1.0},
         [OP_LOSS_SPPO_HARD] = {half, 0.0},
         [OP_LOSS_SFT] = {a->sft_scale, 0.0},
+        [OP_LOSS_ORPO] = {a->sft_scale, 0.0},
     };
 
     c[0] = c[1] = 0.0;
@@ -254,11 +288,12 @@ static enum rt_err check(const struct op_loss_args *a)
     RT_REQUIRE(n >= 1 && n <= INT32_MAX, RT_E_ARG);
     RT_REQUIRE(isfinite(a->beta) && a->beta > 0.0 && isfinite(a->grad_scale), RT_E_ARG);
     RT_REQUIRE(a->spec->n_terms <= OP_LOSS_TERMS && a->spec->divergence < OP_DIVERGENCES, RT_E_ARG);
-    RT_REQUIRE(isfinite(a->spec->alpha), RT_E_ARG);
+    RT_REQUIRE(isfinite(a->spec->alpha) && isfinite(a->spec->simpo_gamma), RT_E_ARG);
     RT_REQUIRE(rt_buf_holds(a->logp, RT_F32, 2 * n) && rt_buf_holds(a->ref_logp, RT_F32, 2 * n),
                RT_E_SHAPE);
     RT_REQUIRE(rt_buf_holds(a->len, RT_F32, 2 * n) && rt_buf_holds(a->partner, RT_U32, 2 * n),
                RT_E_SHAPE);
+    RT_REQUIRE(!a->sft_logp || rt_buf_holds(a->sft_logp, RT_F32, 2 * n), RT_E_SHAPE);
     RT_REQUIRE(!a->log_weight || rt_buf_holds(a->log_weight, RT_F32, 2 * n), RT_E_SHAPE);
     RT_REQUIRE(rt_buf_holds(a->loss, RT_F32, n) && rt_buf_holds(a->dlogp, RT_F32, 2 * n),
                RT_E_SHAPE);
@@ -271,7 +306,9 @@ static enum rt_err term(struct rt_cmd *cmd, const struct op_loss_args *a, struct
 {
     enum rt_err err = RT_OK;
     const struct op_loss_spec *s = a->spec;
-    const bool plain = s->divergence == OP_ALPHA_DIVERGENCE && fabs(s->alpha - 1.0) < 1e-6;
+    const bool plain = (s->divergence == OP_ALPHA_DIVERGENCE && fabs(s->alpha - 1.0) < 1e-6) ||
+                       op_loss_needs_batch(t.type) || op_loss_is_alone(t.type);
+    const bool apart = a->sft_logp && t.type == OP_LOSS_SFT;
     double c[2];
 
     RT_REQUIRE(isfinite(t.weight), RT_E_ARG);
@@ -281,22 +318,23 @@ static enum rt_err term(struct rt_cmd *cmd, const struct op_loss_args *a, struct
         .type = t.type,
         .first = first,
         .weighted = a->log_weight != NULL,
-        .divergence = plain || op_loss_needs_batch(t.type) ? OP_REVERSE_KL : s->divergence,
+        .divergence = plain ? OP_REVERSE_KL : s->divergence,
         .beta = (float) a->beta,
         .weight = (float) t.weight,
-        .grad_scale = (float) a->grad_scale,
+        .grad_scale = apart ? 0.0f : (float) a->grad_scale,
         .alpha = (float) s->alpha,
         .c0 = (float) c[0],
-        .c1 = (float) c[1]};
-    RT_TRY(
-        rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
-                                 .kernel = "loss",
-                                 .items = a->n_pairs,
-                                 .bufs = {RT_IN(a->logp), RT_IN(a->ref_logp), RT_IN(a->len),
-                                          RT_IN(a->log_weight ? a->log_weight : a->len),
-                                          RT_IN(a->partner), RT_INOUT(a->loss), RT_INOUT(a->dlogp)},
-                                 .params = &p,
-                                 .params_size = sizeof(p)}));
+        .c1 = (float) c[1],
+        .shift = t.type == OP_LOSS_SIMPO ? (float) (s->simpo_gamma / a->beta) : 0.0f};
+    RT_TRY(rt_cmd_dispatch(
+        cmd, &(struct rt_dispatch_desc){
+                 .kernel = "loss",
+                 .items = a->n_pairs,
+                 .bufs = {RT_IN(apart ? a->sft_logp : a->logp), RT_IN(a->ref_logp), RT_IN(a->len),
+                          RT_IN(a->log_weight ? a->log_weight : a->len), RT_IN(a->partner),
+                          RT_INOUT(a->loss), RT_INOUT(a->dlogp)},
+                 .params = &p,
+                 .params_size = sizeof(p)}));
 done:
     return err;
 }
@@ -314,6 +352,15 @@ done:
     return err;
 }
 
+double op_loss_sft_slope(const struct op_loss_spec *spec, double grad_scale, double sft_scale)
+{
+    double slope = 0.0;
+    for (uint32_t i = 0; i < spec->n_terms; i++)
+        if (spec->terms[i].type == OP_LOSS_SFT)
+            slope -= spec->terms[i].weight * grad_scale * sft_scale;
+    return slope;
+}
+
 // ---- Heads and tails --------------------------------------------------------------------------
 
 void op_loss_fold_ref(const struct rt_host_call *call)
@@ -329,23 +376,24 @@ void op_loss_unfold_ref(const struct rt_host_call *call)
 {
     const struct loss_fold_params *p = call->params;
     for (uint64_t s = 0; s < p->n_seqs; s++) {
-        rt_host_store(&call->bufs[1], 2 * s, rt_host_load(&call->bufs[0], s));
+        const double more = s < p->n_seqs / 2 ? (double) p->plain : 0.0;
+        rt_host_store(&call->bufs[1], 2 * s, rt_host_load(&call->bufs[0], s) + more);
         rt_host_store(&call->bufs[1], 2 * s + 1,
-                      (double) p->tail * rt_host_load(&call->bufs[0], s));
+                      (double) p->tail * rt_host_load(&call->bufs[0], s) + more);
     }
 }
 
 static enum rt_err fold(struct rt_cmd *cmd, const char *kernel, const struct rt_buf *in,
-                        struct rt_buf *out, uint32_t n, double tail)
+                        struct rt_buf *out, const struct loss_fold_params *p)
 {
     enum rt_err err = RT_OK;
-    const struct loss_fold_params p = {n, (float) tail};
-    RT_REQUIRE(n >= 1 && n <= 1u << 30 && isfinite(tail), RT_E_ARG);
+    const uint32_t n = p->n_seqs;
+    RT_REQUIRE(n >= 1 && n <= 1u << 30 && isfinite(p->tail) && isfinite(p->plain), RT_E_ARG);
     RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){.kernel = kernel,
                                                            .items = n,
                                                            .bufs = {RT_IN(in), RT_OUT(out)},
-                                                           .params = &p,
-                                                           .params_size = sizeof(p)}));
+                                                           .params = p,
+                                                           .params_size = sizeof(*p)}));
 done:
     return err;
 }
@@ -356,46 +404,63 @@ enum rt_err op_loss_fold(struct rt_cmd *cmd, const struct rt_buf *x, struct rt_b
     enum rt_err err = RT_OK;
     RT_REQUIRE(rt_buf_holds(x, RT_F32, 2 * (uint64_t) n_seqs) && rt_buf_holds(y, RT_F32, n_seqs),
                RT_E_SHAPE);
-    err = fold(cmd, "loss_fold", x, y, n_seqs, tail_weight);
+    err =
+        fold(cmd, "loss_fold", x, y, &(struct loss_fold_params){n_seqs, (float) tail_weight, 0.0f});
 done:
     return err;
 }
 
 enum rt_err op_loss_unfold(struct rt_cmd *cmd, const struct rt_buf *dy, struct rt_buf *dx,
-                           uint32_t n_seqs, double tail_weight)
+                           uint32_t n_seqs, double tail_weight, double plain)
 {
     enum rt_err err = RT_OK;
     RT_REQUIRE(rt_buf_holds(dy, RT_F32, n_seqs) && rt_buf_holds(dx, RT_F32, 2 * (uint64_t) n_seqs),
                RT_E_SHAPE);
-    err = fold(cmd, "loss_unfold", dy, dx, n_seqs, tail_weight);
+    err = fold(cmd, "loss_unfold", dy, dx,
+               &(struct loss_fold_params){n_seqs, (float) tail_weight, (float) plain});
 done:
     return err;
 }
 
 // ---- Ranks ------------------------------------------------------------------------------------
 
-// order[k] = the pair of rank k of plus[i] - minus[i]. Insertion: a micro-batch is small.
-static void rank(uint32_t n, const double *plus, const double *minus, uint32_t *order)
+static double key(const double *plus, const double *minus, uint32_t i)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        const double key = plus[i] - minus[i];
-        uint32_t k = i;
-        for (; k > 0 && plus[order[k - 1]] - minus[order[k - 1]] > key; k--)
-            order[k] = order[k - 1];
-        order[k] = i;
+    return plus[i] - minus[i];
+}
+
+// order[k] = the pair of rank k of plus[i] - minus[i]: merge sort, so equal keys keep their order.
+// `other` is scratch, (n).
+static void rank(uint32_t n, const double *plus, const double *minus, uint32_t *other,
+                 uint32_t *order)
+{
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = i;
+    for (uint64_t run = 1; run < n; run *= 2) {
+        for (uint64_t first = 0; first < n; first += 2 * run) {
+            const uint64_t mid = u64_min(first + run, n), end = u64_min(first + 2 * run, n);
+            uint64_t a = first, b = mid;
+            for (uint64_t to = first; to < end; to++) {
+                const bool left =
+                    a < mid &&
+                    (b == end || !(key(plus, minus, order[b]) < key(plus, minus, order[a])));
+                other[to] = order[left ? a++ : b++];
+            }
+        }
+        memcpy(order, other, n * sizeof(*order));
     }
 }
 
 void op_loss_partners(uint32_t n, const double *logp, const double *ref_logp, uint32_t *scratch,
                       uint32_t *out)
 {
-    uint32_t *a = scratch, *b = scratch + n;
-    rank(n, logp, logp + n, a);
-    rank(n, ref_logp, ref_logp + n, b);
+    uint32_t *a = scratch, *b = scratch + n, *free = out + n; // free until the last lines
+    rank(n, logp, logp + n, free, a);
+    rank(n, ref_logp, ref_logp + n, free, b);
     for (uint32_t k = 0; k < n; k++)
         out[a[k]] = b[k];
-    rank(n, logp, ref_logp, a);
-    rank(n, logp + n, ref_logp + n, b);
+    rank(n, logp, ref_logp, free, a);
+    rank(n, logp + n, ref_logp + n, free, b);
     for (uint32_t k = 0; k < n; k++)
         out[n + a[k]] = b[k];
 }
