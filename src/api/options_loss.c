@@ -13,11 +13,26 @@ static const cJSON *item(const cJSON *v, int i)
     return i == 0 ? v : NULL;
 }
 
+// Other names, and what became of names that TRL had.
+static const struct {
+    const char *name, *is, *why; // is NULL: refused
+} OTHER_NAMES[] = {
+    {"dpo_norm", "sigmoid_norm", NULL},
+    {"aot_pair", NULL, "TRL renamed it: aot_unpaired"},
+    {"kto_pair", NULL, "TRL removed it; bco_pair is near"},
+};
+
 static enum rt_err loss_of(const char *name, enum op_loss_type *out)
 {
     struct str known = {0};
     enum rt_err err;
 
+    for (size_t i = 0; i < COUNT_OF(OTHER_NAMES); i++)
+        if (strcmp(OTHER_NAMES[i].name, name) == 0) {
+            if (!OTHER_NAMES[i].is)
+                return rt_fail(RT_E_USAGE, "loss_type: %s: %s", name, OTHER_NAMES[i].why);
+            name = OTHER_NAMES[i].is;
+        }
     for (*out = 0; *out < OP_LOSS_TYPES; (*out)++)
         if (strcmp(op_loss_name(*out), name) == 0)
             return RT_OK;
@@ -62,29 +77,21 @@ done:
     return err;
 }
 
-static bool has_term(const struct op_loss_spec *s, enum op_loss_type t)
-{
-    for (uint32_t i = 0; i < s->n_terms; i++)
-        if (s->terms[i].type == t)
-            return true;
-    return false;
-}
-
 // Where label_smoothing is read, it must be in range. TRL warns of robust's, whose loss is not
 // bounded below from 1/2 on.
 static enum rt_err check_smoothing(const struct op_loss_spec *s)
 {
     const double e = s->label_smoothing;
-    if (has_term(s, OP_LOSS_EXO_PAIR) && !(e > 0.0 && e < 1.0))
+    if (op_loss_has(s, OP_LOSS_EXO_PAIR) && !(e > 0.0 && e < 1.0))
         return rt_fail(
             RT_E_USAGE,
             "label_smoothing: exo_pair needs it above 0 and below 1 (TRL: 1e-3), found %g", e);
-    if (has_term(s, OP_LOSS_ROBUST) && fabs(e - 0.5) < 1e-6)
+    if (op_loss_has(s, OP_LOSS_ROBUST) && fabs(e - 0.5) < 1e-6)
         return rt_fail(RT_E_USAGE,
                        "label_smoothing: robust divides by 1 - 2 * label_smoothing: expected below "
                        "0.5, found %g",
                        e);
-    if (has_term(s, OP_LOSS_ROBUST) && e > 0.5)
+    if (op_loss_has(s, OP_LOSS_ROBUST) && e > 0.5)
         log_warn("label_smoothing: robust wants it in 0 .. 0.5, found %g", e);
     return RT_OK;
 }
@@ -94,27 +101,51 @@ static enum rt_err check_weights(const struct tr_config *c)
 {
     static const enum op_loss_type NOT_WPO[] = {OP_LOSS_AOT, OP_LOSS_AOT_UNPAIRED, OP_LOSS_SFT};
     for (size_t i = 0; c->use_weighting && i < COUNT_OF(NOT_WPO); i++)
-        if (has_term(&c->loss, NOT_WPO[i]))
+        if (op_loss_has(&c->loss, NOT_WPO[i]))
             return rt_fail(RT_E_USAGE, "use_weighting is not defined for loss_type %s, as in TRL",
                            op_loss_name(NOT_WPO[i]));
-    if (c->ld && has_term(&c->loss, OP_LOSS_SFT))
-        return rt_fail(
-            RT_E_USAGE,
-            "ld_alpha with loss_type sft is not supported yet: sft counts all tokens alike");
-    if (c->ld && c->use_weighting)
-        return rt_fail(RT_E_USAGE, "ld_alpha with use_weighting is not supported yet");
+    for (uint32_t i = 0; i < c->loss.n_terms; i++)
+        if (op_loss_is_alone(c->loss.terms[i].type) && (c->ld || c->use_weighting))
+            return rt_fail(RT_E_USAGE, "%s is not defined for loss_type %s, which TRL's DPO lacks",
+                           c->ld ? "ld_alpha" : "use_weighting",
+                           op_loss_name(c->loss.terms[i].type));
+    return RT_OK;
+}
+
+// Is there a reference? An explicit one is kept for the rewards of a loss that reads none.
+static enum rt_err resolve_reference(const struct options *o, struct tr_config *c)
+{
+    static const char *const NEEDS[] = {"ref_model_name_or_path", "precompute_ref_log_probs",
+                                        "sync_ref_model"};
+    const bool asked = bool_of(o, "reference_free");
+    bool alone = false, reads = false;
+
+    for (uint32_t i = 0; i < c->loss.n_terms; i++) {
+        const enum op_loss_type t = c->loss.terms[i].type;
+        alone = alone || op_loss_is_alone(t);
+        reads = reads || !(op_loss_is_alone(t) || t == OP_LOSS_SFT);
+    }
+    c->reference_free = asked || (alone && !reads && !c->ref_model_name_or_path);
+    for (size_t i = 0; c->reference_free && i < COUNT_OF(NEEDS); i++)
+        if (i == 0 ? c->ref_model_name_or_path != NULL : bool_of(o, NEEDS[i]))
+            return rt_fail(RT_E_USAGE, "%s: there is no reference with %s", NEEDS[i],
+                           asked ? "reference_free" : "a loss_type of simpo or orpo");
     return RT_OK;
 }
 
 // Values that no term reads: said once.
 static void note_unread(const struct options *o, const struct op_loss_spec *s)
 {
-    const bool smooth = has_term(s, OP_LOSS_EXO_PAIR) || has_term(s, OP_LOSS_ROBUST) ||
-                        has_term(s, OP_LOSS_AOT) || has_term(s, OP_LOSS_AOT_UNPAIRED);
+    const bool smooth = op_loss_has(s, OP_LOSS_EXO_PAIR) || op_loss_has(s, OP_LOSS_ROBUST) ||
+                        op_loss_has(s, OP_LOSS_AOT) || op_loss_has(s, OP_LOSS_AOT_UNPAIRED) ||
+                        op_loss_has(s, OP_LOSS_CDPO) || op_loss_has(s, OP_LOSS_SIMPO);
     if (s->label_smoothing > 0.0 && !smooth)
-        log_info("label_smoothing has no effect on the loss_type given, as in TRL");
+        log_info("label_smoothing has no effect on the loss_type given, as in TRL (cdpo is sigmoid "
+                 "with it)");
+    if (given(o, "simpo_gamma") && !op_loss_has(s, OP_LOSS_SIMPO))
+        log_info("simpo_gamma has no effect on the loss_type given");
     if (given(o, "discopop_tau") && fabs(s->discopop_tau - 0.05) > 0.0 &&
-        !has_term(s, OP_LOSS_DISCOPOP))
+        !op_loss_has(s, OP_LOSS_DISCOPOP))
         log_info("discopop_tau has no effect on the loss_type given");
 }
 
@@ -125,6 +156,7 @@ static enum rt_err resolve_loss(const struct options *o, struct op_loss_spec *s)
 
     RT_TRY(resolve_terms(o, s));
     s->label_smoothing = num_of(o, "label_smoothing");
+    s->simpo_gamma = num_of(o, "simpo_gamma");
     s->discopop_tau = num_of(o, "discopop_tau");
     s->alpha = num_of(o, "f_alpha_divergence_coef");
     while (strcmp(op_divergence_name(s->divergence), divergence) != 0) // one of the row's words
@@ -148,6 +180,7 @@ enum rt_err opt_resolve_loss(const struct options *o, struct tr_config *c)
     enum rt_err err = RT_OK;
     RT_TRY(resolve_loss(o, &c->loss));
     RT_TRY(check_weights(c));
+    RT_TRY(resolve_reference(o, c));
 done:
     return err;
 }

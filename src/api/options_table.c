@@ -26,19 +26,23 @@ const struct opt_row OPT_ROWS[] = {
          "what the weights are rounded to once when loaded; auto: float32"),
     WORD("save_dtype", NULL, "float32|float16|bfloat16", "type of the saved model; default: dtype"),
     // The loss
-    USED("loss_type", OPT_LIST, "sigmoid", 0, 0,
-         "the loss, or a list that is summed: sigmoid hinge ipo exo_pair nca_pair robust bco_pair "
-         "sppo_hard apo_zero apo_down "
-         "discopop sft sigmoid_norm aot aot_unpaired"),
+    USED(
+        "loss_type", OPT_LIST, "sigmoid", 0, 0,
+        "the loss, or a list that is summed: sigmoid hinge ipo exo_pair nca_pair robust bco_pair "
+        "sppo_hard apo_zero apo_down "
+        "discopop sft sigmoid_norm (also dpo_norm) aot aot_unpaired; beyond TRL's: cdpo, and simpo "
+        "orpo, which need no reference"),
     USED("loss_weights", OPT_LIST, NULL, 0, 0, "a weight for each loss_type; default: 1 each"),
     USED("beta", OPT_NUM, "0.1", 1e-6, 1e6, "strength of the pull to the reference"),
     USED("label_smoothing", OPT_NUM, "0.0", 0.0, 1.0,
-         "share of flipped labels: read by exo_pair, which needs it, robust, aot*"),
+         "share of flipped labels: read by exo_pair, which needs it, robust, aot*, cdpo, simpo"),
     WORD("f_divergence_type", "reverse_kl", "reverse_kl|forward_kl|js_divergence|alpha_divergence",
          "divergence from the reference; others than reverse_kl: not with nca_pair, bco_pair, "
          "sppo_hard, apo_*, aot*"),
     USED("f_alpha_divergence_coef", OPT_NUM, "0.5", -1e3, 1e3, "alpha of alpha_divergence"),
     USED("discopop_tau", OPT_NUM, "0.05", 1e-6, 1e6, "temperature of discopop"),
+    USED("simpo_gamma", OPT_NUM, "0.5", -1e3, 1e3, "simpo: margin that the reward must exceed"),
+    FLAG("reference_free", "false", "the reference's log-probs are 0, as in TRL up to 0.28"),
     USED("ld_alpha", OPT_NUM, NULL, 0.0, 1.0,
          "LD-DPO: weight of the tokens beyond the pair's shorter answer; 1 = plain"),
     FLAG("use_weighting", "false",
@@ -193,7 +197,6 @@ const struct opt_row OPT_ROWS[] = {
     GONE("max_completion_length", "gone since TRL 0.29; use max_length"),
     GONE("rpo_alpha",
          "gone since TRL 0.29; it became loss_type [\"sigmoid\", \"sft\"] with loss_weights"),
-    GONE("reference_free", "gone since TRL 0.29"),
     GONE("generate_during_eval", "gone since TRL 0.29"),
     GONE("tokenizer", "renamed: the tokenizer is that of model_name_or_path"),
     GONE("evaluation_strategy", "renamed: eval_strategy"),

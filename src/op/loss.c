@@ -58,6 +58,14 @@ bool op_loss_is_alone(enum op_loss_type t)
     return t == OP_LOSS_SIMPO || t == OP_LOSS_ORPO;
 }
 
+bool op_loss_has(const struct op_loss_spec *spec, enum op_loss_type t)
+{
+    for (uint32_t i = 0; i < spec->n_terms; i++)
+        if (spec->terms[i].type == t)
+            return true;
+    return false;
+}
+
 const char *op_divergence_name(enum op_divergence d)
 {
     static const char *const NAMES[OP_DIVERGENCES] = {"reverse_kl", "forward_kl", "js_divergence",

@@ -64,6 +64,8 @@ struct op_loss_spec {
     double alpha; // of the alpha divergence; within 1e-6 of 1 it is reverse_kl
 };
 
+bool op_loss_has(const struct op_loss_spec *spec, enum op_loss_type t); // one of its terms
+
 // One batch of N pairs. Rows [0, N) are the chosen answers, rows [N, 2N) the rejected ones, same
 // pair order. Buffers are on the device of `cmd`, f32 but for partner, and not overlapping but for
 // the inputs; they live until rt_cmd_wait().

@@ -67,6 +67,7 @@ struct tr_config {
     double beta;
     struct op_loss_spec loss; // loss_type, loss_weights, label_smoothing, f_divergence_*,
                               // discopop_tau; { 0 } = sigmoid
+    bool reference_free;      // no reference at all: its log-probs are 0
     bool ld;                  // ld_alpha is given
     double ld_alpha;          // weight of the tokens beyond the shorter answer of the pair
     bool use_weighting;       // WPO: pairs count by how likely the policy finds their answers

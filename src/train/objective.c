@@ -1,6 +1,7 @@
 #include "src/train/objective.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "src/base/arith.h"
 #include "src/op/loss.h"
@@ -18,6 +19,8 @@ struct tr_objective {
         *dlogp;                // (2P) f32, P = pairs of the pass, or of the micro-batch if `batch`
     struct rt_buf *partner;    // (2P) u32
     struct rt_buf *log_weight; // (2P) f32: WPO's; NULL: not wanted
+    struct rt_buf *plain;      // (2P) f32: log-probs without ld_alpha, for sft; NULL: not wanted
+    struct rt_buf *starts;     // (2P + 1) u32: whole sequences, where the pass has heads and tails
     struct rt_buf *pass_logp, *pass_dlogp; // (2P), (4P) f32, P = pairs of the pass
     uint32_t *words;                       // (6P): starts of heads and tails, or ranks
     float *scored;                         // (rows of the largest pass, columns)
@@ -105,8 +108,14 @@ enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *mode
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "reference log-probs", &o->ref_logp));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "completion lengths", &o->len));
     RT_TRY(rt_buf_create(model->dev, RT_U32, seqs, "pairs of one rank", &o->partner));
+    memset(o->logps, 0, seqs * sizeof(*o->logps)); // what a missing reference says
+    RT_TRY(rt_buf_write(o->ref_logp, 0, seqs, RT_F32, o->logps));
     if (c->use_weighting)
         RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "log weights", &o->log_weight));
+    if (c->use_weighting && c->ld)
+        RT_TRY(rt_buf_create(model->dev, RT_U32, (uint64_t) seqs + 1, "starts", &o->starts));
+    if (c->ld && op_loss_has(&c->loss, OP_LOSS_SFT))
+        RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "plain log-probs", &o->plain));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "losses", &o->loss));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "log-prob gradients", &o->dlogp));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "log-probs of a pass", &o->pass_logp));
@@ -124,9 +133,9 @@ void tr_objective_destroy(struct tr_objective **objective)
     struct tr_objective *o = *objective;
     if (!o)
         return;
-    struct rt_buf **const bufs[] = {&o->logp,      &o->ref_logp,   &o->len,
-                                    &o->partner,   &o->loss,       &o->dlogp,
-                                    &o->pass_logp, &o->pass_dlogp, &o->log_weight};
+    struct rt_buf **const bufs[] = {&o->logp,       &o->ref_logp, &o->len,       &o->partner,
+                                    &o->loss,       &o->dlogp,    &o->pass_logp, &o->pass_dlogp,
+                                    &o->log_weight, &o->plain,    &o->starts};
     for (size_t i = 0; i < COUNT_OF(bufs); i++)
         rt_buf_destroy(bufs[i]);
     ds_pack_free(&o->pack);
@@ -224,7 +233,27 @@ static enum rt_err load_pass(struct tr_objective *o, const uint32_t *pairs, stru
         o->logps[i] = (float) u32_max(p->lengths[i], 1);
     RT_TRY(rt_buf_write(o->len, b.first, n, RT_F32, o->logps));
     RT_TRY(rt_buf_write(o->len, (uint64_t) b.all + b.first, n, RT_F32, o->logps + n));
+    if (o->starts)
+        RT_TRY(rt_buf_write(o->starts, 0, 2 * (uint64_t) n + 1, RT_U32, p->seq_starts));
     RT_TRY(give_reference(o, pairs, b));
+done:
+    return err;
+}
+
+// Record: log-probs of the sequences that were scored last to their places among the pairs'. With
+// heads and tails, these count `tail`.
+static enum rt_err put(struct tr_objective *o, struct rt_cmd *cmd, struct span b, double tail,
+                       struct rt_buf *to)
+{
+    enum rt_err err = RT_OK;
+    const struct rt_buf *logp = o->model->seq_logp;
+
+    if (o->c->ld) {
+        RT_TRY(op_loss_fold(cmd, logp, o->pass_logp, 2 * b.n, tail));
+        logp = o->pass_logp;
+    }
+    RT_TRY(rt_cmd_copy(cmd, logp, 0, to, b.first, b.n));
+    RT_TRY(rt_cmd_copy(cmd, logp, b.n, to, (uint64_t) b.all + b.first, b.n));
 done:
     return err;
 }
@@ -236,18 +265,13 @@ static enum rt_err forward(struct tr_objective *o, struct rt_cmd *cmd, bool poli
     enum rt_err err = RT_OK;
     struct md_model *m = o->model;
     const struct md_weights w = policy ? md_policy(m) : tr_reference_weights(o->ref, m);
-    const struct rt_buf *logp = m->seq_logp;
-    struct rt_buf *to = policy ? o->logp : o->ref_logp;
 
     RT_TRY(md_forward(m, cmd, w, NULL));
     m->squares = o->log_weight && policy;
     RT_TRY(md_score(m, cmd, w));
-    if (o->c->ld) {
-        RT_TRY(op_loss_fold(cmd, m->seq_logp, o->pass_logp, 2 * b.n, o->c->ld_alpha));
-        logp = o->pass_logp;
-    }
-    RT_TRY(rt_cmd_copy(cmd, logp, 0, to, b.first, b.n));
-    RT_TRY(rt_cmd_copy(cmd, logp, b.n, to, (uint64_t) b.all + b.first, b.n));
+    RT_TRY(put(o, cmd, b, o->c->ld_alpha, policy ? o->logp : o->ref_logp));
+    if (o->plain && policy)
+        RT_TRY(put(o, cmd, b, 1.0, o->plain));
 done:
     return err;
 }
@@ -259,14 +283,15 @@ static enum rt_err weigh(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n)
     const struct md_model *m = o->model;
     if (!o->log_weight || o->pack.n_rows == 0)
         return RT_OK;
-    return op_segment_sum(cmd, &(struct op_segment_sum_args){.x = m->scored,
-                                                             .starts = m->seq_starts,
-                                                             .y = o->log_weight,
-                                                             .n_rows = o->pack.n_rows,
-                                                             .n_segs = 2 * n,
-                                                             .ld = OP_LOGPROB_COLUMNS,
-                                                             .column = OP_LOGPROB_WEIGHT,
-                                                             .mean = true});
+    return op_segment_sum(
+        cmd, &(struct op_segment_sum_args){.x = m->scored,
+                                           .starts = o->starts ? o->starts : m->seq_starts,
+                                           .y = o->log_weight,
+                                           .n_rows = o->pack.n_rows,
+                                           .n_segs = 2 * n,
+                                           .ld = OP_LOGPROB_COLUMNS,
+                                           .column = OP_LOGPROB_WEIGHT,
+                                           .mean = true});
 }
 
 // What a gradient is made of: grads NULL = none is wanted.
@@ -282,6 +307,7 @@ static enum rt_err loss(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n,
                                                .logp = o->logp,
                                                .ref_logp = o->ref_logp,
                                                .len = o->len,
+                                               .sft_logp = o->plain,
                                                .log_weight = o->log_weight,
                                                .partner = o->partner,
                                                .loss = o->loss,
@@ -298,6 +324,8 @@ static enum rt_err backward(struct tr_objective *o, struct rt_cmd *cmd, struct s
 {
     enum rt_err err = RT_OK;
     struct rt_buf *dlogp = o->pass_dlogp;
+    const double plain =
+        o->plain ? op_loss_sft_slope(&o->c->loss, aim->grad_scale, aim->sft_scale) : 0.0;
 
     if (!aim->grads)
         goto done;
@@ -305,7 +333,7 @@ static enum rt_err backward(struct tr_objective *o, struct rt_cmd *cmd, struct s
     RT_TRY(rt_cmd_copy(cmd, o->dlogp, b.first, dlogp, 0, b.n));
     RT_TRY(rt_cmd_copy(cmd, o->dlogp, (uint64_t) b.all + b.first, dlogp, b.n, b.n));
     if (o->c->ld)
-        RT_TRY(op_loss_unfold(cmd, o->pass_logp, o->pass_dlogp, 2 * b.n, o->c->ld_alpha));
+        RT_TRY(op_loss_unfold(cmd, o->pass_logp, o->pass_dlogp, 2 * b.n, o->c->ld_alpha, plain));
     RT_TRY(md_backward(o->model, cmd, o->pass_dlogp, aim->grads));
 done:
     return err;
@@ -319,7 +347,7 @@ static enum rt_err run_pass(struct tr_objective *o, struct span b, const struct 
     struct rt_cmd *cmd = NULL;
 
     RT_TRY(rt_cmd_create(o->model->dev, &cmd));
-    if (!o->data->ref_logps)
+    if (!o->data->ref_logps && !o->ref->none)
         RT_TRY(forward(o, cmd, false, b));
     RT_TRY(forward(o, cmd, true, b));
     if (!o->batch) {

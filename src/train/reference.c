@@ -41,7 +41,9 @@ enum rt_err tr_reference_open(const struct tr_config *c, bool train, struct md_m
 {
     enum rt_err err = RT_OK;
 
-    *out = (struct tr_reference){0};
+    *out = (struct tr_reference){.none = c->reference_free};
+    if (out->none)
+        goto done;
     if (!c->ref_model_name_or_path && md_adapter_any(&model->adapter)) {
         if (train && c->lora.adapter)
             RT_TRY(freeze_adapter(model));

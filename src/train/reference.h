@@ -9,6 +9,7 @@
 
 // Owned by the session; { 0 } is closed.
 struct tr_reference {
+    bool none; // the loss has no reference: its log-probs are 0, a reward is beta * log-prob
     struct md_flat copy;   // weights in the storage type; empty: the model is its own reference
     struct md_flat master; // f32, of which `copy` is the working copy; only with sync_ref_model and
                            // 16-bit storage, where a small step would be lost in rounding

@@ -40,8 +40,17 @@ static const struct row REFUSED[] = {
      "not defined for loss_type aot_unpaired"},
     {{{"use_weighting", "true"}, {"loss_type", "[\"sigmoid\", \"sft\"]"}},
      "not defined for loss_type sft"},
-    {{{"ld_alpha", "0.5"}, {"loss_type", "sft"}}, "ld_alpha with loss_type sft"},
-    {{{"ld_alpha", "0.5"}, {"use_weighting", "true"}}, "ld_alpha with use_weighting"},
+    {{{"loss_type", "simpo"}, {"f_divergence_type", "forward_kl"}},
+     "not defined for loss_type simpo"},
+    {{{"loss_type", "orpo"}, {"f_divergence_type", "forward_kl"}},
+     "not defined for loss_type orpo"},
+    {{{"ld_alpha", "0.5"}, {"loss_type", "simpo"}}, "ld_alpha is not defined for loss_type simpo"},
+    {{{"use_weighting", "true"}, {"loss_type", "orpo"}},
+     "use_weighting is not defined for loss_type orpo"},
+    {{{"loss_type", "aot_pair"}}, "aot_unpaired"},
+    {{{"loss_type", "kto_pair"}}, "bco_pair"},
+    {{{"reference_free", "true"}, {"ref_model_name_or_path", "x"}},
+     "ref_model_name_or_path: there is no reference"},
 };
 
 static enum rt_err resolve(const struct row *r, struct tr_config *c)
@@ -100,6 +109,25 @@ static void becomes(void)
                                        {"loss_type", "[\"sigmoid\", \"bco_pair\"]"}}},
                  &c));
     assert_true(c.use_weighting && c.loss.terms[1].type == OP_LOSS_BCO_PAIR);
+    T_OK(resolve(
+        &(struct row){.set = {{"loss_type", "[\"simpo\", \"sft\"]"}, {"simpo_gamma", "1.4"}}}, &c));
+    assert_true(c.reference_free && c.loss.simpo_gamma == 1.4);
+    T_OK(resolve(&(struct row){.set = {{"loss_type", "orpo"}, {"ref_model_name_or_path", "x"}}},
+                 &c));
+    assert_true(!c.reference_free); // kept for the rewards
+    T_OK(resolve(&(struct row){.set = {{"loss_type", "[\"simpo\", \"cdpo\"]"}}}, &c));
+    assert_true(!c.reference_free && c.loss.simpo_gamma == 0.5);
+    T_OK(resolve(&(struct row){.set = {{"loss_type", "sft"}}}, &c));
+    assert_true(!c.reference_free);
+    T_OK(resolve(&(struct row){.set = {{"reference_free", "true"}}}, &c));
+    assert_true(c.reference_free && c.loss.terms[0].type == OP_LOSS_SIGMOID);
+    T_OK(resolve(&(struct row){.set = {{"loss_type", "dpo_norm"}}}, &c));
+    assert_true(c.loss.terms[0].type == OP_LOSS_SIGMOID_NORM);
+    T_OK(resolve(&(struct row){.set = {{"ld_alpha", "0.5"}, {"use_weighting", "true"}}}, &c));
+    assert_true(c.ld && c.use_weighting);
+    T_OK(resolve(
+        &(struct row){.set = {{"ld_alpha", "0.5"}, {"loss_type", "[\"sigmoid\", \"sft\"]"}}}, &c));
+    assert_true(c.ld && c.loss.n_terms == 2);
 }
 
 static void body(struct t *t)

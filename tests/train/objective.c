@@ -91,6 +91,9 @@ static void body(struct t *t)
     cuts_alike(t, "aot, aot_unpaired, sft", &all, false, false);
     cuts_alike(t, "aot, sigmoid, ld_alpha", &tails, true, false);
     cuts_alike(t, "sigmoid, bco_pair, weighted", &pairs, false, true);
+    cuts_alike(t, "sigmoid, ipo, sft, ld_alpha", &single, true, false);
+    cuts_alike(t, "aot, aot_unpaired, sft, ld_alpha", &all, true, false);
+    cuts_alike(t, "sigmoid, bco_pair, ld_alpha, weighted", &pairs, true, true);
 }
 
 int main(void)
