@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #include "src/base/err.h"
+#include "src/base/file.h"
+#include "src/data/source.h"
 #include "src/text/chat.h"
 #include "src/text/tokenizer.h"
 
@@ -16,13 +18,14 @@ enum ds_truncation { DS_KEEP_START, DS_KEEP_END };
 
 // One row's tokens, before truncation: prompt, then each completion, in ds_set.ids.
 struct ds_pair {
-    uint32_t row;                      // 0-based line or array index in the file
+    uint32_t row;                      // number in the data, from 0: the files' rows in order
     uint64_t first;                    // offset of the prompt in ds_set.ids
     uint32_t prompt, chosen, rejected; // lengths; the three lie behind each other
     uint32_t cut; // tokens that the prompt alone has at its end and prompt + completion has not
 };
 
-// A file's pairs. Owned by whoever declares it; { 0 } is empty. Read-only once read.
+// The pairs of the files. Owned by whoever declares it; { 0 } is empty. Read-only once read: where
+// it comes from the cache, ids, pairs and dropped lie in `map`, which the system reads as needed.
 struct ds_set {
     struct txt_ids ids;
     struct ds_pair *pairs; // those that are kept, in file order
@@ -35,19 +38,26 @@ struct ds_set {
     uint32_t n_truncated; // kept rows of which at least one sequence is longer than max_length
     uint32_t max_length;  // 0 = no limit
     enum ds_truncation truncation;
+    struct file_map map;
 };
 
 struct ds_read_args {
-    const char *path; // .jsonl: an object a line, empty lines skipped; .json: an array of objects
+    const struct ds_part *parts; // in this order, file by file; formats: src/data/records.h
+    uint32_t n_parts;            // >= 1
     const struct txt_tokenizer *tok;
     const struct txt_chat *chat; // needed by conversational rows
     uint32_t max_length;         // 0 = no limit
     enum ds_truncation truncation;
-    bool strict; // a cut prompt is an error
-    int64_t now; // clock of the chat template
+    bool strict;           // a cut prompt is an error
+    int64_t now;           // clock of the chat template
+    const char *cache_dir; // the tokens are kept in a file there and mapped; NULL: in memory
 };
 
-// Errors: RT_E_NOT_FOUND, RT_E_IO  the file
+// Rows are tokenised on all cores; ids, order and messages do not depend on how many there are.
+// With cache_dir, a set that was made of the same contents with the same tokenizer, template,
+// columns, fractions and truncation is read instead (src/data/cache.h); where the folder cannot be
+// written, that is logged and the tokens stay in memory.
+// Errors: those of ds_files_find, ds_limits and ds_records_next
 //         RT_E_FORMAT  a row is no JSON object, lacks chosen or rejected, or a column has the wrong
 //                      type; no row, or none left; strict; the template failed. Messages name file
 //                      and line.

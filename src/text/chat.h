@@ -47,6 +47,12 @@ bool txt_chat_has_template(const struct txt_chat *chat);
 // names none. *len, if wanted, is its length in bytes.
 const char *txt_chat_token(const struct txt_chat *chat, const char *name, size_t *len);
 
+// A number that changes with the templates and the special tokens. Errors: RT_E_NOMEM.
+RT_NODISCARD enum rt_err txt_chat_digest(const struct txt_chat *chat, uint64_t *out);
+
+// Does a template ask for the time (strftime_now)?
+bool txt_chat_uses_clock(const struct txt_chat *chat);
+
 // What one rendering gets. Borrowed during the call and not changed.
 struct txt_chat_args {
     const json_t *messages;      // array of objects, at least one

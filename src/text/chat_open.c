@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "src/base/file.h"
+#include "src/base/hash.h"
 #include "src/format/json.h"
 #include "src/text/chat_internal.h"
 
@@ -296,4 +297,34 @@ const char *txt_chat_token(const struct txt_chat *chat, const char *name, size_t
     if (len)
         *len = v ? json_string_length(v) : 0;
     return v ? json_string_value(v) : NULL;
+}
+
+enum rt_err txt_chat_digest(const struct txt_chat *chat, uint64_t *out)
+{
+    enum rt_err err = RT_OK;
+    struct hash h;
+    char *tokens = json_dumps(chat->tokens, JSON_SORT_KEYS | JSON_COMPACT);
+
+    *out = 0;
+    RT_REQUIRE(tokens, RT_E_NOMEM);
+    hash_begin(&h, chat->several);
+    hash_add(&h, tokens, strlen(tokens) + 1);
+    for (size_t i = 0; i < chat->n; i++) {
+        const uint64_t n = chat->t[i].text.len;
+        hash_add(&h, chat->t[i].name, strlen(chat->t[i].name) + 1);
+        hash_add(&h, &n, sizeof(n));
+        hash_add(&h, chat->t[i].text.data, chat->t[i].text.len);
+    }
+    *out = hash_end(&h);
+done:
+    free(tokens);
+    return err;
+}
+
+bool txt_chat_uses_clock(const struct txt_chat *chat)
+{
+    for (size_t i = 0; i < chat->n; i++)
+        if (chat->t[i].text.data && strstr(chat->t[i].text.data, "strftime_now"))
+            return true;
+    return false;
 }

@@ -5,6 +5,7 @@
 
 #include "src/base/arith.h"
 #include "src/base/file.h"
+#include "src/base/hash.h"
 #include "src/format/json.h"
 #include "src/text/tokenizer_parts.h"
 
@@ -148,6 +149,8 @@ enum rt_err txt_specials_read(struct txt_tokenizer *tok, const cJSON *doc)
         s->text = tok->special_text[i];
         s->len = strlen(s->text);
         s->has_id = txt_token_id(tok, s->text, s->len, &s->id);
+        hash_add(&tok->digest, KEYS[i], strlen(KEYS[i]));
+        hash_add(&tok->digest, s->text, s->len + 1);
     }
 done:
     return err;
@@ -181,6 +184,8 @@ enum rt_err txt_tokenizer_parse(const char *json, size_t len, const char *where,
     *out = NULL;
     tok = calloc(1, sizeof(*tok));
     RT_REQUIRE(tok, RT_E_NOMEM);
+    hash_begin(&tok->digest, 0);
+    hash_add(&tok->digest, json, len);
     RT_TRY(txt_json_nul_keys(json, len, &changed, &tok->nul_key));
     if (tok->nul_key) {
         json = changed.data;
@@ -219,6 +224,11 @@ done:
     free(path);
     txt_tokenizer_close(&tok);
     return err;
+}
+
+uint64_t txt_tokenizer_digest(const struct txt_tokenizer *tok)
+{
+    return hash_end(&tok->digest);
 }
 
 void txt_tokenizer_close(struct txt_tokenizer **tok)

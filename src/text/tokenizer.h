@@ -43,6 +43,9 @@ RT_NODISCARD enum rt_err txt_tokenizer_open(const char *folder, struct txt_token
 // messages.
 RT_NODISCARD enum rt_err txt_tokenizer_parse(const char *json, size_t len, const char *where,
                                              struct txt_tokenizer **out);
+// A number that changes with tokenizer.json and the named special tokens.
+uint64_t txt_tokenizer_digest(const struct txt_tokenizer *tok);
+
 void txt_tokenizer_close(struct txt_tokenizer **tok); // accepts NULL; leaves NULL
 
 // Append the ids of text[0..len) to *out, with what the post-processor adds (bos, eos, ...) where

@@ -5,6 +5,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "src/base/hash.h"
 #include "src/text/regex.h"
 #include "src/text/tokenizer.h"
 #include "src/text/tokenizer_json.h"
@@ -292,6 +293,7 @@ struct txt_tokenizer {
     uint32_t nul_key; // while it is read: stands for U+0000 in the keys of the vocabulary; 0:
                       // nothing does
     uint8_t *chars;   // unicode.h
+    struct hash digest;
     struct txt_norms norms;
     struct txt_added added;
     struct txt_pres pres;

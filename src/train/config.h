@@ -46,7 +46,7 @@ struct tr_config {
     // What
     const char *model_name_or_path;     // Hugging Face folder
     const char *ref_model_name_or_path; // NULL: the policy as loaded
-    const char *dataset_name;           // a .jsonl or .json file
+    const char *dataset_name;           // the first file or folder that is trained on
     const char *output_dir;
     const char *dump_dir; // write what tools/check_run.py compares
     // Device
@@ -56,7 +56,9 @@ struct tr_config {
     enum rt_type save_dtype; // of the saved model
     struct tr_lora lora;
     // Data
-    uint32_t max_length; // 0 = none
+    struct ds_part parts[DS_PARTS]; // dataset_name with columns, or datasets
+    uint32_t n_parts;               // 0: dataset_name as it is
+    uint32_t max_length;            // 0 = none
     enum ds_truncation truncation_mode;
     bool strict, dataloader_drop_last, sequential;
     uint64_t seed, data_seed; // data_seed is seed when not given

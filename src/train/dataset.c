@@ -12,28 +12,55 @@ struct reader {
     const struct txt_chat *chat;
 };
 
-// Takes ownership of `path` and `name`, also on error.
-static enum rt_err read_rows(const struct reader *r, char *path, char *name, struct tr_dataset *out)
+// The folder of tokenised rows; NULL, with a warning, where there can be none.
+static enum rt_err rows_dir(const struct tr_config *c, char **out)
+{
+    enum rt_err err = RT_OK;
+    struct str why = {0};
+    char *cache = NULL;
+
+    *out = NULL;
+    log_capture(&why);
+    err = dir_cache(c->cache_dir, &cache);
+    log_capture(NULL);
+    if (err == RT_OK)
+        err = path_join(cache, "rows", out);
+    else if (err != RT_E_NOMEM) {
+        log_warn("the tokens stay in memory: %s", why.len ? why.data + 1 : rt_err_name(err));
+        err = RT_OK;
+    }
+    free(cache);
+    str_free(&why);
+    return err;
+}
+
+// Takes ownership of `path` and `name`, also on error; `path` names the data in messages.
+static enum rt_err read_rows(const struct reader *r, const struct ds_part *parts, uint32_t n_parts,
+                             char *path, char *name, struct tr_dataset *out)
 {
     enum rt_err err = RT_OK;
     const struct ds_set *s = &out->set;
-    int64_t now = r->c->now;
+    char *cache = NULL;
+    int64_t now;
 
     *out = (struct tr_dataset){.name = name, .path = path};
-    if (!now)
-        RT_TRY(os_clock(&now));
-    RT_TRY(ds_read(&(struct ds_read_args){.path = path,
+    RT_TRY(os_clock(&now));
+    RT_TRY(rows_dir(r->c, &cache));
+    RT_TRY(ds_read(&(struct ds_read_args){.parts = parts,
+                                          .n_parts = n_parts,
                                           .tok = r->tok,
                                           .chat = r->chat,
                                           .max_length = r->c->max_length,
                                           .truncation = r->c->truncation_mode,
                                           .strict = r->c->strict,
-                                          .now = now},
+                                          .now = now,
+                                          .cache_dir = cache},
                    &out->set));
     log_info("%s: %u rows, %u pairs kept; %u dropped (prompt too long), %u truncated, %u with a "
              "prompt cut at a token boundary",
              path, s->n_read, s->n, s->n_dropped, s->n_truncated, s->n_cut);
 done:
+    free(cache);
     if (err != RT_OK)
         tr_dataset_close(out);
     return err;
@@ -43,13 +70,14 @@ enum rt_err tr_dataset_open_train(const struct tr_config *c, const struct txt_to
                                   const struct txt_chat *chat, struct tr_dataset *out)
 {
     enum rt_err err = RT_OK;
+    const struct ds_part whole = {.paths = {c->dataset_name}, .n_paths = 1};
     char *path = NULL, *name = NULL;
 
     *out = (struct tr_dataset){0};
     RT_TRY(str_dup("train", &name));
-    RT_TRY(dir_exists(c->dataset_name) ? path_join(c->dataset_name, "train.jsonl", &path)
-                                       : str_dup(c->dataset_name, &path));
-    err = read_rows(&(struct reader){c, tok, chat}, path, name, out);
+    RT_TRY(str_dup(c->dataset_name, &path));
+    err = read_rows(&(struct reader){c, tok, chat}, c->n_parts ? c->parts : &whole,
+                    c->n_parts ? c->n_parts : 1, path, name, out);
     path = name = NULL;
 done:
     free(path);
@@ -57,22 +85,22 @@ done:
     return err;
 }
 
-// DIR/SPLIT.jsonl, else DIR/eval.jsonl; NULL: neither is there.
-static enum rt_err find_in_folder(const struct tr_config *c, const char *dir, char **out)
+// The split of a folder that is evaluated on: dataset_test_split, else "eval".
+static enum rt_err find_split(const struct tr_config *c, const char *dir, const char **out)
 {
     enum rt_err err = RT_OK;
-    struct str s = {0};
     const char *const names[] = {c->dataset_test_split ? c->dataset_test_split : "test", "eval"};
+    bool there = false;
 
     *out = NULL;
     for (size_t i = 0; i < 2 && !*out; i++) {
-        str_clear(&s);
-        RT_TRY(str_printf(&s, "%s/%s.jsonl", dir, names[i]));
-        if (file_exists(s.data))
-            RT_TRY(str_dup(s.data, out));
+        RT_TRY(ds_folder_has(dir, names[i], &there));
+        *out = there ? names[i] : NULL;
     }
+    if (!*out)
+        RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: expected a folder with %s.jsonl or eval.jsonl", dir,
+                       names[0]));
 done:
-    str_free(&s);
     return err;
 }
 
@@ -101,17 +129,19 @@ static enum rt_err open_eval(const struct reader *r, const struct tr_eval_file *
                              struct tr_dataset *out)
 {
     enum rt_err err = RT_OK;
+    struct ds_part part = {.paths = {f->path}, .n_paths = 1};
     char *path = NULL, *name = NULL;
 
+    if (r->c->n_parts == 1) { // the columns of the rows that are trained on
+        memcpy(part.columns, r->c->parts[0].columns, sizeof(part.columns));
+        part.n_columns = r->c->parts[0].n_columns;
+        part.select = r->c->parts[0].select;
+    }
     RT_TRY(name_of(f, alone, &name));
     if (dir_exists(f->path))
-        RT_TRY(find_in_folder(r->c, f->path, &path));
-    else
-        RT_TRY(str_dup(f->path, &path));
-    if (!path)
-        RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: expected a folder with %s.jsonl or eval.jsonl", f->path,
-                       r->c->dataset_test_split ? r->c->dataset_test_split : "test"));
-    err = read_rows(r, path, name, out);
+        RT_TRY(find_split(r->c, f->path, &part.split));
+    RT_TRY(part.split ? path_join(f->path, part.split, &path) : str_dup(f->path, &path));
+    err = read_rows(r, &part, 1, path, name, out);
     path = name = NULL;
 done:
     free(path);

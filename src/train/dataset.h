@@ -8,7 +8,7 @@
 // Owned by the session; { 0 } is empty. Read-only once opened.
 struct tr_dataset {
     char *name; // "train", "eval", or of one of several evaluation files "eval_NAME"
-    char *path; // the file that was read
+    char *path; // what was read, for messages
     struct ds_set set;
     float *ref_logps; // (2 set.n) nats: chosen of all pairs, then rejected; NULL: not precomputed,
                       // the reference is run
