@@ -59,6 +59,19 @@ enum rt_err opt_resolve_reference(const struct options *o, struct tr_config *c)
     c->sync_ref_model = bool_of(o, "sync_ref_model");
     c->ref_model_mixup_alpha = num_of(o, "ref_model_mixup_alpha");
     c->ref_model_sync_steps = (uint32_t) num_of(o, "ref_model_sync_steps");
+    c->precompute_ref_log_probs = bool_of(o, "precompute_ref_log_probs");
+    c->precompute_ref_batch_size = (uint32_t) num_of(o, "precompute_ref_batch_size");
+    c->ref_log_probs_file = text_of(o, "ref_log_probs_file");
+    if (c->reference_free && (c->sync_ref_model || c->precompute_ref_log_probs))
+        return rt_fail(RT_E_USAGE, "%s: the loss_type given has no reference",
+                       c->sync_ref_model ? "sync_ref_model" : "precompute_ref_log_probs");
+    if (c->sync_ref_model && c->precompute_ref_log_probs)
+        return rt_fail(RT_E_USAGE,
+                       "sync_ref_model and precompute_ref_log_probs do not go together: "
+                       "a synced reference has other log-probs after each sync");
+    if (c->ref_log_probs_file && !c->precompute_ref_log_probs)
+        return rt_fail(RT_E_USAGE,
+                       "ref_log_probs_file: it is read with precompute_ref_log_probs true only");
     if (c->sync_ref_model && c->lora.use)
         return rt_fail(RT_E_USAGE,
                        "sync_ref_model does not go with LoRA: the reference is the base "

@@ -16,12 +16,14 @@ static const char *const FREE[] = {
     "dataset_name",
     "output_dir",
     "dump_dir",
+    "ref_log_probs_file",
     "cache_dir",
     // the device: another one is a warning
     "device",
     "disable",
     "clamp",
     "pass_tokens",
+    "precompute_ref_batch_size",
     // compared as one storage type
     "fp16",
     "bf16",

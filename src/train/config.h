@@ -76,6 +76,7 @@ struct tr_config {
     // Reference
     bool precompute_ref_log_probs;      // log-probs beforehand, and no reference while training
     uint32_t precompute_ref_batch_size; // pairs at once then; 0 = the batch sizes
+    const char *ref_log_probs_file;     // where they are kept; NULL = the cache folder
     bool sync_ref_model;                // every ref_model_sync_steps steps, reference =
     double ref_model_mixup_alpha;       // (1 - alpha) * reference + alpha * policy
     uint32_t ref_model_sync_steps;

@@ -59,6 +59,46 @@ done:
     return err;
 }
 
+static void write_ref_logps(struct fmt_jw *w, const struct tr_dataset *d)
+{
+    const char *const keys[] = {"ref_chosen_logps", "ref_rejected_logps"};
+    fmt_jw_key(w, d->name);
+    fmt_jw_array(w);
+    for (uint32_t i = 0; i < d->set.n; i++) {
+        fmt_jw_object(w);
+        fmt_jw_key(w, "row");
+        fmt_jw_int(w, d->set.pairs[i].row);
+        for (size_t side = 0; side < 2; side++) {
+            fmt_jw_key(w, keys[side]);
+            fmt_jw_num(w, (double) d->ref_logps[side * d->set.n + i]);
+        }
+        fmt_jw_end(w);
+    }
+    fmt_jw_end(w);
+}
+
+// ref_logps.json of a run whose reference was computed beforehand.
+static enum rt_err dump_ref_logps(const char *dir, const struct tr_dataset *train,
+                                  const struct tr_dataset *evals, uint32_t n_evals)
+{
+    enum rt_err err = RT_OK;
+    struct str s = {0};
+    struct fmt_jw w = {.out = &s};
+
+    if (!train->ref_logps)
+        goto done;
+    fmt_jw_object(&w);
+    write_ref_logps(&w, train);
+    for (uint32_t i = 0; i < n_evals; i++)
+        write_ref_logps(&w, &evals[i]);
+    fmt_jw_end(&w);
+    RT_TRY(fmt_jw_done(&w));
+    RT_TRY(write_file(dir, "ref_logps.json", &s));
+done:
+    str_free(&s);
+    return err;
+}
+
 enum rt_err tr_dump_open(const char *dir, const struct tr_dataset *train,
                          const struct tr_dataset *evals, uint32_t n_evals, struct tr_dump *out)
 {
@@ -77,6 +117,7 @@ enum rt_err tr_dump_open(const char *dir, const struct tr_dataset *train,
     fmt_jw_end(&w);
     RT_TRY(fmt_jw_done(&w));
     RT_TRY(write_file(dir, "tokens.json", &s));
+    RT_TRY(dump_ref_logps(dir, train, evals, n_evals));
     RT_TRY(str_puts(&out->batches, "{\"steps\": ["));
     RT_TRY(str_puts(&out->step1, "{\"micro_batches\": ["));
 done:

@@ -14,7 +14,8 @@ struct tr_dump {
     uint32_t micro;                   // of that step
 };
 
-// Make the folder and write tokens.json. dir NULL: off.
+// Make the folder and write tokens.json, and ref_logps.json where the datasets have them. dir NULL:
+// off.
 RT_NODISCARD enum rt_err tr_dump_open(const char *dir, const struct tr_dataset *train,
                                       const struct tr_dataset *evals, uint32_t n_evals,
                                       struct tr_dump *out);

@@ -499,3 +499,25 @@ enum rt_err tr_objective_run(struct tr_objective *o, const struct tr_batch *batc
 done:
     return err;
 }
+
+enum rt_err tr_objective_reference(struct tr_objective *o, const struct tr_batch *b, float *chosen,
+                                   float *rejected)
+{
+    enum rt_err err = RT_OK;
+    struct rt_cmd *cmd = NULL;
+
+    o->data = b->data;
+    for (uint32_t i = 0, k; i < b->n; i += k) {
+        k = pass_pairs(o, b->pairs + i, b->n - i);
+        const struct span s = {0, k, k};
+        RT_TRY(load_pass(o, b->pairs + i, s));
+        RT_TRY(rt_cmd_create(o->model->dev, &cmd));
+        RT_TRY(forward(o, cmd, false, s));
+        RT_TRY(rt_cmd_wait(&cmd));
+        RT_TRY(rt_buf_read(o->ref_logp, 0, k, RT_F32, chosen + i));
+        RT_TRY(rt_buf_read(o->ref_logp, k, k, RT_F32, rejected + i));
+    }
+done:
+    rt_cmd_destroy(&cmd);
+    return err;
+}

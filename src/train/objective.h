@@ -38,6 +38,10 @@ RT_NODISCARD enum rt_err tr_objective_run(struct tr_objective *o, const struct t
                                           struct md_flat *grads, double grad_scale,
                                           struct tr_result *out);
 
+// The reference's log-probs of a batch alone: (b->n) nats each, as tr_objective_run would use them.
+RT_NODISCARD enum rt_err tr_objective_reference(struct tr_objective *o, const struct tr_batch *b,
+                                                float *chosen, float *rejected);
+
 // Raise the capacities in `desc` (0 at first) to what passes over batches of up to `batch` pairs of
 // this set need. The first set decides how much a pass takes; later ones raise it only where a
 // single pair of theirs needs more.

@@ -4,6 +4,7 @@
 
 #include "src/base/file.h"
 #include "src/train/adapter.h"
+#include "src/train/precompute.h"
 
 static enum rt_err open_data(const struct tr_config *c, struct tr_session *s)
 {
@@ -53,10 +54,29 @@ static enum rt_err open_device(const struct tr_config *c, bool train, struct tr_
         tr_limits(c, &s->evals[i].set, tr_eval_batch(c), &model);
     RT_TRY(md_model_open(s->dev, &model, &s->model));
     RT_TRY(tr_adapter_check(c, s->model));
-    RT_TRY(tr_reference_open(c, train, s->model, &s->ref));
 done:
     fmt_peft_free(&peft);
     free(cache);
+    return err;
+}
+
+// The reference, or its log-probs: then it is open only while they are computed.
+static enum rt_err open_reference(const struct tr_config *c, bool train, struct tr_session *s)
+{
+    enum rt_err err = RT_OK;
+    const bool before = c->precompute_ref_log_probs && (train || c->ref_model_name_or_path);
+    uint32_t missing = 1;
+
+    if (before)
+        RT_TRY(tr_precompute_find(c, s, &missing));
+    if (missing)
+        RT_TRY(tr_reference_open(c, train, s->model, &s->ref));
+    RT_TRY(tr_objective_create(c, s->model, &s->ref, &s->objective));
+    if (before && missing)
+        RT_TRY(tr_precompute_run(c, s));
+    if (before)
+        tr_reference_close(&s->ref);
+done:
     return err;
 }
 
@@ -67,7 +87,7 @@ enum rt_err tr_session_open(const struct tr_config *c, bool train, struct tr_ses
     *out = (struct tr_session){0};
     RT_TRY(open_data(c, out));
     RT_TRY(open_device(c, train, out));
-    RT_TRY(tr_objective_create(c, out->model, &out->ref, &out->objective));
+    RT_TRY(open_reference(c, train, out));
 done:
     if (err != RT_OK)
         tr_session_close(out);

@@ -79,6 +79,7 @@ static const char *const CASES[] = {
     "lora_all",
     "lora_continue",
     "sync_ref",
+    "precompute",
 };
 
 // tolerances.json is 20 x the noise of f32 rounding (2^-24). The same roundings at 2^-11 (f16) or

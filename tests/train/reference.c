@@ -128,11 +128,153 @@ static void resumed_alike(struct t *t)
     }
 }
 
+// ---- Precomputed ------------------------------------------------------------------------------
+
+static void refused(const struct tr_config *c, enum rt_err want, const char *naming)
+{
+    (void) t_logged();
+    const enum rt_err err = tr_run(c, NULL);
+    const char *log = t_logged();
+    if (err != want || !strstr(log, naming))
+        fail_msg("expected %s naming %s, found %s: %s", rt_err_name(want), naming, rt_err_name(err),
+                 log);
+}
+
+// Log-probs computed beforehand are those of the running reference to the bit: step 1 is ln 2 with
+// rewards of 0, and the trained weights are the same, also when the file is read again. Another
+// model as the reference is loaded, used and dropped.
+static void precomputed_alike(struct t *t)
+{
+    const char *const found = golden_path("models/llama_ref");
+    char other[1024];
+
+    snprintf(other, sizeof(other), "%s", found ? found : "");
+    for (size_t i = 0; i < COUNT_OF(STORAGE); i++)
+        for (int named = 0; named < (found ? 2 : 1); named++) {
+            struct tr_config c = base(t, STORAGE[i], "reference-out"), p;
+            struct seen a, b;
+            c.ref_model_name_or_path = named ? other : NULL;
+            c.ld = i == 1;
+            c.ld_alpha = 0.5;
+            a = run(&c);
+            p = c;
+            p.output_dir = "reference-again";
+            p.precompute_ref_log_probs = true;
+            p.precompute_ref_batch_size = 3;
+            p.ref_log_probs_file = "reference-logps.jsonl";
+            (void) remove(p.ref_log_probs_file);
+            for (int again = 0; again < 2; again++) {
+                b = run(&p);
+                if (memcmp(&a, &b, sizeof(a)) != 0 || (!named && (b.margin[0] != 0.0)) ||
+                    !same_file("reference-out/model.safetensors",
+                               "reference-again/model.safetensors"))
+                    fail_msg("%s on %s, %s reference: precomputing (run %d) changed the run: step "
+                             "1: %.9g, %.9g",
+                             rt_type_name(STORAGE[i]), t_name(t), named ? "another" : "own",
+                             again + 1, a.loss[0], b.loss[0]);
+            }
+        }
+}
+
+static void edit(const char *path, const char *from, const char *to)
+{
+    struct str s = {0}, out = {0};
+    T_OK(file_read(path, &s));
+    const char *at = strstr(s.data, from);
+    assert_non_null(at);
+    T_OK(str_append(&out, s.data, (size_t) (at - s.data)));
+    T_OK(str_puts(&out, to));
+    T_OK(str_puts(&out, at + strlen(from)));
+    T_OK(file_write(path, out.data, out.len));
+    str_free(&s);
+    str_free(&out);
+}
+
+// A named file of another run is refused, and what differs is said; so is a damaged one. Values
+// that someone changes are used: the file is what counts.
+static void foreign_files(struct t *t)
+{
+    const char *const rows = golden_own_path("runs/conv_implicit/train.jsonl");
+    const char *const model = golden_own_path("models/llama3");
+    struct tr_config c = base(t, RT_F32, "reference-out"), d;
+    double first;
+
+    c.precompute_ref_log_probs = true;
+    c.max_steps = 1;
+    c.ref_log_probs_file = "reference-foreign.jsonl";
+    (void) remove(c.ref_log_probs_file);
+    first = run(&c).loss[0];
+    d = c;
+    d.max_length = 20;
+    refused(&d, RT_E_USAGE, "the tokens that are trained on: max_length");
+    d = c;
+    d.dataset_name = rows;
+    refused(&d, RT_E_USAGE, "the file of rows");
+    d = c;
+    d.storage = RT_BF16;
+    refused(&d, RT_E_USAGE, "the storage type");
+    d = c;
+    d.ld = true;
+    d.ld_alpha = 0.25;
+    refused(&d, RT_E_USAGE, "ld_alpha");
+    d = c;
+    d.ref_model_name_or_path = model;
+    refused(&d, RT_E_USAGE, "the reference model's weights");
+    T_OK(file_copy(c.ref_log_probs_file, "reference-good.jsonl"));
+    edit(c.ref_log_probs_file, "{\"row\": 3, ", "{\"row\": 4, ");
+    refused(&c, RT_E_FORMAT, "reference-foreign.jsonl:5");
+    T_OK(file_copy("reference-good.jsonl", c.ref_log_probs_file));
+    edit(c.ref_log_probs_file, "\"rejected\": -", "\"rejected\": null, \"was\": -");
+    refused(&c, RT_E_FORMAT, "reference-foreign.jsonl:2");
+    T_OK(file_copy("reference-good.jsonl", c.ref_log_probs_file));
+    edit(c.ref_log_probs_file, "\"pairs\": 27", "\"pairs\": 26");
+    refused(&c, RT_E_FORMAT, "as many pairs");
+    T_OK(file_copy("reference-good.jsonl", c.ref_log_probs_file));
+    for (int i = 0; i < 27; i++)
+        edit(c.ref_log_probs_file, "\"chosen\": -", "\"chosen\":  0");
+    if (run(&c).loss[0] == first)
+        fail_msg("on %s: the values of the file are not used", t_name(t));
+}
+
+// Without a name the file is in the cache folder: an evaluation set later adds its own; a damaged
+// one is made again.
+static void cache_heals(struct t *t)
+{
+    struct tr_config c = base(t, RT_F32, "reference-out");
+    struct dir_names names = {0};
+    char path[512];
+    double first;
+
+    c.precompute_ref_log_probs = true;
+    c.max_steps = 1;
+    c.cache_dir = "reference-cache";
+    if (dir_exists("reference-cache"))
+        T_OK(dir_remove("reference-cache"));
+    first = run(&c).loss[0];
+    T_OK(dir_list("reference-cache/ref_logps", &names));
+    assert_int_equal(names.n, 1);
+    snprintf(path, sizeof(path), "reference-cache/ref_logps/%s", names.name[0]);
+    dir_names_free(&names);
+    edit(path, "\"rejected\"", "\"refused\"");
+    assert_true(run(&c).loss[0] == first);
+    (void) t_logged();
+    c.eval_files[0].path = golden_own_path("runs/conv_implicit/train.jsonl");
+    c.n_eval_files = 1;
+    c.eval_strategy = TR_EVAL_STEPS;
+    assert_true(run(&c).loss[0] == first);
+    T_OK(dir_list("reference-cache/ref_logps", &names));
+    assert_int_equal(names.n, 2);
+    dir_names_free(&names);
+}
+
 static void body(struct t *t)
 {
     whole_sync_is_ln2(t);
     small_syncs_add_up(t);
     resumed_alike(t);
+    precomputed_alike(t);
+    foreign_files(t);
+    cache_heals(t);
 }
 
 int main(void)
