@@ -44,7 +44,7 @@ static enum rt_err require(const struct options *o, bool train)
 {
     static const char *const NEEDED[] = {"model_name_or_path", "dataset_name", "output_dir"};
     for (size_t i = 0; i < COUNT_OF(NEEDED) - !train; i++)
-        if (!given(o, NEEDED[i]))
+        if (!given(o, NEEDED[i]) && !(i == 1 && given(o, "datasets")))
             return rt_fail(RT_E_USAGE, "%s is not given: expected --%s or a recipe with it",
                            NEEDED[i], NEEDED[i]);
     return RT_OK;
@@ -81,7 +81,6 @@ static void resolve_words(const struct options *o, struct tr_config *c)
 {
     c->model_name_or_path = text_of(o, "model_name_or_path");
     c->ref_model_name_or_path = text_of(o, "ref_model_name_or_path");
-    c->dataset_name = text_of(o, "dataset_name");
     c->output_dir = text_of(o, "output_dir");
     c->dump_dir = text_of(o, "dump_dir");
     c->device = text_of(o, "device");
@@ -109,6 +108,7 @@ enum rt_err options_resolve(const struct options *o, bool train, struct tr_confi
     RT_TRY(resolve_storage(o, &c.storage));
     resolve_words(o, &c);
     resolve_numbers(o, &c);
+    RT_TRY(opt_resolve_data(o, &c));
     RT_TRY(opt_resolve_loss(o, &c));
     RT_TRY(opt_resolve_schedule(o, &c));
     RT_TRY(opt_resolve_optim(o, &c));

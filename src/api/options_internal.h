@@ -24,6 +24,13 @@ RT_NODISCARD enum rt_err opt_resolve_loss(const struct options *o, struct tr_con
 // use_peft, lora_* and adapter_name_or_path (src/api/options_lora.c). Errors: RT_E_USAGE.
 RT_NODISCARD enum rt_err opt_resolve_lora(const struct options *o, struct tr_config *c);
 
+// dataset_name, dataset_train_split, columns and datasets (src/api/options_data.c). One of
+// dataset_name and datasets is given. Errors: RT_E_USAGE.
+RT_NODISCARD enum rt_err opt_resolve_data(const struct options *o, struct tr_config *c);
+
+// The value of columns: text becomes a mapping. Errors: RT_E_USAGE, RT_E_NOMEM.
+RT_NODISCARD enum rt_err opt_columns(cJSON **v, const char *from);
+
 // eval_* and dataset_test_split (src/api/options_eval.c). After logging_steps. Errors: RT_E_USAGE.
 RT_NODISCARD enum rt_err opt_resolve_eval(const struct options *o, struct tr_config *c);
 // Checkpoints: save_* and resume_from_checkpoint, into `c` (src/api/options_save.c). Errors:

@@ -175,6 +175,8 @@ static enum rt_err set(struct options *o, const char *name, cJSON *v, const char
     RT_TRY(open_map(row, from, &v));
     if (!cJSON_IsNull(v))
         RT_TRY(check_value(row, v, from));
+    if (strcmp(name, "columns") == 0)
+        RT_TRY(opt_columns(&v, from));
     if (row->rule == OPT_DEFAULT && !opt_is_default(row, v))
         RT_TRY(rt_fail(RT_E_USAGE, "%s: %s: %s (default: %s)", from, name, row->help,
                        row->def ? row->def : "not given"));

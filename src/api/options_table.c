@@ -19,8 +19,14 @@ const struct opt_row OPT_ROWS[] = {
     // What is trained
     TEXT("model_name_or_path", "Hugging Face model folder (required)"),
     TEXT("ref_model_name_or_path", "folder of the reference model; default: the policy as loaded"),
-    TEXT("dataset_name",
-         "preference rows: a .jsonl or .json file, or a folder with train.jsonl (required)"),
+    USED("dataset_name", OPT_LIST, NULL, 0, 0,
+         "preference rows: a .jsonl, .json, .csv or .tsv file, also .gz or .zst, a folder with "
+         "train.jsonl and its like, or a list of them (required)"),
+    USED("columns", OPT_LIST, NULL, 0, 0,
+         "columns by other names: prompt=question,chosen=good,rejected=bad, or a mapping (ours)"),
+    USED(
+        "datasets", OPT_LIST, NULL, 0, 0,
+        "in place of dataset_name: a list of path, data_dir, data_files, split, columns, fraction"),
     TEXT("output_dir", "folder that the trained model is written to (required)"),
     WORD("dtype", "float32", "float32|float16|bfloat16|auto",
          "what the weights are rounded to once when loaded; auto: float32"),
@@ -100,7 +106,9 @@ const struct opt_row OPT_ROWS[] = {
     WORD("train_sampling_strategy", "random", "random|sequential", "order of the rows"),
     USED("seed", OPT_INT, "42", 0, BIG, "seed of the order of rows"),
     USED("data_seed", OPT_INT, NULL, 0, BIG, "seed of the order alone; default: seed"),
-    DEFAULT("dataset_train_split", OPT_STR, "train", "a file has one split"),
+    WORD("dataset_train_split", "train", NULL, "split of the folder dataset_name"),
+    DEFAULT("streaming", OPT_BOOL, "false", "rows are read once, and their tokens mapped"),
+    DEFAULT("test_split_size", OPT_NUM, NULL, "give a file as eval_dataset_name"),
     WORD("dataset_test_split", "test", NULL,
          "evaluation file of a folder: NAME.jsonl, else eval.jsonl"),
     DEFAULT("dataset_config", OPT_STR, NULL, "a file has no configuration"),

@@ -53,23 +53,33 @@ done:
     return err;
 }
 
+static enum rt_err add_path(struct ds_files *files, const struct ds_part *p, const char *name,
+                            uint32_t part)
+{
+    enum rt_err err = RT_OK;
+    char *path = NULL;
+
+    RT_TRY(p->folder && name[0] != '/' ? path_join(p->folder, name, &path) : str_dup(name, &path));
+    if (dir_exists(path)) {
+        RT_TRY(add_folder(files, path, p->split ? p->split : "train", part));
+    } else {
+        err = add(files, path, part);
+        path = NULL;
+    }
+done:
+    free(path);
+    return err;
+}
+
 enum rt_err ds_files_find(const struct ds_part *parts, uint32_t n_parts, struct ds_files *out)
 {
     enum rt_err err = RT_OK;
     struct ds_files files = {0};
-    char *path;
 
     *out = files;
     for (uint32_t i = 0; i < n_parts; i++)
-        for (uint32_t k = 0; k < parts[i].n_paths; k++) {
-            const char *p = parts[i].paths[k];
-            if (dir_exists(p)) {
-                RT_TRY(add_folder(&files, p, parts[i].split ? parts[i].split : "train", i));
-            } else {
-                RT_TRY(str_dup(p, &path));
-                RT_TRY(add(&files, path, i));
-            }
-        }
+        for (uint32_t k = 0; k < parts[i].n_paths; k++)
+            RT_TRY(add_path(&files, &parts[i], parts[i].paths[k], i));
     *out = files;
     files = (struct ds_files){0};
 done:

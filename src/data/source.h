@@ -20,7 +20,8 @@ struct ds_column {
 struct ds_part {
     const char *paths[DS_PATHS]; // files, or folders with files of the split
     uint32_t n_paths;
-    const char *split; // of folders; NULL: "train"
+    const char *folder; // where paths that do not begin with / are; NULL: the current folder
+    const char *split;  // of folders; NULL: "train"
     struct ds_column columns[DS_COLUMNS];
     uint32_t n_columns;
     bool select;       // columns that are not named do not count

@@ -66,6 +66,26 @@ done:
     return err;
 }
 
+// The first file or folder, and how many more.
+static enum rt_err name_of_rows(const struct tr_config *c, char **out)
+{
+    enum rt_err err = RT_OK;
+    struct str s = {0};
+    uint32_t n = 0;
+
+    *out = NULL;
+    for (uint32_t i = 0; i < c->n_parts; i++)
+        n += c->parts[i].n_paths;
+    RT_TRY(str_puts(&s, c->dataset_name));
+    if (n > 1)
+        RT_TRY(str_printf(&s, " and %u more", n - 1));
+    *out = s.data;
+    s = (struct str){0};
+done:
+    str_free(&s);
+    return err;
+}
+
 enum rt_err tr_dataset_open_train(const struct tr_config *c, const struct txt_tokenizer *tok,
                                   const struct txt_chat *chat, struct tr_dataset *out)
 {
@@ -75,7 +95,7 @@ enum rt_err tr_dataset_open_train(const struct tr_config *c, const struct txt_to
 
     *out = (struct tr_dataset){0};
     RT_TRY(str_dup("train", &name));
-    RT_TRY(str_dup(c->dataset_name, &path));
+    RT_TRY(name_of_rows(c, &path));
     err = read_rows(&(struct reader){c, tok, chat}, c->n_parts ? c->parts : &whole,
                     c->n_parts ? c->n_parts : 1, path, name, out);
     path = name = NULL;
