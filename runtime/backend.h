@@ -16,6 +16,7 @@ struct rt_dev {
     char *cache_dir; // heap copy or NULL
     struct rt_stats stats;
     struct rt_clamp clamp;
+    struct rt_buf *first, *last; // buffers in order of creation
     bool f64;
 };
 
@@ -23,9 +24,10 @@ struct rt_dev {
 struct rt_buf {
     struct rt_dev *dev;
     char *name;
-    enum rt_type type;     // as asked for
-    enum rt_type storage;  // as stored: RT_F64 for RT_F32 on host:f64
-    uint64_t count, bytes; // bytes = count * size of storage, rounded up to 4
+    enum rt_type type;             // as asked for
+    enum rt_type storage;          // as stored: RT_F64 for RT_F32 on host:f64
+    uint64_t count, bytes;         // bytes = count * size of storage, rounded up to 4
+    struct rt_buf *before, *after; // of the device's list
     // Hazard tracking (runtime/hazard.h): number of the last barrier-free stretch that read / wrote
     // it.
     uint64_t read_stretch, write_stretch;

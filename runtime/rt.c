@@ -23,6 +23,30 @@ const char *rt_type_name(enum rt_type type)
 
 // ---- Buffers ----------------------------------------------------------------------------------
 
+static void link_buf(struct rt_dev *dev, struct rt_buf *b)
+{
+    b->before = dev->last;
+    b->after = NULL;
+    *(dev->last ? &dev->last->after : &dev->first) = b;
+    dev->last = b;
+}
+
+static void unlink_buf(struct rt_dev *dev, struct rt_buf *b)
+{
+    *(b->before ? &b->before->after : &dev->first) = b->after;
+    *(b->after ? &b->after->before : &dev->last) = b->before;
+}
+
+const struct rt_buf *rt_dev_next_buf(const struct rt_dev *dev, const struct rt_buf *after)
+{
+    return after ? after->after : dev->first;
+}
+
+uint64_t rt_buf_bytes(const struct rt_buf *buf)
+{
+    return buf->bytes;
+}
+
 enum rt_err rt_buf_create(struct rt_dev *dev, enum rt_type type, uint64_t count, const char *name,
                           struct rt_buf **out)
 {
@@ -43,6 +67,7 @@ enum rt_err rt_buf_create(struct rt_dev *dev, enum rt_type type, uint64_t count,
     RT_TRY(str_dup(name, &head.name));
     RT_TRY(dev->backend->buf_create(dev, &head, out));
     head.name = NULL; // owned by *out now
+    link_buf(dev, *out);
     dev->stats.allocs++;
     dev->stats.bytes += (*out)->bytes;
     dev->stats.peak_bytes = u64_max(dev->stats.peak_bytes, dev->stats.bytes);
@@ -58,6 +83,7 @@ void rt_buf_destroy(struct rt_buf **buf)
     struct rt_dev *dev = (*buf)->dev;
     char *name = (*buf)->name;
     dev->stats.bytes -= (*buf)->bytes;
+    unlink_buf(dev, *buf);
     dev->backend->buf_destroy(*buf);
     free(name);
     *buf = NULL;

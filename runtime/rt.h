@@ -139,6 +139,11 @@ struct rt_stats {
 };
 struct rt_stats rt_dev_stats(const struct rt_dev *dev);
 
+// A device like another that only counts: its buffers have no memory, commands do nothing, reads
+// give zeros. For planning: what is opened on it allocates the same buffers. Errors: RT_E_NOMEM.
+RT_NODISCARD enum rt_err rt_dev_open_dry(const struct rt_dev *like, struct rt_dev **out);
+bool rt_dev_is_dry(const struct rt_dev *dev);
+
 // ---- Buffers ----------------------------------------------------------------------------------
 
 struct rt_buf; // typed, one-dimensional; owned by the caller, destroyed before its device
@@ -153,6 +158,10 @@ enum rt_type rt_buf_type(const struct rt_buf *buf); // as asked for: RT_F32 also
 uint64_t rt_buf_count(const struct rt_buf *buf);
 const char *rt_buf_name(const struct rt_buf *buf);
 struct rt_dev *rt_buf_dev(const struct rt_buf *buf);
+
+// The buffers of a device, in the order in which they were made: NULL gives the first; NULL = end.
+const struct rt_buf *rt_dev_next_buf(const struct rt_dev *dev, const struct rt_buf *after);
+uint64_t rt_buf_bytes(const struct rt_buf *buf); // as stored
 
 // buf is not NULL, has this type, and holds at least n elements. For RT_REQUIRE.
 bool rt_buf_holds(const struct rt_buf *buf, enum rt_type type, uint64_t n);
