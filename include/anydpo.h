@@ -67,6 +67,23 @@ struct anydpo_eval {
 };
 enum anydpo_status anydpo_evaluate(struct anydpo_job *job, struct anydpo_eval *out);
 
+// The device memory of a run before anything is loaded: rows by name of buffer, then options that
+// would save some, large ones first (group "saves", bytes = what the option in `name` saves).
+struct anydpo_plan_row {
+    const char *group, *name; // borrowed for the call
+    uint64_t bytes;
+    uint32_t buffers; // 0 in group "saves"
+};
+typedef void anydpo_plan_fn(void *user, const struct anydpo_plan_row *row);
+struct anydpo_plan {
+    uint64_t bytes, limit;         // of all rows; what the device has, 0 = unknown
+    uint32_t max_tokens, max_rows; // of the largest pass: tokens, positions that the head scores
+    const char *recomputed;        // what the backward recomputes; static
+};
+// Writes nothing and needs no output_dir.
+enum anydpo_status anydpo_plan(struct anydpo_job *job, anydpo_plan_fn *row, void *user,
+                               struct anydpo_plan *out);
+
 // Ask a running anydpo_train to finish its step, save a checkpoint and return ANYDPO_STOPPED;
 // setting resume_from_checkpoint to "true" then goes on. Safe from a signal handler.
 void anydpo_stop(struct anydpo_job *job);

@@ -5,6 +5,7 @@
 #include "src/api/job.h"
 #include "src/base/log.h"
 #include "src/train/eval.h"
+#include "src/train/plan.h"
 #include "src/train/run.h"
 
 struct anydpo_job {
@@ -124,6 +125,30 @@ enum anydpo_status anydpo_train(struct anydpo_job *job)
 done:
     job->stop = 0; // a stop holds for one run, also when it came before the run began
     str_free(&text);
+    return status_of(err);
+}
+
+enum anydpo_status anydpo_plan(struct anydpo_job *job, anydpo_plan_fn *row, void *user,
+                               struct anydpo_plan *out)
+{
+    enum rt_err err = RT_OK;
+    struct tr_config config;
+    struct tr_plan p;
+
+    *out = (struct anydpo_plan){0};
+    RT_TRY(options_resolve(&job->options, false, &config));
+    RT_TRY(tr_plan_run(&config, &p));
+    for (uint32_t i = 0; i < p.n_rows; i++)
+        row(user, &(struct anydpo_plan_row){p.rows[i].group, p.rows[i].name, p.rows[i].bytes,
+                                            p.rows[i].buffers});
+    for (uint32_t i = 0; i < p.n_helps; i++)
+        row(user, &(struct anydpo_plan_row){"saves", p.helps[i].option, p.helps[i].saves, 0});
+    *out = (struct anydpo_plan){.bytes = p.bytes,
+                                .limit = p.limit,
+                                .max_tokens = p.max_tokens,
+                                .max_rows = p.max_rows,
+                                .recomputed = tr_plan_recomputed(&p)};
+done:
     return status_of(err);
 }
 

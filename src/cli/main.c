@@ -9,10 +9,9 @@
 #include "src/base/str.h"
 #include "src/cli/cmd.h"
 
-static const struct cmd *const COMMANDS[] = {&cmd_train,    &cmd_generate, &cmd_eval,
-                                             &cmd_devices,  &cmd_conform,  &cmd_convert,
-                                             &cmd_tokenize, &cmd_chat,     &cmd_inspect,
-                                             &cmd_bench};
+static const struct cmd *const COMMANDS[] = {
+    &cmd_train,    &cmd_generate, &cmd_eval,    &cmd_devices, &cmd_conform, &cmd_convert,
+    &cmd_tokenize, &cmd_chat,     &cmd_inspect, &cmd_bench,   &cmd_plan};
 
 enum { MOST_OPTIONS = 32 };
 

@@ -230,7 +230,7 @@ enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc,
     m->max_positions = desc->max_positions;
     RT_REQUIRE(m->max_tokens && m->max_segments && m->max_positions, RT_E_ARG);
     RT_TRY(md_arch_read(desc->folder, &m->arch));
-    if (m->max_positions > m->arch.max_positions)
+    if (m->max_positions > m->arch.max_positions && !rt_dev_is_dry(dev))
         log_warn("%s: sequences of %u tokens, the model was made for %u", desc->folder,
                  m->max_positions, m->arch.max_positions);
     RT_TRY(md_params_make(&m->arch, plan->arena_bytes / sizeof(float), &m->params));

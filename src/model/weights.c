@@ -83,6 +83,8 @@ enum rt_err md_weights_load(const struct md_params *params, const char *folder,
     struct fmt_st st = {0};
     float *x = NULL;
 
+    if (to->n && rt_dev_is_dry(rt_buf_dev(to->chunk[0]))) // nothing would keep them
+        goto done;
     RT_TRY(fmt_st_open(folder, &st));
     RT_TRY(slice_alloc(params, &x));
     for (uint32_t i = 0; i < params->n; i++)

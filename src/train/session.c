@@ -4,9 +4,10 @@
 
 #include "src/base/file.h"
 #include "src/train/adapter.h"
+#include "src/train/plan.h"
 #include "src/train/precompute.h"
 
-static enum rt_err open_data(const struct tr_config *c, struct tr_session *s)
+enum rt_err tr_session_open_data(const struct tr_config *c, struct tr_session *s)
 {
     enum rt_err err = RT_OK;
 
@@ -18,30 +19,11 @@ done:
     return err;
 }
 
-static struct md_recompute recompute_of(const struct tr_config *c)
-{
-    const bool all = c->gradient_checkpointing == TR_RECOMPUTE_ALL;
-    return (struct md_recompute){.cheap = all, .layers = all ? UINT32_MAX : 0};
-}
-
-static enum rt_err open_device(const struct tr_config *c, bool train, struct tr_session *s)
+enum rt_err tr_session_open_device(const struct tr_config *c, struct tr_session *s)
 {
     enum rt_err err = RT_OK;
     struct rt_dev_desc desc = {.name = c->device, .kernels = op_kernels()};
-    struct md_model_desc model = {.folder = c->model_name_or_path,
-                                  .storage = c->storage,
-                                  .load_dtype = c->load_dtype,
-                                  .train = train,
-                                  .adapter = c->lora.adapter,
-                                  .recompute = recompute_of(c),
-                                  .seed = c->seed};
-    struct fmt_peft peft = {0};
     char *cache = NULL;
-
-    if (c->lora.use) {
-        RT_TRY(tr_adapter_settings(c, &peft));
-        model.peft = &peft;
-    }
 
     RT_TRY(rt_clamp_parse(c->disable, c->clamp, &desc.clamp));
     RT_TRY(dir_cache(c->cache_dir, &cache));
@@ -49,13 +31,7 @@ static enum rt_err open_device(const struct tr_config *c, bool train, struct tr_
     RT_TRY(rt_dev_open(&desc, &s->dev));
     log_info("device %s: %s, %s", rt_dev_id(s->dev), rt_dev_plan(s->dev)->caps.name,
              rt_dev_plan(s->dev)->caps.driver);
-    tr_limits(c, &s->train.set, train ? c->per_device_train_batch_size : tr_eval_batch(c), &model);
-    for (uint32_t i = 0; i < s->n_evals; i++)
-        tr_limits(c, &s->evals[i].set, tr_eval_batch(c), &model);
-    RT_TRY(md_model_open(s->dev, &model, &s->model));
-    RT_TRY(tr_adapter_check(c, s->model));
 done:
-    fmt_peft_free(&peft);
     free(cache);
     return err;
 }
@@ -65,14 +41,15 @@ static enum rt_err open_reference(const struct tr_config *c, bool train, struct 
 {
     enum rt_err err = RT_OK;
     const bool before = c->precompute_ref_log_probs && (train || c->ref_model_name_or_path);
+    const bool count = rt_dev_is_dry(s->dev); // then nothing is computed
     uint32_t missing = 1;
 
-    if (before)
+    if (before && !count)
         RT_TRY(tr_precompute_find(c, s, &missing));
     if (missing)
         RT_TRY(tr_reference_open(c, train, s->model, &s->ref));
     RT_TRY(tr_objective_create(c, s->model, &s->ref, &s->objective));
-    if (before && missing)
+    if (before && missing && !count)
         RT_TRY(tr_precompute_run(c, s));
     if (before)
         tr_reference_close(&s->ref);
@@ -80,25 +57,62 @@ done:
     return err;
 }
 
+enum rt_err tr_session_open_model(const struct tr_config *c, bool train,
+                                  struct md_recompute recompute, struct tr_session *s)
+{
+    enum rt_err err = RT_OK;
+    struct fmt_peft peft = {0};
+    struct md_model_desc model = {.folder = c->model_name_or_path,
+                                  .storage = c->storage,
+                                  .load_dtype = c->load_dtype,
+                                  .train = train,
+                                  .adapter = c->lora.adapter,
+                                  .recompute = recompute,
+                                  .seed = c->seed};
+
+    if (c->lora.use) {
+        RT_TRY(tr_adapter_settings(c, &peft));
+        model.peft = &peft;
+    }
+    tr_limits(c, &s->train.set, train ? c->per_device_train_batch_size : tr_eval_batch(c), &model);
+    for (uint32_t i = 0; i < s->n_evals; i++)
+        tr_limits(c, &s->evals[i].set, tr_eval_batch(c), &model);
+    RT_TRY(md_model_open(s->dev, &model, &s->model));
+    RT_TRY(tr_adapter_check(c, s->model));
+    RT_TRY(open_reference(c, train, s));
+done:
+    fmt_peft_free(&peft);
+    return err;
+}
+
 enum rt_err tr_session_open(const struct tr_config *c, bool train, struct tr_session *out)
 {
     enum rt_err err = RT_OK;
+    struct tr_plan plan;
 
     *out = (struct tr_session){0};
-    RT_TRY(open_data(c, out));
-    RT_TRY(open_device(c, train, out));
-    RT_TRY(open_reference(c, train, out));
+    RT_TRY(tr_session_open_data(c, out));
+    RT_TRY(tr_session_open_device(c, out));
+    RT_TRY(tr_plan_make(c, train, false, out, &plan));
+    RT_TRY(tr_plan_check(&plan));
+    tr_plan_report(c, &plan);
+    RT_TRY(tr_session_open_model(c, train, plan.recompute, out));
 done:
     if (err != RT_OK)
         tr_session_close(out);
     return err;
 }
 
-void tr_session_close(struct tr_session *s)
+void tr_session_close_model(struct tr_session *s)
 {
     tr_objective_destroy(&s->objective);
     tr_reference_close(&s->ref);
     md_model_close(&s->model);
+}
+
+void tr_session_close(struct tr_session *s)
+{
+    tr_session_close_model(s);
     rt_dev_close(&s->dev);
     for (uint32_t i = 0; i < s->n_evals; i++)
         tr_dataset_close(&s->evals[i]);

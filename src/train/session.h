@@ -23,4 +23,12 @@ RT_NODISCARD enum rt_err tr_session_open(const struct tr_config *c, bool train,
                                          struct tr_session *out);
 void tr_session_close(struct tr_session *s);
 
+// The parts of tr_session_open, in order, for planning. A session whose device only counts
+// (rt_dev_open_dry) gets a model of the same buffers. On error the session is closed as a whole.
+RT_NODISCARD enum rt_err tr_session_open_data(const struct tr_config *c, struct tr_session *s);
+RT_NODISCARD enum rt_err tr_session_open_device(const struct tr_config *c, struct tr_session *s);
+RT_NODISCARD enum rt_err tr_session_open_model(const struct tr_config *c, bool train,
+                                               struct md_recompute recompute, struct tr_session *s);
+void tr_session_close_model(struct tr_session *s); // also one that was opened in part
+
 #endif // TRAIN_SESSION_H

@@ -1,0 +1,104 @@
+// The plan is what a run allocates, to the byte; nothing is allocated after the first step; memory
+// decides what is recomputed, and what does not fit is refused.
+#include "src/train/plan.h"
+
+#include <cjson/cJSON.h>
+
+#include "src/base/arith.h"
+#include "src/train/optimizer.h"
+#include "tests/support/golden.h"
+#include "tests/t.h"
+
+static struct tr_config base(struct t *t, enum rt_type storage)
+{
+    return (struct tr_config){.model_name_or_path = golden_own_path("models/llama"),
+                              .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
+                              .device = t_name(t),
+                              .storage = storage,
+                              .max_length = 1024,
+                              .per_device_train_batch_size = 4,
+                              .beta = 0.1,
+                              .adam_beta1 = 0.9,
+                              .adam_beta2 = 0.999,
+                              .adam_epsilon = 1e-8};
+}
+
+// A step on the first pairs.
+static void step(const struct tr_config *c, struct tr_session *s, struct tr_optimizer *opt)
+{
+    const uint32_t pairs[] = {0, 1, 2, 3};
+    const struct tr_batch b = {.data = &s->train, .pairs = pairs, .n = COUNT_OF(pairs)};
+    struct tr_result r;
+    struct rt_cmd *cmd;
+    double norm;
+
+    T_OK(tr_objective_run(s->objective, &b, &opt->grads, 0.25, &r));
+    T_OK(tr_grad_norm(opt, s->dev, 1.0, &norm));
+    assert_true(norm > 0.0);
+    T_OK(rt_cmd_create(s->dev, &cmd));
+    T_OK(tr_optimizer_step(opt, cmd, s->model, c, 1e-3, 1.0));
+    T_OK(rt_cmd_wait(&cmd));
+}
+
+static void plan_is_run(const struct tr_config *c)
+{
+    struct tr_plan p;
+    struct tr_session s;
+    struct tr_optimizer opt;
+
+    T_OK(tr_plan_run(c, &p));
+    assert_true(p.bytes > 0 && p.n_rows < TR_PLAN_ROWS && p.n_helps > 0);
+    T_OK(tr_session_open(c, true, &s));
+    T_OK(tr_optimizer_create(s.model, c->optim, &opt));
+    assert_int_equal(rt_dev_stats(s.dev).bytes, p.bytes);
+    step(c, &s, &opt);
+    const uint64_t allocs = rt_dev_stats(s.dev).allocs;
+    step(c, &s, &opt);
+    assert_int_equal(rt_dev_stats(s.dev).allocs, allocs);
+    assert_int_equal(rt_dev_stats(s.dev).peak_bytes, p.bytes);
+    tr_optimizer_destroy(&opt);
+    tr_session_close(&s);
+}
+
+// With a byte less than the plan takes, less is kept, until not even the least fits.
+static void memory_decides(const struct tr_config *c)
+{
+    struct tr_config less = *c;
+    struct tr_plan p, q;
+    char clamp[32];
+
+    T_OK(tr_plan_run(c, &p));
+    assert_false(p.recompute.cheap || p.recompute.layers);
+    less.clamp = clamp;
+    snprintf(clamp, sizeof(clamp), "memory=%llu", (unsigned long long) p.bytes - 1);
+    T_OK(tr_plan_run(&less, &q));
+    assert_true(q.recompute.cheap && q.bytes < p.bytes);
+    T_OK(tr_plan_check(&q));
+    less.gradient_checkpointing = TR_RECOMPUTE_NONE;
+    T_OK(tr_plan_run(&less, &q));
+    assert_int_equal(q.bytes, p.bytes);
+    T_ERR(RT_E_DEVMEM, tr_plan_check(&q));
+    assert_true(q.n_helps > 0);
+}
+
+static void body(struct t *t)
+{
+    static char all[] = "all-linear";
+    const cJSON targets = {.type = cJSON_String, .valuestring = all};
+
+    for (enum rt_type type = RT_F32; type <= RT_BF16; type++) {
+        struct tr_config c = base(t, type);
+        plan_is_run(&c);
+        c.gradient_checkpointing = TR_RECOMPUTE_ALL;
+        plan_is_run(&c);
+        c.lora = (struct tr_lora){.use = true, .targets = &targets};
+        plan_is_run(&c);
+    }
+    const struct tr_config c = base(t, RT_F32);
+    memory_decides(&c);
+}
+
+int main(void)
+{
+    return t_each_device(body);
+}
