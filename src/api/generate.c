@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "src/base/arith.h"
+#include "src/api/adapter.h"
 #include "src/base/file.h"
 #include "src/model/generate.h"
 
@@ -20,20 +21,24 @@ enum rt_err api_generator_open(const struct api_generator_desc *d, struct api_ge
     enum rt_err err = RT_OK;
     struct api_generator *g = calloc(1, sizeof(*g));
     struct rt_dev_desc dev = {.name = d->device, .kernels = op_kernels()};
+    struct api_adapted from = {0};
     char *cache = NULL;
 
     *out = NULL;
     if (!g)
         RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: generator"));
     g->max_tokens = d->max_tokens;
-    RT_TRY(txt_tokenizer_open(d->folder, &g->tok));
-    RT_TRY(txt_chat_open(d->folder, &g->chat));
+    RT_TRY(api_adapted_open(d->folder, d->adapter, &from));
+    RT_TRY(txt_tokenizer_open(from.tokenizer, &g->tok));
+    RT_TRY(txt_chat_open(from.tokenizer, &g->chat));
     RT_TRY(rt_clamp_parse(d->disable, d->clamp, &dev.clamp));
     RT_TRY(dir_cache(d->cache_dir, &cache));
     dev.cache_dir = cache;
     RT_TRY(rt_dev_open(&dev, &g->dev));
     RT_TRY(md_model_open(g->dev,
-                         &(struct md_model_desc){.folder = d->folder,
+                         &(struct md_model_desc){.folder = from.model,
+                                                 .peft = from.adapter ? &from.peft : NULL,
+                                                 .adapter = from.adapter,
                                                  .storage = d->storage,
                                                  .max_tokens = d->max_tokens,
                                                  .max_segments = 1,
@@ -45,6 +50,7 @@ enum rt_err api_generator_open(const struct api_generator_desc *d, struct api_ge
     *out = g;
     g = NULL;
 done:
+    api_adapted_close(&from);
     free(cache);
     api_generator_close(&g);
     return err;

@@ -12,7 +12,8 @@
 struct api_generator; // a model opened for generation; one thread uses it
 
 struct api_generator_desc {
-    const char *folder;                               // Hugging Face folder
+    const char *folder;  // Hugging Face folder, or a PEFT adapter that names one as its base
+    const char *adapter; // folder of a PEFT adapter of it; NULL = none
     const char *device, *disable, *clamp, *cache_dir; // as the options of train
     enum rt_type storage;
     uint32_t max_tokens; // prompt and answer together

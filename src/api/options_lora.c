@@ -1,8 +1,8 @@
 // Options of LoRA.
 #include "src/api/options_internal.h"
 
+#include "src/api/adapter.h"
 #include "src/base/arith.h"
-#include "src/base/file.h"
 #include "src/format/peft.h"
 
 static enum rt_err resolve_values(const struct options *o, struct tr_lora *l)
@@ -55,25 +55,14 @@ enum rt_err options_follow_adapter(struct options *o)
 {
     enum rt_err err = RT_OK;
     const char *model = text_of(o, "model_name_or_path");
-    struct fmt_peft p = {0};
+    struct api_adapted from = {0};
 
     if (!model || !fmt_peft_is(model))
         goto done;
-    if (given(o, "adapter_name_or_path"))
-        RT_TRY(rt_fail(RT_E_USAGE,
-                       "model_name_or_path %s is an adapter itself, and adapter_name_or_path is "
-                       "given: expected the base model and one adapter",
-                       model));
-    RT_TRY(fmt_peft_read(model, &p));
-    if (!p.base_model || !dir_exists(p.base_model))
-        RT_TRY(rt_fail(RT_E_NOT_FOUND,
-                       "%s is an adapter of %s, which is no folder here: give that base as "
-                       "model_name_or_path and this as adapter_name_or_path",
-                       model, p.base_model ? p.base_model : "an unnamed base"));
-    log_info("%s is an adapter of %s", model, p.base_model);
-    RT_TRY(options_set_text(o, "adapter_name_or_path", model, "model_name_or_path"));
-    RT_TRY(options_set_text(o, "model_name_or_path", p.base_model, "model_name_or_path"));
+    RT_TRY(api_adapted_open(model, text_of(o, "adapter_name_or_path"), &from));
+    RT_TRY(options_set_text(o, "adapter_name_or_path", from.adapter, "model_name_or_path"));
+    RT_TRY(options_set_text(o, "model_name_or_path", from.model, "model_name_or_path"));
 done:
-    fmt_peft_free(&p);
+    api_adapted_close(&from);
     return err;
 }

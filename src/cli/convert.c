@@ -1,21 +1,25 @@
-// src/cli/convert.c -- `anydpo convert`: a GGUF file to a Hugging Face folder.
+// src/cli/convert.c -- `anydpo convert`: a GGUF file, or a model and its adapter, to a Hugging Face
+// folder.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "src/api/convert.h"
+#include "src/api/merge.h"
 #include "src/base/arith.h"
 #include "src/base/file.h"
 #include "src/cli/cmd.h"
 
-enum { DTYPE, PRE };
+enum { DTYPE, PRE, MERGE };
 
 static const struct cmd_opt OPTS[] = {
-    [DTYPE] = {"dtype", CMD_STR, "float32", 0, 0,
-               "float32 | float16 | bfloat16: the weights are rounded to it, to nearest even"},
+    [DTYPE] = {"dtype", CMD_STR, NULL, 0, 0,
+               "float32 | float16 | bfloat16: the weights are rounded to it, to nearest even; "
+               "default: float32 of a GGUF file, each tensor's own type with --merge"},
     [PRE] =
         {"pre", CMD_STR, NULL, 0, 0,
          "pre-tokenizer in place of the file's: gpt-2 | smollm | starcoder | llama-bpe | qwen2"},
+    [MERGE] = {"merge", CMD_STR, NULL, 0, 0, "folder of a PEFT adapter of the model IN_DIR"},
     {0},
 };
 
@@ -35,29 +39,59 @@ static enum rt_err read_dtype(const char *name, enum rt_type *out)
                    "convert: --dtype: expected float32, float16 or bfloat16, found %.60s", name);
 }
 
+static enum rt_err merge(const union cmd_val *opt, char **words)
+{
+    static const enum fmt_dtype TO[] = {
+        [RT_F32] = FMT_F32, [RT_F16] = FMT_F16, [RT_BF16] = FMT_BF16};
+    enum rt_err err = RT_OK;
+    struct api_merged r;
+    enum rt_type type = RT_F32;
+    const double start = os_seconds();
+
+    if (opt[PRE].str)
+        RT_TRY(rt_fail(RT_E_USAGE, "convert: --pre is for GGUF files, not for --merge"));
+    if (opt[DTYPE].str)
+        RT_TRY(read_dtype(opt[DTYPE].str, &type));
+    RT_TRY(api_merge(&(struct api_merge_args){.base = words[0],
+                                              .adapter = opt[MERGE].str,
+                                              .to = words[1],
+                                              .dtype = opt[DTYPE].str ? TO[type] : FMT_DTYPE_COUNT},
+                     &r));
+    printf("tensors=%u adapted=%u replaced=%u parameters=%" PRIu64 " dtype=%s seconds=%.2f\n",
+           r.tensors, r.adapted, r.replaced, r.parameters, opt[DTYPE].str ? opt[DTYPE].str : "kept",
+           os_seconds() - start);
+done:
+    return err;
+}
+
 static enum rt_err run(const union cmd_val *opt, int n, char **words)
 {
     enum rt_err err = RT_OK;
     struct api_convert_args args = {.pre = opt[PRE].str};
     struct api_converted result;
     const double start = os_seconds();
+    const char *const dtype = opt[DTYPE].str ? opt[DTYPE].str : "float32";
 
-    RT_TRY(read_dtype(opt[DTYPE].str, &args.dtype));
     if (n != 2)
-        RT_TRY(rt_fail(RT_E_USAGE, "convert: expected IN.gguf and OUT_DIR, found %d words", n));
+        RT_TRY(rt_fail(RT_E_USAGE, "convert: expected %s and OUT_DIR, found %d words",
+                       opt[MERGE].str ? "the base model's folder" : "IN.gguf", n));
+    if (opt[MERGE].str)
+        return merge(opt, words);
+    RT_TRY(read_dtype(dtype, &args.dtype));
     args.from = words[0];
     args.to = words[1];
     RT_TRY(api_convert(&args, &result));
     printf("tensors=%u parameters=%" PRIu64 " dtype=%s seconds=%.2f\n", result.tensors,
-           result.parameters, opt[DTYPE].str, os_seconds() - start);
+           result.parameters, dtype, os_seconds() - start);
 done:
     return err;
 }
 
 const struct cmd cmd_convert = {
     "convert",
-    "turn a GGUF file into a Hugging Face folder",
-    "IN.gguf OUT_DIR [OPTIONS]\n"
+    "turn a GGUF file, or a model and an adapter, into a Hugging Face folder",
+    "IN.gguf OUT_DIR [OPTIONS], or IN_DIR OUT_DIR --merge ADAPTER_DIR\n"
+    "With --merge the LoRA adapter of a model becomes part of its weights.\n"
     "A llama with a byte-level BPE tokenizer in F32, F16, BF16, F64, Q8_0, Q4_0, Q4_1, Q5_0, "
     "Q5_1,\n"
     "Q4_K, Q5_K or Q6_K becomes model.safetensors, config.json, generation_config.json,\n"

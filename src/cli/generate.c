@@ -7,6 +7,7 @@
 
 enum {
     MODEL,
+    ADAPTER,
     PROMPT,
     SYSTEM,
     RAW,
@@ -25,6 +26,7 @@ enum {
 
 static const struct cmd_opt OPTS[] = {
     [MODEL] = {"model_name_or_path", CMD_STR, NULL, 0, 0, "Hugging Face model folder (required)"},
+    [ADAPTER] = {"adapter_name_or_path", CMD_STR, NULL, 0, 0, "folder of a PEFT adapter of it"},
     [PROMPT] = {"prompt", CMD_STR, NULL, 0, 0,
                 "the prompt; without it each line of standard input is one"},
     [SYSTEM] = {"system", CMD_STR, NULL, 0, 0, "text of a system turn before the prompt"},
@@ -112,6 +114,7 @@ static enum rt_err run(const union cmd_val *opt, int n, char **words)
                        dtype));
     RT_TRY(api_generator_open(
         &(struct api_generator_desc){.folder = opt[MODEL].str,
+                                     .adapter = opt[ADAPTER].str,
                                      .device = opt[DEVICE].str,
                                      .disable = opt[DISABLE].str,
                                      .clamp = opt[CLAMP].str,

@@ -17,17 +17,15 @@ static const char *const FILES[] = {
     "merges.txt",
     "tokenizer.model",
     "chat_template.jinja",
-    "generation_config.json",
+    "generation_config.json", // the last: not of an adapter
 };
 
-// Of an adapter the model's settings are not its own: those of how to generate are the last in the
-// list.
-static enum rt_err copy_files(const char *source, const char *dir, bool adapter)
+enum rt_err tr_save_files(const char *source, const char *dir, bool generation)
 {
     enum rt_err err = RT_OK;
     char *from = NULL, *to = NULL;
 
-    for (size_t i = 0; i < COUNT_OF(FILES) - adapter; i++) {
+    for (size_t i = 0; i < COUNT_OF(FILES) - !generation; i++) {
         RT_TRY(path_join(source, FILES[i], &from));
         RT_TRY(path_join(dir, FILES[i], &to));
         if (file_exists(from))
@@ -62,10 +60,10 @@ done:
 
 // config.json with the saved type, in the spelling that it had. Read with jansson, which keeps 1
 // and 1.0 apart.
-static enum rt_err write_config(const char *source, const char *dir, enum rt_type dtype)
+enum rt_err tr_save_config(const char *source, const char *dir, enum fmt_dtype dtype, bool untied)
 {
     static const char *const NAME[] = {
-        [RT_F32] = "float32", [RT_F16] = "float16", [RT_BF16] = "bfloat16"};
+        [FMT_F32] = "float32", [FMT_F16] = "float16", [FMT_BF16] = "bfloat16"};
     enum rt_err err = RT_OK;
     struct str text = {0};
     char *path = NULL;
@@ -75,7 +73,10 @@ static enum rt_err write_config(const char *source, const char *dir, enum rt_typ
     RT_TRY(file_read(path, &text));
     RT_TRY(fmt_jansson_parse(text.data, text.len, path, 1, &root));
     const char *key = json_object_get(root, "torch_dtype") ? "torch_dtype" : "dtype";
-    RT_REQUIRE(json_object_set_new(root, key, json_string(NAME[dtype])) == 0, RT_E_NOMEM);
+    if (dtype <= FMT_BF16)
+        RT_REQUIRE(json_object_set_new(root, key, json_string(NAME[dtype])) == 0, RT_E_NOMEM);
+    if (untied)
+        RT_REQUIRE(json_object_set_new(root, "tie_word_embeddings", json_false()) == 0, RT_E_NOMEM);
     RT_TRY(write_json(dir, "config.json", root));
 done:
     json_decref(root);
@@ -117,12 +118,16 @@ enum rt_err tr_save_model(struct md_model *model, const char *source, const char
 {
     enum rt_err err = RT_OK;
     RT_TRY(dir_make(dir));
-    RT_TRY(copy_files(source, dir, md_adapter_any(&model->adapter)));
+    RT_TRY(tr_save_files(source, dir, !md_adapter_any(&model->adapter)));
     if (md_adapter_any(&model->adapter)) {
         RT_TRY(tr_adapter_save(model, source, dir));
         goto done;
     }
-    RT_TRY(write_config(source, dir, dtype));
+    RT_TRY(tr_save_config(source, dir,
+                          dtype == RT_F16    ? FMT_F16
+                          : dtype == RT_BF16 ? FMT_BF16
+                                             : FMT_F32,
+                          false));
     RT_TRY(write_generation_config(&model->arch, dir));
     const struct md_trained t = md_trained_of(model);
     RT_TRY(md_weights_save(t.params, t.master, dir, NULL, dtype, 1.0));

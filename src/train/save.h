@@ -2,6 +2,7 @@
 #ifndef TRAIN_SAVE_H
 #define TRAIN_SAVE_H
 
+#include "src/format/tensor.h"
 #include "src/model/model.h"
 #include "src/train/config.h"
 
@@ -12,5 +13,14 @@
 // RT_E_DEVICE.
 RT_NODISCARD enum rt_err tr_save_model(struct md_model *model, const char *source, const char *dir,
                                        enum rt_type dtype);
+
+// The parts of it. Copy the tokenizer files that `source` has, with `generation` also
+// generation_config.json.
+RT_NODISCARD enum rt_err tr_save_files(const char *source, const char *dir, bool generation);
+
+// Write config.json of `source` with the weights' type (FMT_DTYPE_COUNT = as it is); untied: the
+// head is not the embedding any more.
+RT_NODISCARD enum rt_err tr_save_config(const char *source, const char *dir, enum fmt_dtype dtype,
+                                        bool untied);
 
 #endif // TRAIN_SAVE_H

@@ -1,0 +1,61 @@
+#include "src/api/adapter.h"
+
+#include <stdlib.h>
+
+#include "src/base/file.h"
+
+static enum rt_err find_tokenizer(struct api_adapted *a)
+{
+    enum rt_err err = RT_OK;
+    char *path = NULL;
+
+    if (a->adapter)
+        RT_TRY(path_join(a->adapter, "tokenizer.json", &path));
+    RT_TRY(str_dup(path && file_exists(path) ? a->adapter : a->model, &a->tokenizer));
+done:
+    free(path);
+    return err;
+}
+
+enum rt_err api_adapted_open(const char *model, const char *adapter, struct api_adapted *out)
+{
+    enum rt_err err = RT_OK;
+    const bool itself = fmt_peft_is(model);
+    struct api_adapted a = {0};
+
+    *out = a;
+    if (itself && adapter)
+        RT_TRY(rt_fail(RT_E_USAGE,
+                       "model_name_or_path %s is an adapter itself, and adapter_name_or_path is "
+                       "given: expected the base model and one adapter",
+                       model));
+    if (itself)
+        adapter = model;
+    if (adapter)
+        RT_TRY(fmt_peft_read(adapter, &a.peft));
+    if (itself && (!a.peft.base_model || !dir_exists(a.peft.base_model)))
+        RT_TRY(rt_fail(RT_E_NOT_FOUND,
+                       "%s is an adapter of %s, which is no folder here: give that base as "
+                       "model_name_or_path and this as adapter_name_or_path",
+                       model, a.peft.base_model ? a.peft.base_model : "an unnamed base"));
+    if (itself)
+        log_info("%s is an adapter of %s", model, a.peft.base_model);
+    RT_TRY(str_dup(itself ? a.peft.base_model : model, &a.model));
+    if (adapter)
+        RT_TRY(str_dup(adapter, &a.adapter));
+    RT_TRY(find_tokenizer(&a));
+    *out = a;
+    a = (struct api_adapted){0};
+done:
+    api_adapted_close(&a);
+    return err;
+}
+
+void api_adapted_close(struct api_adapted *a)
+{
+    free(a->model);
+    free(a->adapter);
+    free(a->tokenizer);
+    fmt_peft_free(&a->peft);
+    *a = (struct api_adapted){0};
+}
