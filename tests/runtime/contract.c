@@ -479,8 +479,16 @@ static void same_bits(struct t *t, struct rt_dev *dev)
         struct rt_buf *loss = t_zeros(t, dev, RT_F32, N), *d = t_zeros(t, dev, RT_F32, 2 * N);
         struct rt_cmd *cmd = cmd_of(dev);
         float *to = run ? again : first;
-        T_OK(op_loss(cmd, &(struct op_loss_args){&sigmoid, logp, ref, ref, NULL, partner, loss, d,
-                                                 N, 0.1, 1.0, 0.0}));
+        T_OK(op_loss(cmd, &(struct op_loss_args){.spec = &sigmoid,
+                                                 .logp = logp,
+                                                 .ref_logp = ref,
+                                                 .len = ref,
+                                                 .partner = partner,
+                                                 .loss = loss,
+                                                 .dlogp = d,
+                                                 .n_pairs = N,
+                                                 .beta = 0.1,
+                                                 .grad_scale = 1.0}));
         T_OK(rt_cmd_wait(&cmd));
         T_OK(rt_buf_read(loss, 0, N, RT_F32, to));
         T_OK(rt_buf_read(d, 0, 2 * N, RT_F32, to + N));
