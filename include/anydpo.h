@@ -55,8 +55,8 @@ void anydpo_on_metrics(struct anydpo_job *job, anydpo_metrics_fn *fn, void *user
 // Run. Output as README.md says.
 enum anydpo_status anydpo_train(struct anydpo_job *job);
 
-// Means over the pairs of dataset_name, without training: the model against ref_model_name_or_path
-// (without one, rewards are 0). Needs no output_dir.
+// Means over the pairs of eval_dataset_name, or without it of dataset_name, without training: the
+// model against ref_model_name_or_path (without one, rewards are 0). Needs no output_dir.
 struct anydpo_eval {
     uint32_t pairs, dropped; // evaluated; left out because the prompt fills max_length
     uint32_t ranked,
@@ -65,6 +65,7 @@ struct anydpo_eval {
     double rewards_accuracies, rewards_margins;
     double logps_chosen, logps_rejected; // nats, summed over a completion
 };
+// Of several files the last one's.
 enum anydpo_status anydpo_evaluate(struct anydpo_job *job, struct anydpo_eval *out);
 
 // The device memory of a run before anything is loaded: rows by name of buffer, then options that
@@ -83,6 +84,11 @@ struct anydpo_plan {
 // Writes nothing and needs no output_dir.
 enum anydpo_status anydpo_plan(struct anydpo_job *job, anydpo_plan_fn *row, void *user,
                                struct anydpo_plan *out);
+
+// Each file's, as it is done. `name` is "train" for dataset_name, else "eval", or of several files
+// "eval_NAME".
+typedef void anydpo_eval_fn(void *user, const char *name, const struct anydpo_eval *eval);
+enum anydpo_status anydpo_evaluate_each(struct anydpo_job *job, anydpo_eval_fn *fn, void *user);
 
 // Ask a running anydpo_train to finish its step, save a checkpoint and return ANYDPO_STOPPED;
 // setting resume_from_checkpoint to "true" then goes on. Safe from a signal handler.

@@ -152,27 +152,50 @@ done:
     return status_of(err);
 }
 
-enum anydpo_status anydpo_evaluate(struct anydpo_job *job, struct anydpo_eval *out)
+// Who gets each file's result.
+struct receiver {
+    anydpo_eval_fn *fn;
+    void *user;
+};
+
+static void hand_over(void *user, const char *name, const struct tr_eval *e)
+{
+    const struct receiver *r = user;
+    const struct anydpo_eval out = {.pairs = e->pairs,
+                                    .dropped = e->dropped,
+                                    .ranked = e->ranked,
+                                    .ranked_per_token = e->ranked_per_token,
+                                    .loss = e->loss,
+                                    .rewards_accuracies = e->accuracy,
+                                    .rewards_margins = e->margin,
+                                    .logps_chosen = e->logp_chosen,
+                                    .logps_rejected = e->logp_rejected};
+    r->fn(r->user, name, &out);
+}
+
+enum anydpo_status anydpo_evaluate_each(struct anydpo_job *job, anydpo_eval_fn *fn, void *user)
 {
     enum rt_err err = RT_OK;
+    struct receiver to = {fn, user};
     struct tr_config config;
-    struct tr_eval e;
 
-    *out = (struct anydpo_eval){0};
     RT_TRY(options_follow_adapter(&job->options));
     RT_TRY(options_resolve(&job->options, false, &config));
-    RT_TRY(tr_eval_run(&config, &e));
-    *out = (struct anydpo_eval){.pairs = e.pairs,
-                                .dropped = e.dropped,
-                                .ranked = e.ranked,
-                                .ranked_per_token = e.ranked_per_token,
-                                .loss = e.loss,
-                                .rewards_accuracies = e.accuracy,
-                                .rewards_margins = e.margin,
-                                .logps_chosen = e.logp_chosen,
-                                .logps_rejected = e.logp_rejected};
+    RT_TRY(tr_eval_run(&config, hand_over, &to));
 done:
     return status_of(err);
+}
+
+static void keep(void *user, const char *name, const struct anydpo_eval *eval)
+{
+    (void) name;
+    *(struct anydpo_eval *) user = *eval;
+}
+
+enum anydpo_status anydpo_evaluate(struct anydpo_job *job, struct anydpo_eval *out)
+{
+    *out = (struct anydpo_eval){0};
+    return anydpo_evaluate_each(job, keep, out);
 }
 
 void anydpo_stop(struct anydpo_job *job)

@@ -44,7 +44,8 @@ static enum rt_err require(const struct options *o, bool train)
 {
     static const char *const NEEDED[] = {"model_name_or_path", "dataset_name", "output_dir"};
     for (size_t i = 0; i < COUNT_OF(NEEDED) - !train; i++)
-        if (!given(o, NEEDED[i]) && !(i == 1 && given(o, "datasets")))
+        if (!given(o, NEEDED[i]) && !(i == 1 && given(o, "datasets")) &&
+            !(i == 1 && !train && given(o, "eval_dataset_name")))
             return rt_fail(RT_E_USAGE, "%s is not given: expected --%s or a recipe with it",
                            NEEDED[i], NEEDED[i]);
     return RT_OK;

@@ -39,6 +39,7 @@ enum rt_err opt_resolve_eval(const struct options *o, struct tr_config *c)
     c->eval_strategy = strcmp(strategy, "steps") == 0   ? TR_EVAL_STEPS
                        : strcmp(strategy, "epoch") == 0 ? TR_EVAL_EPOCH
                                                         : TR_EVAL_NO;
+    c->per_row = text_of(o, "per_row");
     c->eval_on_start = bool_of(o, "eval_on_start");
     c->eval_delay = num_of(o, "eval_delay");
     c->eval_steps = steps > 0.0 ? steps : num_of(o, "logging_steps"); // as in transformers

@@ -44,6 +44,7 @@ static const char *const FREE[] = {
     "report_to",
     "run_name",
     "eval_*",
+    "per_row",
     "per_device_eval_batch_size",
     "dataset_test_split",
 };

@@ -95,6 +95,7 @@ struct tr_config {
     double eval_steps; // a share of all steps when below 1; 0 = logging_steps
     double eval_delay; // no evaluation before so many steps, or epochs with TR_EVAL_EPOCH
     bool eval_on_start;
+    const char *per_row; // tr_eval_run: file for a line a pair; NULL = none
     uint32_t per_device_eval_batch_size; // 0 = 8
     // Output
     double logging_steps; // 0 = only the end; below 1 a share of all steps

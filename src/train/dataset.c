@@ -191,9 +191,7 @@ enum rt_err tr_datasets_open_eval(const struct tr_config *c, const struct txt_to
 
     *out = NULL;
     *n = 0;
-    if (c->eval_strategy == TR_EVAL_NO && !c->eval_on_start)
-        goto done;
-    if (count == 0 && !dir_exists(c->dataset_name))
+    if (count == 0 && !(c->dataset_name && dir_exists(c->dataset_name)))
         RT_TRY(rt_fail(RT_E_USAGE,
                        "eval_strategy is set and there is nothing to evaluate on: expected "
                        "eval_dataset_name, or dataset_name a folder that also has test.jsonl"));

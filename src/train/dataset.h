@@ -26,7 +26,7 @@ RT_NODISCARD enum rt_err tr_dataset_open_train(const struct tr_config *c,
                                                const struct txt_tokenizer *tok,
                                                const struct txt_chat *chat, struct tr_dataset *out);
 
-// The files that are evaluated on: *out is a heap array of *n (NULL and 0 with eval_strategy "no").
+// The files that are evaluated on: *out is a heap array of *n.
 // Free each with tr_dataset_close, then the array. Errors: RT_E_USAGE evaluation is asked for and
 // there is no file, or two have one name; those of ds_read.
 RT_NODISCARD enum rt_err tr_datasets_open_eval(const struct tr_config *c,

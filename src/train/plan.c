@@ -253,7 +253,7 @@ enum rt_err tr_plan_run(const struct tr_config *c, struct tr_plan *out)
     enum rt_err err = RT_OK;
     struct tr_session s = {0};
 
-    RT_TRY(tr_session_open_data(c, &s));
+    RT_TRY(tr_session_open_data(c, true, &s));
     RT_TRY(tr_session_open_device(c, &s));
     RT_TRY(tr_plan_make(c, true, true, &s, out));
 done:

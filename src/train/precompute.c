@@ -10,11 +10,6 @@
 #include "src/train/fingerprint.h"
 #include "src/train/ref_logps.h"
 
-static struct tr_dataset *dataset(struct tr_session *s, uint32_t i)
-{
-    return i == 0 ? &s->train : &s->evals[i - 1];
-}
-
 // What fixes the last bits, as a hash.
 static enum rt_err kernels_of(const struct tr_session *s, char out[17])
 {
@@ -90,9 +85,9 @@ enum rt_err tr_precompute_find(const struct tr_config *c, struct tr_session *s, 
 
     *missing = 0;
     RT_TRY(kernels_of(s, kernels));
-    for (uint32_t i = 0; i <= s->n_evals; i++) {
-        RT_TRY(find(c, kernels, dataset(s, i)));
-        *missing += !dataset(s, i)->ref_logps;
+    for (uint32_t i = 0; i < tr_session_datasets(s); i++) {
+        RT_TRY(find(c, kernels, tr_session_dataset(s, i)));
+        *missing += !tr_session_dataset(s, i)->ref_logps;
     }
 done:
     return err;
@@ -155,9 +150,9 @@ enum rt_err tr_precompute_run(const struct tr_config *c, struct tr_session *s)
     char kernels[17];
 
     RT_TRY(kernels_of(s, kernels));
-    for (uint32_t i = 0; i <= s->n_evals; i++)
-        if (!dataset(s, i)->ref_logps)
-            RT_TRY(compute_and_keep(c, s, kernels, dataset(s, i)));
+    for (uint32_t i = 0; i < tr_session_datasets(s); i++)
+        if (!tr_session_dataset(s, i)->ref_logps)
+            RT_TRY(compute_and_keep(c, s, kernels, tr_session_dataset(s, i)));
 done:
     return err;
 }

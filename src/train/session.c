@@ -7,14 +7,29 @@
 #include "src/train/plan.h"
 #include "src/train/precompute.h"
 
-enum rt_err tr_session_open_data(const struct tr_config *c, struct tr_session *s)
+uint32_t tr_session_datasets(const struct tr_session *s)
+{
+    return (s->train.set.n > 0) + s->n_evals;
+}
+
+struct tr_dataset *tr_session_dataset(struct tr_session *s, uint32_t i)
+{
+    const uint32_t first = s->train.set.n > 0;
+    return first && i == 0 ? &s->train : &s->evals[i - first];
+}
+
+enum rt_err tr_session_open_data(const struct tr_config *c, bool train, struct tr_session *s)
 {
     enum rt_err err = RT_OK;
+    const bool files =
+        train ? c->eval_strategy != TR_EVAL_NO || c->eval_on_start : c->n_eval_files > 0;
 
     RT_TRY(txt_tokenizer_open(c->model_name_or_path, &s->tok));
     RT_TRY(txt_chat_open(c->model_name_or_path, &s->chat));
-    RT_TRY(tr_dataset_open_train(c, s->tok, s->chat, &s->train));
-    RT_TRY(tr_datasets_open_eval(c, s->tok, s->chat, &s->evals, &s->n_evals));
+    if (train || !files)
+        RT_TRY(tr_dataset_open_train(c, s->tok, s->chat, &s->train));
+    if (files)
+        RT_TRY(tr_datasets_open_eval(c, s->tok, s->chat, &s->evals, &s->n_evals));
 done:
     return err;
 }
@@ -74,9 +89,9 @@ enum rt_err tr_session_open_model(const struct tr_config *c, bool train,
         RT_TRY(tr_adapter_settings(c, &peft));
         model.peft = &peft;
     }
-    tr_limits(c, &s->train.set, train ? c->per_device_train_batch_size : tr_eval_batch(c), &model);
-    for (uint32_t i = 0; i < s->n_evals; i++)
-        tr_limits(c, &s->evals[i].set, tr_eval_batch(c), &model);
+    for (uint32_t i = 0; i < tr_session_datasets(s); i++)
+        tr_limits(c, &tr_session_dataset(s, i)->set,
+                  train && i == 0 ? c->per_device_train_batch_size : tr_eval_batch(c), &model);
     RT_TRY(md_model_open(s->dev, &model, &s->model));
     RT_TRY(tr_adapter_check(c, s->model));
     RT_TRY(open_reference(c, train, s));
@@ -91,7 +106,7 @@ enum rt_err tr_session_open(const struct tr_config *c, bool train, struct tr_ses
     struct tr_plan plan;
 
     *out = (struct tr_session){0};
-    RT_TRY(tr_session_open_data(c, out));
+    RT_TRY(tr_session_open_data(c, train, out));
     RT_TRY(tr_session_open_device(c, out));
     RT_TRY(tr_plan_make(c, train, false, out, &plan));
     RT_TRY(tr_plan_check(&plan));

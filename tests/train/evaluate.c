@@ -9,6 +9,8 @@
 
 #include "src/base/arith.h"
 #include "src/base/file.h"
+#include "src/format/json.h"
+#include "src/train/eval.h"
 #include "src/train/run.h"
 #include "src/train/run_eval.h"
 #include "tests/support/golden.h"
@@ -222,6 +224,70 @@ static void files_are_found(struct t *t)
     refused(&c, RT_E_USAGE, "eval_train");
 }
 
+// ---- anydpo eval ------------------------------------------------------------------------------
+
+struct results {
+    char names[64];
+    struct tr_eval e[4];
+    int n;
+};
+
+static void on_file(void *user, const char *name, const struct tr_eval *e)
+{
+    struct results *r = user;
+    const size_t used = strlen(r->names);
+    snprintf(r->names + used, sizeof(r->names) - used, "%s ", name);
+    r->e[r->n++] = *e;
+}
+
+// A line a pair, in the order of the files, of which the results are the means.
+static void rows_add_up(struct t *t)
+{
+    const char *const near = golden_own_path("runs/family_llama/train.jsonl");
+    const char *const far = golden_own_path("runs/conv_implicit/train.jsonl");
+    struct tr_config c = base(t, RT_F32);
+    struct results r = {.n = 0};
+    struct str text = {0};
+    cJSON *row;
+    uint32_t k = 0;
+
+    c.eval_files[0] = (struct tr_eval_file){"near", near};
+    c.eval_files[1] = (struct tr_eval_file){"far", far};
+    c.n_eval_files = 2;
+    c.dataset_name = NULL;
+    c.per_row = "evaluate-rows.jsonl";
+    c.ref_model_name_or_path = golden_own_path("models/llama");
+    T_OK(tr_eval_run(&c, on_file, &r));
+    assert_string_equal(r.names, "eval_near eval_far ");
+    T_OK(file_read(c.per_row, &text));
+    const char *at = text.data;
+    for (int f = 0; f < 2; f++) {
+        double loss = 0.0, chosen = 0.0;
+        for (uint32_t i = 0; i < r.e[f].pairs; i++, k++) {
+            const char *stop = strchr(at, '\n');
+            assert_non_null(stop);
+            T_OK(fmt_json_parse(at, (size_t) (stop - at), "rows", &row));
+            assert_string_equal(cJSON_GetObjectItem(row, "set")->valuestring,
+                                f ? "eval_far" : "eval_near");
+            assert_int_equal(cJSON_GetObjectItem(row, "row")->valueint, i);
+            assert_true(cJSON_GetObjectItem(row, "chosen_tokens")->valueint > 0);
+            assert_true(cJSON_GetObjectItem(row, "margin")->valuedouble ==
+                        0.0); // its own reference
+            loss += cJSON_GetObjectItem(row, "loss")->valuedouble;
+            chosen += cJSON_GetObjectItem(row, "chosen_logp")->valuedouble;
+            cJSON_Delete(row);
+            at = stop + 1;
+        }
+        if (!(fabs(loss / r.e[f].pairs - r.e[f].loss) < 1e-12) ||
+            !(fabs(chosen / r.e[f].pairs - r.e[f].logp_chosen) < 1e-9) ||
+            !(fabs(r.e[f].loss - 0.69314718055994531) < 1e-7))
+            fail_msg("file %d: loss %.9g of rows, %.9g of the file", f, loss / r.e[f].pairs,
+                     r.e[f].loss);
+    }
+    assert_int_equal(*at, 0);
+    str_free(&text);
+}
+
 static void body(struct t *t)
 {
     loss_is_a_mean_over_pairs();
@@ -229,6 +295,7 @@ static void body(struct t *t)
     due_when_hf_says();
     looking_changes_nothing(t);
     files_are_found(t);
+    rows_add_up(t);
 }
 
 int main(void)
