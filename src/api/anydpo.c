@@ -15,7 +15,7 @@ struct anydpo_job {
     volatile int stop;
 };
 
-const struct options *api_job_options(const struct anydpo_job *job)
+struct options *api_job_options(struct anydpo_job *job)
 {
     return &job->options;
 }
@@ -117,7 +117,7 @@ enum anydpo_status anydpo_train(struct anydpo_job *job)
     const struct tr_hooks hooks = {
         .on_log = job->on_metrics ? forward : NULL, .user = job, .stop = &job->stop};
 
-    RT_TRY(options_follow_adapter(&job->options));
+    RT_TRY(options_find(&job->options));
     RT_TRY(options_resolve(&job->options, true, &config));
     RT_TRY(options_print(&job->options, &text));
     config.options = text.data;
@@ -179,7 +179,7 @@ enum anydpo_status anydpo_evaluate_each(struct anydpo_job *job, anydpo_eval_fn *
     struct receiver to = {fn, user};
     struct tr_config config;
 
-    RT_TRY(options_follow_adapter(&job->options));
+    RT_TRY(options_find(&job->options));
     RT_TRY(options_resolve(&job->options, false, &config));
     RT_TRY(tr_eval_run(&config, hand_over, &to));
 done:

@@ -327,7 +327,7 @@ done:
     return err;
 }
 
-enum rt_err api_inspect(const struct anydpo_job *job, const struct api_inspect_args *args,
+enum rt_err api_inspect(struct anydpo_job *job, const struct api_inspect_args *args,
                         struct str *out)
 {
     enum rt_err err = RT_OK;
@@ -337,6 +337,7 @@ enum rt_err api_inspect(const struct anydpo_job *job, const struct api_inspect_a
     struct tr_dataset data = {0};
     struct ds_histogram h[DS_LENGTHS];
 
+    RT_TRY(options_find(api_job_options(job)));
     RT_TRY(options_resolve(api_job_options(job), false, &c));
     RT_TRY(txt_tokenizer_open_any(c.model_name_or_path, &tok));
     RT_TRY(txt_chat_open_any(c.model_name_or_path, &chat));

@@ -18,7 +18,7 @@ struct api_inspect_args {
 // those of the tokenizer; no device is opened. Errors: those of options_resolve,
 // txt_tokenizer_open_any, txt_chat_open_any, ds_read; RT_E_NOT_FOUND there is no such row;
 // RT_E_NOMEM.
-RT_NODISCARD enum rt_err api_inspect(const struct anydpo_job *job,
-                                     const struct api_inspect_args *args, struct str *out);
+RT_NODISCARD enum rt_err api_inspect(struct anydpo_job *job, const struct api_inspect_args *args,
+                                     struct str *out);
 
 #endif // API_INSPECT_H

@@ -5,6 +5,6 @@
 #include "anydpo.h"
 #include "src/api/options.h"
 
-const struct options *api_job_options(const struct anydpo_job *job); // borrowed from the job
+struct options *api_job_options(struct anydpo_job *job); // borrowed from the job
 
 #endif // API_JOB_H

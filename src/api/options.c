@@ -71,9 +71,10 @@ static void resolve_numbers(const struct options *o, struct tr_config *c)
     c->adam_beta2 = num_of(o, "adam_beta2");
     c->adam_epsilon = num_of(o, "adam_epsilon");
     c->max_grad_norm = num_of(o, "max_grad_norm");
-    if (given(o, "gradient_checkpointing"))
-        c->gradient_checkpointing =
-            bool_of(o, "gradient_checkpointing") ? TR_RECOMPUTE_ALL : TR_RECOMPUTE_NONE;
+    const char *recompute = given(o, "activation_checkpointing") ? "activation_checkpointing"
+                                                                 : "gradient_checkpointing";
+    if (given(o, recompute))
+        c->gradient_checkpointing = bool_of(o, recompute) ? TR_RECOMPUTE_ALL : TR_RECOMPUTE_NONE;
     c->pass_tokens = (uint32_t) num_of(o, "pass_tokens");
     c->loss_scale = num_of(o, "loss_scale");
 }
@@ -88,8 +89,6 @@ static void resolve_words(const struct options *o, struct tr_config *c)
     c->disable = text_of(o, "disable");
     c->clamp = text_of(o, "clamp");
     c->cache_dir = text_of(o, "cache_dir");
-    c->load_dtype = dtype_of(text_of(o, "dtype"));
-    c->save_dtype = text_of(o, "save_dtype") ? dtype_of(text_of(o, "save_dtype")) : c->load_dtype;
     c->truncation_mode =
         strcmp(text_of(o, "truncation_mode"), "keep_end") == 0 ? DS_KEEP_END : DS_KEEP_START;
     c->sequential = strcmp(text_of(o, "train_sampling_strategy"), "sequential") == 0;
@@ -98,6 +97,20 @@ static void resolve_words(const struct options *o, struct tr_config *c)
     c->log_nan = !bool_of(o, "logging_nan_inf_filter");
     c->logging_first_step = bool_of(o, "logging_first_step");
     c->disable_tqdm = given(o, "disable_tqdm") ? bool_of(o, "disable_tqdm") : !os_is_terminal();
+}
+
+static enum rt_err resolve_source(const struct options *o, struct tr_config *c)
+{
+    enum rt_err err = RT_OK;
+    const char *dtype, *revision, *save = text_of(o, "save_dtype");
+    struct rt_clamp clamp;
+
+    RT_TRY(opt_resolve_init(o, &dtype, &revision));
+    c->load_dtype = dtype_of(dtype);
+    c->save_dtype = save ? dtype_of(save) : c->load_dtype;
+    RT_TRY(rt_clamp_parse(c->disable, c->clamp, &clamp)); // wrong ones are refused before loading
+done:
+    return err;
 }
 
 enum rt_err options_resolve(const struct options *o, bool train, struct tr_config *out)
@@ -109,6 +122,7 @@ enum rt_err options_resolve(const struct options *o, bool train, struct tr_confi
     RT_TRY(resolve_storage(o, &c.storage));
     resolve_words(o, &c);
     resolve_numbers(o, &c);
+    RT_TRY(resolve_source(o, &c));
     RT_TRY(opt_resolve_data(o, &c));
     RT_TRY(opt_resolve_loss(o, &c));
     RT_TRY(opt_resolve_schedule(o, &c));

@@ -57,6 +57,11 @@ RT_NODISCARD enum rt_err options_set_text(struct options *o, const char *name, c
 // Every key of a recipe (JSON or YAML). Those that are set already are kept: a flag beats the file.
 RT_NODISCARD enum rt_err options_load(struct options *o, const char *path);
 
+// Before options_resolve: names on the Hub that are no files or folders here become their folders
+// in the Hugging Face cache (src/format/hub.h); model and its equal as reference at
+// model_revision. Then options_follow_adapter. Errors: those of the two; RT_E_USAGE.
+RT_NODISCARD enum rt_err options_find(struct options *o);
+
 // A model_name_or_path that is a PEFT adapter becomes adapter_name_or_path, and the base that its
 // file names the model. Before options_resolve. Errors: RT_E_USAGE, RT_E_NOT_FOUND the base is no
 // folder here; those of fmt_peft_read.

@@ -45,6 +45,15 @@ RT_NODISCARD enum rt_err opt_resolve_logging(const struct options *o, struct tr_
 // sync_ref_model, precompute_ref_log_probs and what belongs to them (same file). RT_E_USAGE.
 RT_NODISCARD enum rt_err opt_resolve_reference(const struct options *o, struct tr_config *c);
 
+// Does a row's list of words, separated by |, hold `w`?
+bool opt_has_word(const char *words, const char *w);
+
+// dtype and revision, which model_init_kwargs may give too. env: sets the variables.
+// (src/api/options_source.c). Errors: RT_E_USAGE.
+RT_NODISCARD enum rt_err opt_resolve_init(const struct options *o, const char **dtype,
+                                          const char **revision);
+RT_NODISCARD enum rt_err opt_set_env(const cJSON *env);
+
 // Values, checked when they were set; the row's default where none is given, else NULL, 0, false.
 static inline const cJSON *given(const struct options *o, const char *name)
 {

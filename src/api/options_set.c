@@ -54,7 +54,7 @@ bool opt_to_bool(const cJSON *v, bool *out)
     return false;
 }
 
-static bool has_word(const char *words, const char *w)
+bool opt_has_word(const char *words, const char *w)
 {
     const size_t n = strlen(w);
     for (; words; words = strchr(words, '|') ? strchr(words, '|') + 1 : NULL)
@@ -99,7 +99,7 @@ static enum rt_err check_value(const struct opt_row *row, const cJSON *v, const 
     if (row->kind == OPT_PATH && !cJSON_IsString(v) && !cJSON_IsBool(v))
         return rt_fail(RT_E_USAGE, "%s: %s: expected true, false or a folder, found %s", from,
                        row->name, fmt_json_kind(v));
-    if (row->values && !has_word(row->values, v->valuestring))
+    if (row->values && !opt_has_word(row->values, v->valuestring))
         return rt_fail(RT_E_USAGE, "%s: %s: expected one of %s, found %.60s", from, row->name,
                        row->values, v->valuestring);
     return RT_OK;
@@ -177,6 +177,8 @@ static enum rt_err set(struct options *o, const char *name, cJSON *v, const char
         RT_TRY(check_value(row, v, from));
     if (strcmp(name, "columns") == 0)
         RT_TRY(opt_columns(&v, from));
+    if (strcmp(name, "env") == 0)
+        RT_TRY(opt_set_env(v));
     if (row->rule == OPT_DEFAULT && !opt_is_default(row, v))
         RT_TRY(rt_fail(RT_E_USAGE, "%s: %s: %s (default: %s)", from, name, row->help,
                        row->def ? row->def : "not given"));

@@ -79,6 +79,9 @@ RT_NODISCARD enum rt_err dir_cache(const char *override, char **out);
 // Value of an environment variable or NULL. The only place that reads the environment.
 const char *os_env(const char *name);
 
+// Set it for this process. Before threads start. Errors: RT_E_ARG no name; RT_E_NOMEM.
+RT_NODISCARD enum rt_err os_env_set(const char *name, const char *value);
+
 // Zeroed memory at a page's start, in large pages where the system has them; it is taken when it is
 // first touched. NULL if there is none. Free with the same size; accepts NULL.
 void *os_pages(size_t bytes);

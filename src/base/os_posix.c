@@ -366,6 +366,14 @@ const char *os_env(const char *name)
     return v && *v ? v : NULL;
 }
 
+enum rt_err os_env_set(const char *name, const char *value)
+{
+    if (setenv(name, value, 1) == 0)
+        return RT_OK;
+    return rt_fail(errno == ENOMEM ? RT_E_NOMEM : RT_E_ARG, "environment: %.60s: %s", name,
+                   strerror(errno));
+}
+
 void *os_pages(size_t bytes)
 {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -7,6 +7,7 @@
 
 #include "src/api/options.h"
 #include "src/base/str.h"
+#include "src/format/json.h"
 
 static enum rt_err help(const char *command)
 {
@@ -24,6 +25,26 @@ enum rt_err cmd_job_err(enum anydpo_status status)
            : status == ANYDPO_USAGE   ? RT_E_USAGE
            : status == ANYDPO_STOPPED ? RT_E_INTERRUPTED
                                       : RT_E_IO;
+}
+
+// One item of a list that is written as JSON.
+static enum rt_err add_word(struct str *list, const char *word, bool first, bool last)
+{
+    enum rt_err err = RT_OK;
+
+    RT_TRY(str_puts(list, first ? "[" : ""));
+    RT_TRY(fmt_json_escape(list, word, strlen(word), false));
+    RT_TRY(str_puts(list, last ? "]" : ","));
+done:
+    return err;
+}
+
+static bool is_option(const char *name)
+{
+    for (const struct opt_row *r = OPT_ROWS; r->name; r++)
+        if (strcmp(r->name, name) == 0)
+            return true;
+    return false;
 }
 
 // --name value..., --name=value, --flag, --no_flag, --no-flag; several words make a list.
@@ -48,9 +69,8 @@ static enum rt_err parse(struct anydpo_job *job, int n, char **words, const char
             k++;
         str_clear(&list);
         for (int j = 0; k > 1 && j < k; j++)
-            RT_TRY(str_printf(&list, "%s\"%s\"%s", j ? "," : "[", words[i + j],
-                              j + 1 == k ? "]" : ""));
-        const bool negated = k == 0 && !value && strncmp(name, "no_", 3) == 0;
+            RT_TRY(add_word(&list, words[i + j], j == 0, j + 1 == k));
+        const bool negated = k == 0 && !value && strncmp(name, "no_", 3) == 0 && !is_option(name);
         if (!value)
             value = k > 1 ? list.data : k == 1 ? words[i] : negated ? "false" : "true";
         i += k;

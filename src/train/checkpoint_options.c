@@ -14,6 +14,8 @@ static const char *const FREE[] = {
     "ref_model_name_or_path",
     "adapter_name_or_path",
     "dataset_name",
+    "datasets",
+    "env",
     "output_dir",
     "dump_dir",
     "ref_log_probs_file",
