@@ -40,6 +40,28 @@ static enum rt_err add_entry(struct tr_run_state *r, const struct tr_entry *e)
     return err;
 }
 
+// Say what an entry, with those before it, is a sign of.
+static void advise(struct tr_run_state *r, const struct tr_entry *e)
+{
+    const struct tr_metrics *m = &r->metrics;
+    const struct ds_set *set = &r->s.train.set;
+    const double fell = -tr_metrics_get(m, TR_REWARDS_CHOSEN) / r->c->beta;
+    const struct tr_signs s = {.loss = e->loss,
+                               .learning_rate = e->learning_rate,
+                               .chosen_fell = r->c->reference_free ? (double) NAN : fell,
+                               .logps_chosen = tr_metrics_get(m, TR_LOGPS_CHOSEN),
+                               .margin = tr_metrics_get(m, TR_REWARDS_MARGINS),
+                               .accuracy = tr_metrics_get(m, TR_REWARDS_ACCURACIES),
+                               .loss_scale = r->scaler.on ? r->scaler.scale : 0.0,
+                               .truncated = (double) set->n_truncated / set->n};
+    const uint32_t found = tr_diagnose(&r->diagnosis, &s);
+
+    for (int a = 0; a < TR_ADVICE_COUNT; a++)
+        if (found >> a & 1)
+            log_info("step %llu: %s", (unsigned long long) r->at.step,
+                     tr_advice_text((enum tr_advice) a));
+}
+
 enum rt_err tr_run_log_step(struct tr_run_state *r, double norm, double lr)
 {
     const struct tr_config *c = r->c;
@@ -60,6 +82,7 @@ enum rt_err tr_run_log_step(struct tr_run_state *r, double norm, double lr)
     e.loss = r->at.loss_sum / (double) r->at.loss_steps;
     e.grad_norm = norm;
     e.learning_rate = lr;
+    advise(r, &e);
     return add_entry(r, &e);
 }
 

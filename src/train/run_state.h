@@ -7,6 +7,7 @@
 
 #include "src/data/order.h"
 #include "src/train/checkpoint.h"
+#include "src/train/diagnose.h"
 #include "src/train/dump.h"
 #include "src/train/evaluate.h"
 #include "src/train/fingerprint.h"
@@ -39,6 +40,7 @@ struct tr_run_state {
     struct tr_log log;
     struct tr_dump dump;
     struct tr_progress at;
+    struct tr_diagnosis diagnosis;
     double started, logged_at;                       // seconds
     struct tr_evaluation evaluations[TR_EVAL_FILES]; // the last ones, of s.evals (run_eval.h)
     uint64_t evaluated_at;                           // step that they are of
