@@ -33,8 +33,8 @@ RT_NODISCARD enum rt_err opt_columns(cJSON **v, const char *from);
 
 // eval_* and dataset_test_split (src/api/options_eval.c). After logging_steps. Errors: RT_E_USAGE.
 RT_NODISCARD enum rt_err opt_resolve_eval(const struct options *o, struct tr_config *c);
-// Checkpoints: save_* and resume_from_checkpoint, into `c` (src/api/options_save.c). Errors:
-// RT_E_USAGE.
+// Checkpoints: save_*, resume_from_checkpoint and which model is the best, into `c`
+// (src/api/options_save.c). After opt_resolve_eval. Errors: RT_E_USAGE.
 RT_NODISCARD enum rt_err opt_resolve_saving(const struct options *o, struct tr_config *c);
 
 // lr_scheduler_type, lr_scheduler_kwargs and warm-up; optim; logging_*; into `c`

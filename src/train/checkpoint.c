@@ -9,7 +9,7 @@
 #include "src/base/arith.h"
 #include "src/base/file.h"
 #include "src/train/manifest.h"
-#include "src/train/run_state.h"
+#include "src/train/run_eval.h"
 #include "src/train/save.h"
 
 #define PREFIX "checkpoint-"
@@ -394,7 +394,13 @@ done:
     return err;
 }
 
-// The oldest go until save_total_limit are left; never the one of this step.
+// Must it stay whatever save_total_limit says?
+static bool is_protected(const struct tr_run_state *r, uint64_t step)
+{
+    return step == r->at.step || step == r->log.best.saved_step;
+}
+
+// The oldest go until save_total_limit are left. Source: transformers' rotate_checkpoints.
 static enum rt_err rotate(struct tr_run_state *r)
 {
     enum rt_err err = RT_OK;
@@ -406,7 +412,7 @@ static enum rt_err rotate(struct tr_run_state *r)
         goto done;
     RT_TRY(list_steps(r->c->output_dir, &steps, &n));
     for (uint32_t i = 0, left = n; i < n && left > r->c->save_total_limit; i++) {
-        if (steps[i] == r->at.step)
+        if (is_protected(r, steps[i]))
             continue;
         RT_TRY(path_of(r->c->output_dir, steps[i], &path));
         RT_TRY(remove_checkpoint(path.data));
@@ -418,6 +424,23 @@ done:
     return err;
 }
 
+// The best step has a checkpoint: now, or since it was the best.
+static enum rt_err note_best(struct tr_run_state *r)
+{
+    enum rt_err err = RT_OK;
+    struct tr_best *b = &r->log.best;
+    struct str dir = {0};
+
+    if (!b->step)
+        goto done;
+    RT_TRY(path_of(r->c->output_dir, b->step, &dir));
+    if (b->step == r->at.step || dir_exists(dir.data))
+        b->saved_step = b->step;
+done:
+    str_free(&dir);
+    return err;
+}
+
 static enum rt_err save(struct tr_run_state *r, bool only_model)
 {
     enum rt_err err = RT_OK;
@@ -426,6 +449,7 @@ static enum rt_err save(struct tr_run_state *r, bool only_model)
     RT_TRY(path_of(r->c->output_dir, r->at.step, &dir));
     RT_TRY(str_printf(&tmp, "%s.tmp-%ld", dir.data, os_process()));
     RT_TRY(dir_remove(tmp.data));
+    RT_TRY(note_best(r));
     RT_TRY(fill(r, tmp.data, only_model));
     RT_TRY(dir_replace(tmp.data, dir.data));
     if (!only_model)
@@ -440,7 +464,36 @@ done:
     return err;
 }
 
-static bool is_due(const struct tr_run_state *r)
+// Is this step's evaluation, if there was one, the best so far? Source: transformers'
+// _determine_best_metric.
+static enum rt_err watch_metric(struct tr_run_state *r, bool *is_best)
+{
+    enum rt_err err = RT_OK;
+    const char *name = r->c->metric_for_best_model;
+    struct tr_best *b = &r->log.best;
+    struct str key = {0};
+    double value;
+
+    *is_best = false;
+    if (!name || r->s.n_evals == 0 || r->evaluated_at != r->at.step)
+        goto done;
+    RT_TRY(str_printf(&key, "%s%s", str_has_prefix(name, "eval_") ? "" : "eval_", name));
+    if (!tr_run_eval_metric(r, key.data, &value))
+        RT_TRY(rt_fail(RT_E_USAGE, "metric_for_best_model: no evaluation gives %s", key.data));
+    if (b->step)
+        *is_best = r->c->greater_is_better ? value > b->metric : value < b->metric;
+    else
+        *is_best = r->c->greater_is_better ? value > -(double) INFINITY : value < (double) INFINITY;
+    if (*is_best) {
+        b->metric = value;
+        b->step = r->at.step;
+    }
+done:
+    str_free(&key);
+    return err;
+}
+
+static bool is_due(const struct tr_run_state *r, bool is_best)
 {
     const bool last = r->at.step >= r->order.total_steps;
     switch (r->c->save_strategy) {
@@ -448,6 +501,8 @@ static bool is_due(const struct tr_run_state *r)
         return last || (r->save_every && r->at.step % r->save_every == 0);
     case TR_SAVE_EPOCH:
         return last || r->order.micro == r->order.micro_batches;
+    case TR_SAVE_BEST:
+        return is_best;
     default:
         return false;
     }
@@ -455,7 +510,42 @@ static bool is_due(const struct tr_run_state *r)
 
 enum rt_err tr_checkpoint_step(struct tr_run_state *r)
 {
-    return is_due(r) ? save(r, r->c->save_only_model) : RT_OK;
+    enum rt_err err = RT_OK;
+    bool is_best;
+
+    RT_TRY(watch_metric(r, &is_best));
+    if (is_due(r, is_best))
+        RT_TRY(save(r, r->c->save_only_model));
+done:
+    return err;
+}
+
+enum rt_err tr_checkpoint_load_best(struct tr_run_state *r)
+{
+    enum rt_err err = RT_OK;
+    const struct tr_best *b = &r->log.best;
+    struct str dir = {0}, why = {0};
+
+    if (!r->c->load_best_model_at_end || !b->saved_step)
+        goto done;
+    RT_TRY(path_of(r->c->output_dir, b->saved_step, &dir));
+    if (!dir_exists(dir.data)) {
+        log_warn("%s, the best checkpoint, is gone: the last weights are kept", dir.data);
+        goto done;
+    }
+    if (has_state(dir.data))
+        err = tr_manifest_verify(dir.data, &why);
+    if (err == RT_E_FORMAT)
+        err =
+            rt_fail(err, "%s, the best checkpoint: %s", dir.data, why.data ? why.data : "damaged");
+    RT_TRY(err);
+    RT_TRY(tr_state_read_weights(r, dir.data));
+    log_info("the model is that of %s, the best by %s: %g", dir.data, r->c->metric_for_best_model,
+             b->metric);
+done:
+    str_free(&dir);
+    str_free(&why);
+    return err;
 }
 
 enum rt_err tr_checkpoint_stop(struct tr_run_state *r)

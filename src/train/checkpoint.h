@@ -47,14 +47,19 @@ RT_NODISCARD enum rt_err tr_checkpoint_check(struct tr_run_state *r);
 // of fmt_st_open and rt_buf_write; RT_E_FORMAT.
 RT_NODISCARD enum rt_err tr_checkpoint_restore(struct tr_run_state *r);
 
-// After a step and what belongs to it (log, evaluation): write a checkpoint where save_strategy
-// wants one, and remove those beyond save_total_limit. Errors: RT_E_IO (disk full: the half-written
-// one is removed), RT_E_DEVICE, RT_E_NOMEM.
+// After a step and what belongs to it (log, evaluation): look at metric_for_best_model, write a
+// checkpoint where save_strategy wants one, and remove those beyond save_total_limit: the oldest,
+// never this one nor the best. Errors: RT_E_USAGE no evaluation gives that metric; RT_E_IO (disk
+// full: the half-written one is removed), RT_E_DEVICE, RT_E_NOMEM.
 RT_NODISCARD enum rt_err tr_checkpoint_step(struct tr_run_state *r);
 
 // Write one now, with training state whatever save_only_model says, unless this step's is there
 // already.
 RT_NODISCARD enum rt_err tr_checkpoint_stop(struct tr_run_state *r);
+
+// load_best_model_at_end: the weights of the best checkpoint instead of the last ones. Nothing
+// where that option is off or no checkpoint is the best; a warning where it is gone.
+RT_NODISCARD enum rt_err tr_checkpoint_load_best(struct tr_run_state *r);
 
 // ---- Within the checkpoint files --------------------------------------------------------------
 
@@ -64,6 +69,9 @@ RT_NODISCARD enum rt_err tr_checkpoint_stop(struct tr_run_state *r);
 RT_NODISCARD enum rt_err tr_state_write(struct tr_run_state *r, const char *dir);
 // And back; `state` is training_state.json.
 RT_NODISCARD enum rt_err tr_state_read(struct tr_run_state *r, const struct tr_checkpoint *k);
+
+// The trained weights alone, of a checkpoint with or without training state.
+RT_NODISCARD enum rt_err tr_state_read_weights(struct tr_run_state *r, const char *dir);
 
 // RT_E_USAGE with one line that names every option that differs and may not (`dir` is the
 // checkpoint's name in it).

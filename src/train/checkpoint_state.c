@@ -227,6 +227,9 @@ static const struct field {
     FIELD("pairs_since_log", U64, at.pairs_since_log),
     FIELD("tokens_at_log", U64, at.tokens_at_log),
     FIELD("steps_at_log", U64, at.steps_at_log),
+    FIELD("best_metric", F64, log.best.metric),
+    FIELD("best_step", U64, log.best.step),
+    FIELD("best_saved_step", U64, log.best.saved_step),
     FIELD("elapsed_s", F64, at.elapsed_s),
     FIELD("since_log_s", F64, at.since_log_s),
 };
@@ -346,6 +349,34 @@ done:
     return err;
 }
 
+enum rt_err tr_state_read_weights(struct tr_run_state *r, const char *dir)
+{
+    enum rt_err err = RT_OK;
+    struct md_model *m = r->s.model;
+    const struct md_trained t = md_trained_of(m);
+    const struct kept own = {"master", "", t.master, t.params};
+    struct str path = {0};
+    struct rt_cmd *cmd = NULL;
+
+    // Where the masters are follows from the options of the run that wrote them.
+    RT_TRY(str_printf(&path, "%s/master.safetensors", dir));
+    if (file_exists(path.data))
+        RT_TRY(read_flat(r, &own, dir));
+    else if (md_adapter_any(&m->adapter))
+        RT_TRY(md_adapter_load(&m->adapter, dir, t.master));
+    else
+        RT_TRY(md_weights_load(t.params, dir, RT_F32, t.master));
+    if (t.work != t.master) {
+        RT_TRY(rt_cmd_create(r->s.dev, &cmd));
+        RT_TRY(md_flat_cast(cmd, t.master, t.work));
+        RT_TRY(rt_cmd_wait(&cmd));
+    }
+done:
+    rt_cmd_destroy(&cmd);
+    str_free(&path);
+    return err;
+}
+
 enum rt_err tr_state_read(struct tr_run_state *r, const struct tr_checkpoint *from)
 {
     enum rt_err err = RT_OK;
@@ -355,20 +386,11 @@ enum rt_err tr_state_read(struct tr_run_state *r, const struct tr_checkpoint *fr
     struct rt_cmd *cmd = NULL;
     int64_t history;
 
-    // Where the masters are follows from the options of the run that wrote them.
-    struct str master = {0};
-    RT_TRY(str_printf(&master, "%s/master.safetensors", from->dir));
-    const struct kept own = {"master", "", t.master, t.params};
-    if (file_exists(master.data))
-        RT_TRY(read_flat(r, &own, from->dir));
-    else
-        RT_TRY(md_weights_load(t.params, from->dir, RT_F32, t.master));
+    RT_TRY(tr_state_read_weights(r, from->dir));
     for (uint32_t i = 0, n = list_kept(r, k); i < n; i++)
         if (k[i].flat != t.master)
             RT_TRY(read_flat(r, &k[i], from->dir));
     RT_TRY(rt_cmd_create(r->s.dev, &cmd));
-    if (t.work != t.master)
-        RT_TRY(md_flat_cast(cmd, t.master, t.work));
     RT_TRY(tr_reference_refresh(&r->s.ref, cmd));
     RT_TRY(rt_cmd_wait(&cmd));
     RT_TRY(read_fields(&j, r));
@@ -377,6 +399,5 @@ enum rt_err tr_state_read(struct tr_run_state *r, const struct tr_checkpoint *fr
     RT_TRY(tr_log_restore(&r->log, from->dir, (uint64_t) history));
 done:
     rt_cmd_destroy(&cmd);
-    str_free(&master);
     return err;
 }

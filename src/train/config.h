@@ -108,6 +108,9 @@ struct tr_config {
     double save_steps;         // a share of all steps when below 1
     uint32_t save_total_limit; // 0 = all are kept
     bool save_only_model;
+    bool load_best_model_at_end;
+    const char *metric_for_best_model; // with or without "eval_"; NULL = none is watched
+    bool greater_is_better;
     const char *resume_from_checkpoint; // a folder, or "true": the newest of output_dir
     const char *options; // a JSON object of all options, for later comparison; NULL = none
     int64_t now;         // what the chat template takes for the time; 0 = the computer's clock

@@ -137,33 +137,69 @@ done:
 
 #define HISTORY "\"log_history\": [\n    " // what comes before the entries
 
+// "best_global_step" and its like, null where there is none yet.
+static enum rt_err put_best(const struct tr_log *log, struct str *s)
+{
+    enum rt_err err = RT_OK;
+    const struct tr_best *b = &log->best;
+    struct str path = {0};
+    char text[32];
+
+    if (b->step && log->c->save_strategy != TR_SAVE_NO)
+        RT_TRY(str_printf(s, "  \"best_global_step\": %llu,\n", (unsigned long long) b->step));
+    else
+        RT_TRY(str_puts(s, "  \"best_global_step\": null,\n"));
+    RT_TRY(str_printf(s, "  \"best_metric\": %s,\n  \"best_model_checkpoint\": ",
+                      b->step ? fmt_num_print(text, b->metric, true) : "null"));
+    if (b->saved_step) {
+        RT_TRY(str_printf(&path, "%s/checkpoint-%llu", log->c->output_dir,
+                          (unsigned long long) b->saved_step));
+        RT_TRY(fmt_json_escape(s, path.data, path.len, true));
+    } else
+        RT_TRY(str_puts(s, "null"));
+    RT_TRY(str_puts(s, ",\n"));
+done:
+    str_free(&path);
+    return err;
+}
+
+// Steps between two, as transformers keeps them: 500 where they do not apply.
+static unsigned long long every(bool applies, double steps, uint64_t total)
+{
+    return applies ? (unsigned long long) tr_schedule_every(steps, total) : 500;
+}
+
 enum rt_err tr_log_save_state(const struct tr_log *log, const char *dir, uint64_t step,
                               double epoch)
 {
     enum rt_err err = RT_OK;
+    const struct tr_config *c = log->c;
     struct str s = {0};
     char *path = NULL;
     char number_text[32];
 
-    RT_TRY(
-        str_printf(&s,
-                   "{\n  \"best_global_step\": null,\n  \"best_metric\": null,\n"
-                   "  \"best_model_checkpoint\": null,\n  \"epoch\": %s,\n  \"eval_steps\": 500,\n"
-                   "  \"global_step\": %llu,\n  \"is_hyper_param_search\": false,\n"
-                   "  \"is_local_process_zero\": true,\n  \"is_world_process_zero\": true,\n"
-                   "  " HISTORY,
-                   fmt_num_print(number_text, epoch, true), (unsigned long long) step));
+    RT_TRY(str_puts(&s, "{\n"));
+    RT_TRY(put_best(log, &s));
+    RT_TRY(str_printf(&s,
+                      "  \"epoch\": %s,\n  \"eval_steps\": %llu,\n"
+                      "  \"global_step\": %llu,\n  \"is_hyper_param_search\": false,\n"
+                      "  \"is_local_process_zero\": true,\n  \"is_world_process_zero\": true,\n"
+                      "  " HISTORY,
+                      fmt_num_print(number_text, epoch, true),
+                      every(c->eval_strategy == TR_EVAL_STEPS, c->eval_steps, log->max_steps),
+                      (unsigned long long) step));
     RT_TRY(str_append(&s, log->history.data ? log->history.data : "", log->history.len));
     RT_TRY(str_printf(
         &s,
         "\n  ],\n  \"logging_steps\": %llu,\n  \"max_steps\": %llu,\n"
-        "  \"num_input_tokens_seen\": 0,\n  \"num_train_epochs\": %lld,\n  \"save_steps\": 500,\n"
+        "  \"num_input_tokens_seen\": 0,\n  \"num_train_epochs\": %lld,\n  \"save_steps\": %llu,\n"
         "  \"stateful_callbacks\": {},\n  \"total_flos\": 0.0,\n  \"train_batch_size\": %u,\n"
         "  \"trial_name\": null,\n  \"trial_params\": null\n}\n",
-        (unsigned long long) tr_schedule_every(log->c->logging_steps, log->max_steps),
+        (unsigned long long) tr_schedule_every(c->logging_steps, log->max_steps),
         (unsigned long long) log->max_steps,
-        (long long) ceil(log->c->max_steps > 0 ? epoch : log->c->num_train_epochs),
-        log->c->per_device_train_batch_size));
+        (long long) ceil(c->max_steps > 0 ? epoch : c->num_train_epochs),
+        every(c->save_strategy == TR_SAVE_STEPS, c->save_steps, log->max_steps),
+        c->per_device_train_batch_size));
     RT_TRY(path_join(dir, "trainer_state.json", &path));
     RT_TRY(file_write(path, s.data, s.len));
 done:

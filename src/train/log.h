@@ -19,9 +19,17 @@ struct tr_entry {
     uint64_t device_bytes;
 };
 
+// The evaluation with the best metric_for_best_model so far. Plain data.
+struct tr_best {
+    double metric;
+    uint64_t step;       // 0 = none yet
+    uint64_t saved_step; // the best that has a checkpoint in output_dir; 0 = none
+};
+
 // The history of a run. Owned by it.
 struct tr_log {
     const struct tr_config *c;
+    struct tr_best best;
     struct str history; // entries so far, JSON objects joined by ",\n"
     char *metrics_path;
     uint64_t max_steps;

@@ -162,6 +162,7 @@ static enum rt_err finish(struct tr_run_state *r)
     enum rt_err err = RT_OK;
     const struct tr_config *c = r->c;
 
+    RT_TRY(tr_checkpoint_load_best(r));
     RT_TRY(tr_run_log_end(r));
     if (c->sync_ref_model)
         RT_TRY(tr_dump_reference(&r->dump, &r->s.model->params, tr_reference_master(&r->s.ref)));

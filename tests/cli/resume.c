@@ -218,11 +218,43 @@ static void options(struct t *t)
     anydpo_job_destroy(&job);
 }
 
+// What load_best_model_at_end and save_strategy best do not go with, as in transformers.
+static void strategies(struct t *t)
+{
+    static const char *const ROWS[][2][2] = {
+        {{"load_best_model_at_end", "true"}, {"eval_strategy", "no"}},
+        {{"load_best_model_at_end", "true"}, {"eval_strategy", "epoch"}},
+        {{"save_strategy", "best"}, {"eval_strategy", "steps"}}, // of which metric?
+        {{"save_strategy", "best"}, {"metric_for_best_model", "loss"}},
+        {{"save_strategy", "sometimes"}, {NULL}},
+        {{"save_steps", "2.5"}, {NULL}},
+    };
+    for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
+        struct anydpo_job *job;
+        enum anydpo_status status = ANYDPO_OK;
+        assert_int_equal(anydpo_job_create(&job), ANYDPO_OK);
+        set(job, "model_name_or_path", golden_own_path("models/llama"));
+        set(job, "dataset_name", golden_own_path("runs/family_llama/train.jsonl"));
+        set(job, "output_dir", "resume/none");
+        set(job, "device", t_name(t));
+        for (size_t k = 0; k < 2 && ROWS[i][k][0] && status == ANYDPO_OK; k++)
+            status = anydpo_set(job, ROWS[i][k][0], ROWS[i][k][1]);
+        if (status == ANYDPO_OK)
+            status = anydpo_train(job);
+        const char *said = t_logged();
+        if (status != ANYDPO_USAGE || !strstr(said, ROWS[i][0][0]))
+            fail_msg("%s %s: status %d:\n%s", ROWS[i][0][0], ROWS[i][0][1], (int) status, said);
+        anydpo_job_destroy(&job);
+    }
+    assert_false(dir_exists("resume/none"));
+}
+
 static void body(struct t *t)
 {
     T_OK(dir_remove("resume"));
     trl_case(t);
     options(t);
+    strategies(t);
 }
 
 int main(void)

@@ -84,7 +84,8 @@ static bool varies(const char *key)
                                        "elapsed_s",
                                        "since_log_s",
                                        "log_history_bytes",
-                                       "clock"};
+                                       "clock",
+                                       "save_steps"};
     for (size_t i = 0; key && i < COUNT_OF(KEYS); i++)
         if (strcmp(key, KEYS[i]) == 0)
             return true;
@@ -440,6 +441,82 @@ static void limits(struct t *t)
     T_OK(tr_run(&c, NULL));
 }
 
+// Evaluated on what is trained on, the loss falls: by the lowest the last model is the best, by the
+// highest the first that was evaluated.
+static struct tr_config watched(struct t *t, bool greater_is_better)
+{
+    struct tr_config c = base(t, RT_F32, "ck/out");
+    c.eval_files[0].path = golden_own_path("runs/family_llama/train.jsonl");
+    c.n_eval_files = 1;
+    c.eval_strategy = TR_EVAL_STEPS;
+    c.eval_steps = 2;
+    c.save_steps = 2;
+    c.metric_for_best_model = "loss";
+    c.greater_is_better = greater_is_better;
+    c.load_best_model_at_end = true;
+    return c;
+}
+
+static void best_is(const char *dir, int step, bool saved)
+{
+    cJSON *root = json_of(dir, "trainer_state.json");
+    const cJSON *state = root->child, *v = cJSON_GetObjectItem(state, "best_global_step"), *e;
+    char path[64];
+
+    assert_int_equal(v->valueint, step);
+    cJSON_ArrayForEach(e, cJSON_GetObjectItem(state, "log_history"))
+    {
+        const cJSON *loss = cJSON_GetObjectItem(e, "eval_loss");
+        if (loss && cJSON_GetObjectItem(e, "step")->valueint == step)
+            assert_true(cJSON_Compare(loss, cJSON_GetObjectItem(state, "best_metric"), true));
+    }
+    snprintf(path, sizeof(path), "ck/out/checkpoint-%d", step);
+    v = cJSON_GetObjectItem(state, "best_model_checkpoint");
+    if (saved)
+        assert_string_equal(v->valuestring, path);
+    cJSON_Delete(root);
+}
+
+static void best(struct t *t)
+{
+    struct tr_config c = watched(t, true);
+    clear("ck");
+    c.save_total_limit = 2;
+    T_OK(tr_run(&c, NULL));
+    assert_int_equal(count("ck/out", "checkpoint-"), 2);
+    assert_true(dir_exists("ck/out/checkpoint-2") && dir_exists("ck/out/checkpoint-9"));
+    same_file("ck/out", "ck/out/checkpoint-2", MODEL);
+    best_is("ck/out", 2, true);
+    // Gone on from, the best is still known.
+    c.resume_from_checkpoint = "true";
+    T_OK(dir_remove("ck/out/model.safetensors"));
+    c.max_steps = STEPS + 1;
+    T_OK(tr_run(&c, NULL));
+    same_file("ck/out", "ck/out/checkpoint-2", MODEL);
+    best_is("ck/out", 2, true);
+    c = watched(t, false);
+    clear("ck");
+    c.save_steps = 4;
+    T_OK(tr_run(&c, NULL)); // also evaluated, and saved, at the last step
+    same_file("ck/out", "ck/out/checkpoint-9", MODEL);
+    best_is("ck/out", 9, true);
+    best_is("ck/out/checkpoint-4", 4, true);
+    // Only the best are saved; 16-bit models as they are.
+    c = watched(t, true);
+    clear("ck");
+    c.save_strategy = TR_SAVE_BEST;
+    c.save_only_model = true;
+    T_OK(tr_run(&c, NULL));
+    assert_int_equal(count("ck/out", "checkpoint-"), 1);
+    same_file("ck/out", "ck/out/checkpoint-2", MODEL);
+    c.metric_for_best_model = "rewards/nonsense";
+    refused(&c, RT_E_USAGE, (const char *const[]){"eval_rewards/nonsense", NULL, NULL});
+    c.metric_for_best_model = "eval_rewards/margins"; // grows: every evaluation is the best
+    clear("ck");
+    T_OK(tr_run(&c, NULL));
+    assert_int_equal(count("ck/out", "checkpoint-"), 5);
+}
+
 static void leftovers(struct t *t)
 {
     struct tr_config c = base(t, RT_F32, "ck/out");
@@ -468,6 +545,7 @@ static void body(struct t *t)
     damaged(t);
     foreign(t);
     limits(t);
+    best(t);
     leftovers(t);
 }
 
