@@ -63,6 +63,7 @@ uint64_t ds_digest_end(struct ds_digest *d)
 struct blocks {
     const unsigned char *bytes;
     size_t n;
+    const struct file_map *map; // whose pages are given back; NULL: not a map
     uint64_t *hashes;
 };
 
@@ -74,14 +75,17 @@ static void hash_blocks(void *user, uint64_t begin, uint64_t end)
         hash_begin(&h, 0);
         hash_add(&h, b->bytes + i * BLOCK, (size_t) u64_min(BLOCK, b->n - i * BLOCK));
         b->hashes[i] = hash_end(&h);
+        if (b->map)
+            file_map_done_with(b->map, (size_t) (i * BLOCK),
+                               (size_t) u64_min(BLOCK, b->n - i * BLOCK));
     }
 }
 
-enum rt_err ds_digest_of(const void *bytes, size_t n, uint64_t *out)
+static enum rt_err digest_of(const void *bytes, size_t n, const struct file_map *map, uint64_t *out)
 {
     enum rt_err err = RT_OK;
     const size_t k = (size_t) div_up(n, BLOCK);
-    struct blocks b = {bytes, n, malloc((k + 1) * sizeof(uint64_t))};
+    struct blocks b = {bytes, n, map, malloc((k + 1) * sizeof(uint64_t))};
     struct hash all;
 
     RT_REQUIRE(b.hashes, RT_E_NOMEM);
@@ -92,6 +96,11 @@ enum rt_err ds_digest_of(const void *bytes, size_t n, uint64_t *out)
 done:
     free(b.hashes);
     return err;
+}
+
+enum rt_err ds_digest_of(const void *bytes, size_t n, uint64_t *out)
+{
+    return digest_of(bytes, n, NULL, out);
 }
 
 // ---- key ----------------------------------------------------------------------------------------
@@ -120,7 +129,7 @@ static enum rt_err add_file(struct hash h[2], const struct ds_file *f)
 
     RT_TRY(ds_kind_of(f->path, &kind));
     RT_TRY(file_map_open(f->path, &map));
-    RT_TRY(ds_digest_of(map.data, map.size, &digest));
+    RT_TRY(digest_of(map.data, map.size, &map, &digest));
     add_number(h, f->part);
     add_number(h, kind.format);
     add_number(h, kind.packing);
@@ -229,7 +238,7 @@ enum rt_err ds_cache_open(const char *path, const struct ds_key *key, struct ds_
         goto done;
     if (map.size >= sizeof(f)) {
         memcpy(&f, map.data + map.size - sizeof(f), sizeof(f));
-        RT_TRY(ds_digest_of(map.data, map.size - sizeof(f), &digest));
+        RT_TRY(digest_of(map.data, map.size - sizeof(f), &map, &digest));
         wrong = check(&map, key, &f, digest);
     }
     if (wrong) {
