@@ -303,7 +303,7 @@ enum rt_err ds_records_next(struct ds_records *r, struct ds_record *out)
 static enum rt_err read_header(struct ds_records *r)
 {
     enum rt_err err = RT_OK;
-    struct ds_record rec;
+    struct ds_record rec = {0};
     const json_t *a, *b;
     size_t i, k;
 
