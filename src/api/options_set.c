@@ -1,5 +1,6 @@
 // One value: from text or a recipe's node into its place, checked against its row.
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,11 +148,13 @@ static enum rt_err open_map(const struct opt_row *row, const char *from, cJSON *
 {
     enum rt_err err = RT_OK;
     const char *text = cJSON_IsString(*v) ? (*v)->valuestring : "";
+    char where[120];
     cJSON *map;
 
     if (row->kind != OPT_MAP || text[0] != '{')
         return RT_OK;
-    err = fmt_json_parse(text, strlen(text), from, &map);
+    snprintf(where, sizeof(where), "%.60s: %.50s", from, row->name);
+    err = fmt_json_parse(text, strlen(text), where, &map);
     if (err != RT_OK)
         return err == RT_E_FORMAT ? RT_E_USAGE : err;
     cJSON_Delete(*v);
@@ -194,10 +197,12 @@ enum rt_err options_set_text(struct options *o, const char *name, const char *te
                              const char *from)
 {
     enum rt_err err = RT_OK;
+    char where[120];
     cJSON *v = NULL;
 
+    snprintf(where, sizeof(where), "%.60s: %.50s", from, name);
     if (text[0] == '[' || text[0] == '{')
-        RT_TRY(fmt_json_parse(text, strlen(text), from, &v));
+        RT_TRY(fmt_json_parse(text, strlen(text), where, &v));
     else if (strcmp(text, "null") == 0 || strcmp(text, "None") == 0)
         v = cJSON_CreateNull();
     else

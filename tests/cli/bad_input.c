@@ -87,6 +87,7 @@ static void make_inputs(void)
                           "\"chosen\": \"b\", \"rejected\": \"c\"}\n");
     put("bad/recipe.yaml", "beta: 0.1\nlerning_rate: 1e-6\n");
     put("bad/broken.yaml", "beta: [0.1\n");
+    put("bad/env.yaml", "env:\n  A: [1]\n");
     put("bad/file", "x");
     model_with("bad/no_config", "config.json", NULL);
     model_with("bad/no_tokenizer", "tokenizer.json", NULL);
@@ -129,6 +130,30 @@ static const struct {
     {TRAIN "--rpo_alpha 1", 2, {"rpo_alpha", "sft"}},
     {TRAIN "--lr_scheduler_type wobble", 2, {"lr_scheduler_type", "wobble", "cosine"}},
     {TRAIN "--warmup_steps 2 --warmup_ratio 0.1", 2, {"warmup_steps", "warmup_ratio"}},
+    {TRAIN "--lr_scheduler_kwargs '{\"power\": 2}'", 2, {"linear has no power"}},
+    {TRAIN "--lr_scheduler_kwargs power=2", 2, {"lr_scheduler_kwargs", "mapping", "power=2"}},
+    {TRAIN "--lr_scheduler_kwargs '{\"power\": '", 2, {"lr_scheduler_kwargs"}},
+    {TRAIN "--optim paged_adamw_8bit", 2, {"optim", "paged_adamw_8bit", "8 bits"}},
+    {TRAIN "--loss_type sigmoid sgmoid", 2, {"loss_type", "sgmoid", "hinge"}},
+    {TRAIN "--loss_type sigmoid sft --loss_weights 1", 2, {"loss_weights", "2 numbers"}},
+    {TRAIN "--loss_type 'sig\"moid' x", 2, {"loss_type", "sig\"moid"}},
+    {TRAIN "--no_beta", 2, {"beta", "number"}},
+    {TRAIN "--no-strikt", 2, {"strikt", "strict"}},
+    {TRAIN "--no_cuda --deepspeed zero.json", 2, {"deepspeed", "one device"}},
+    {TRAIN "--model_init_kwargs '{\"quantization_config\": {}}'", 2, {"quantization_config"}},
+    {TRAIN "--load_in_4bit", 2, {"load_in_4bit", "quantised"}},
+    {TRAIN "--max_prompt_length 3", 2, {"max_prompt_length", "max_length"}},
+    {TRAIN "--evaluation_strategy steps", 2, {"evaluation_strategy", "eval_strategy"}},
+    {TRAIN "--ref_adapter_name x", 2, {"ref_adapter_name", "adapter_name_or_path"}},
+    {TRAIN "--reference_free --sync_ref_model", 2, {"sync_ref_model", "no reference"}},
+    {TRAIN "--loss_type simpo --precompute_ref_log_probs",
+     2,
+     {"precompute_ref_log_probs", "no ref"}},
+    {TRAIN "--config bad/env.yaml", 2, {"env", "A", "text"}},
+    {TRAIN "--model_name_or_path org/none --disable nothing",
+     1,
+     {"org/none", "Hugging Face cache"}},
+    {TRAIN "--dataset_name org/rows", 1, {"org/rows", "--repo-type dataset"}},
     {TRAIN "--config bad/none.yaml", 1, {"bad/none.yaml"}},
     {TRAIN "--config bad/recipe.yaml", 2, {"bad/recipe.yaml", "lerning_rate", "learning_rate"}},
     {TRAIN "--config bad/broken.yaml", 2, {"bad/broken.yaml"}},
