@@ -7,6 +7,8 @@
 
 #include "runtime/rt.h"
 
+struct rt_profile; // profile.c
+
 // Common head of a device. A backend embeds it first in its own struct and fills caps/plan in open.
 struct rt_dev {
     const struct rt_backend *backend;
@@ -18,6 +20,8 @@ struct rt_dev {
     struct rt_clamp clamp;
     struct rt_buf *first, *last; // buffers in order of creation
     bool f64;
+    struct rt_profile *profile; // NULL: none is wanted
+    double busy_s; // with a profile: device seconds of what a backend waited for, added up by it
 };
 
 // Common head of a buffer; embedded first.
@@ -84,6 +88,12 @@ extern const struct rt_backend RTHOST_BACKEND, RTVK_BACKEND, RTCL_BACKEND;
 enum rt_err rt_dev_init(struct rt_dev *dev, const struct rt_backend *backend, const char *id,
                         const struct rt_caps *caps, const struct rt_dev_desc *desc);
 void rt_dev_fini(struct rt_dev *dev); // frees what init made
+
+// Profiling around one piece of work: rt.c waits, notes the host's clock, runs it, waits.
+enum rt_err rt_profile_open(struct rt_dev *dev);
+void rt_profile_close(struct rt_dev *dev);
+enum rt_err rt_profile_begin(struct rt_cmd *cmd);
+enum rt_err rt_profile_end(struct rt_cmd *cmd, const char *name, double begin, double flops);
 
 // The complete text of a kernel for one API: a #version line for Vulkan, then #defines (TYPE_<buf>
 // for elem buffers, GROUP, GROUP_Y_SIZE, tunes), then the file with its includes in place. Appended

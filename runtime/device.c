@@ -183,6 +183,8 @@ enum rt_err rt_dev_init(struct rt_dev *dev, const struct rt_backend *backend, co
     dev->kernels = desc->kernels;
     dev->clamp = desc->clamp;
     RT_TRY(rt_plan_make(caps, &desc->clamp, &dev->plan));
+    if (desc->profile)
+        RT_TRY(rt_profile_open(dev));
     if (desc->cache_dir)
         RT_TRY(str_dup(desc->cache_dir, &dev->cache_dir));
 done:
@@ -191,6 +193,7 @@ done:
 
 void rt_dev_fini(struct rt_dev *dev)
 {
+    rt_profile_close(dev);
     free(dev->cache_dir);
     dev->cache_dir = NULL;
 }

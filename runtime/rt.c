@@ -7,6 +7,7 @@
 
 #include "runtime/backend.h"
 #include "src/base/arith.h"
+#include "src/base/file.h"
 #include "src/base/str.h"
 
 size_t rt_type_size(enum rt_type type)
@@ -258,12 +259,50 @@ done:
     return err;
 }
 
+// Run a piece of work, alone where a profile is wanted.
+static enum rt_err profiled(struct rt_cmd *cmd, const char *name, double flops,
+                            enum rt_err (*run)(struct rt_cmd *cmd, const void *what),
+                            const void *what)
+{
+    enum rt_err err = RT_OK;
+    double begin;
+
+    if (!cmd->dev->profile)
+        return run(cmd, what);
+    RT_TRY(rt_profile_begin(cmd));
+    begin = os_seconds();
+    RT_TRY(run(cmd, what));
+    RT_TRY(rt_profile_end(cmd, name, begin, flops));
+done:
+    return err;
+}
+
+static enum rt_err run_work(struct rt_cmd *cmd, const void *what)
+{
+    return cmd->dev->backend->cmd_dispatch(cmd, what);
+}
+
+// A copy, or without a source zeros.
+struct transfer {
+    const struct rt_buf *src;
+    struct rt_buf *dst;
+    uint64_t src_off, dst_off, bytes;
+};
+
+static enum rt_err run_transfer(struct rt_cmd *cmd, const void *what)
+{
+    const struct transfer *t = what;
+    return t->src
+               ? cmd->dev->backend->cmd_copy(cmd, t->src, t->src_off, t->dst, t->dst_off, t->bytes)
+               : cmd->dev->backend->cmd_zero(cmd, t->dst, t->dst_off, t->bytes);
+}
+
 enum rt_err rt_cmd_dispatch(struct rt_cmd *cmd, const struct rt_dispatch_desc *desc)
 {
     enum rt_err err = RT_OK;
     struct rt_work work = {0};
     RT_TRY(resolve(cmd->dev, desc, &work));
-    RT_TRY(cmd->dev->backend->cmd_dispatch(cmd, &work));
+    RT_TRY(profiled(cmd, work.kernel->name, work.flops, run_work, &work));
     cmd->dev->stats.dispatches++;
 done:
     return err;
@@ -281,8 +320,9 @@ enum rt_err rt_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t s
     RT_REQUIRE(src != dst || src_first + n <= dst_first || dst_first + n <= src_first, RT_E_ARG);
     size = rt_type_size(src->storage);
     if (n)
-        RT_TRY(cmd->dev->backend->cmd_copy(cmd, src, src_first * size, dst, dst_first * size,
-                                           n * size));
+        RT_TRY(
+            profiled(cmd, "copy", 0.0, run_transfer,
+                     &(struct transfer){src, dst, src_first * size, dst_first * size, n * size}));
 done:
     return err;
 }
@@ -296,7 +336,9 @@ enum rt_err rt_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t first, 
     size = rt_type_size(buf->storage);
     RT_REQUIRE(first * size % 4 == 0 && (n * size % 4 == 0 || first + n == buf->count), RT_E_ARG);
     if (n)
-        RT_TRY(cmd->dev->backend->cmd_zero(cmd, buf, first * size, round_up(n * size, 4)));
+        RT_TRY(profiled(cmd, "zero", 0.0, run_transfer,
+                        &(struct transfer){
+                            .dst = buf, .dst_off = first * size, .bytes = round_up(n * size, 4)}));
 done:
     return err;
 }

@@ -119,6 +119,7 @@ struct rt_dev_desc {
     const struct rt_kernel *const *kernels; // table that ends with NULL; static
     const char *cache_dir; // where compiled kernels are kept; NULL: nothing is kept
     struct rt_clamp clamp;
+    bool profile;  // run work piece by piece and keep its times: see rt_dev_profile()
     bool validate; // ask for the Khronos validation layer and fail commands that it complains about
 };
 
@@ -138,6 +139,22 @@ struct rt_stats {
     uint64_t allocs, bytes, peak_bytes, dispatches, submits, compiles, cache_hits;
 };
 struct rt_stats rt_dev_stats(const struct rt_dev *dev);
+
+// ---- Profile (rt_dev_desc.profile) ----
+
+// A kernel's run, or "copy" or "zero". Strings are static, or the caller's.
+struct rt_profile_event {
+    const char *kernel, *phase;
+    double begin_s; // on the host's clock, since the device was opened
+    double seconds; // on the device; on the host's clock where a driver has no timestamps
+    double flops;   // as the dispatch said
+};
+
+// Name what is recorded from now on ("forward"); kept as a pointer. Nothing without a profile.
+void rt_dev_phase(struct rt_dev *dev, const char *phase);
+
+// All runs so far, in order; *n = 0 without a profile. Of the first 4 million.
+const struct rt_profile_event *rt_dev_profile(const struct rt_dev *dev, uint64_t *n);
 
 // A device like another that only counts: its buffers have no memory, commands do nothing, reads
 // give zeros. For planning: what is opened on it allocates the same buffers. Errors: RT_E_NOMEM.

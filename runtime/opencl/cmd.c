@@ -61,6 +61,22 @@ static void piece_of(const struct rtcl_dev *d, const struct rt_work *w, uint32_t
             piece[i] = (piece[i] + 1) / 2;
 }
 
+// With a profile: wait for a piece and add its time on the device.
+static void count_time(struct rtcl_dev *d, cl_event *event)
+{
+    cl_ulong begin = 0, end = 0;
+
+    if (!*event)
+        return;
+    if (clWaitForEvents(1, event) == CL_SUCCESS &&
+        clGetEventProfilingInfo(*event, CL_PROFILING_COMMAND_START, sizeof(begin), &begin, NULL) ==
+            CL_SUCCESS &&
+        clGetEventProfilingInfo(*event, CL_PROFILING_COMMAND_END, sizeof(end), &end, NULL) ==
+            CL_SUCCESS)
+        d->head.busy_s += 1e-9 * (double) (end - begin);
+    clReleaseEvent(*event);
+}
+
 static enum rt_err run_piece(struct rtcl_dev *d, cl_kernel kernel, const struct rt_work *w,
                              const uint32_t base[3], const uint32_t piece[3])
 {
@@ -69,6 +85,7 @@ static enum rt_err run_piece(struct rtcl_dev *d, cl_kernel kernel, const struct 
     const size_t local[3] = {w->group[0], w->group[1], 1};
     size_t global[3];
     double share = 1.0;
+    cl_event event = NULL;
 
     for (cl_uint i = 0; i < 3; i++) {
         const uint32_t n = u32_min(piece[i], w->groups[i] - base[i]);
@@ -79,9 +96,11 @@ static enum rt_err run_piece(struct rtcl_dev *d, cl_kernel kernel, const struct 
     }
     if (d->busy_since <= 0.0)
         d->busy_since = os_seconds();
-    RT_TRY(rtcl_check(
-        d, clEnqueueNDRangeKernel(d->queue, kernel, 3, NULL, global, local, 0, NULL, NULL),
-        w->kernel->name));
+    RT_TRY(rtcl_check(d,
+                      clEnqueueNDRangeKernel(d->queue, kernel, 3, NULL, global, local, 0, NULL,
+                                             d->head.profile ? &event : NULL),
+                      w->kernel->name));
+    count_time(d, &event);
     d->busy += share * w->flops;
     d->unflushed += share * w->flops;
     if (++d->n_unflushed >= RTCL_FLUSH_EVERY || d->unflushed >= d->budget)

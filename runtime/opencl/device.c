@@ -247,7 +247,8 @@ static enum rt_err open(uint32_t index, const struct rt_dev_desc *desc, struct r
                                                   (cl_context_properties) all[index].platform, 0},
                         1, &d->id, notice, NULL, &code);
     RT_TRY(rtcl_check(d, code, "clCreateContext"));
-    d->queue = clCreateCommandQueue(d->context, d->id, 0, &code);
+    d->queue = clCreateCommandQueue(d->context, d->id,
+                                    desc->profile ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
     RT_TRY(rtcl_check(d, code, "clCreateCommandQueue"));
     *out = &d->head;
     d = NULL;

@@ -286,6 +286,7 @@ static void retire(struct rtvk_dev *d, struct rtvk_slot *s, bool waited)
         seconds = os_seconds() - s->submitted;
     if (seconds > 0.0)
         learn(s, seconds);
+    d->head.busy_s += seconds > 0.0 ? seconds : 0.0;
     log_debug("%s: submission %llu: %u kernels, %.2f ms, %.2f expected", d->head.id,
               (unsigned long long) s->serial, s->n_pipes, seconds * 1e3, s->seconds * 1e3);
     d->done = s->serial;

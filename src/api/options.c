@@ -93,6 +93,7 @@ static void resolve_words(const struct options *o, struct tr_config *c)
         strcmp(text_of(o, "truncation_mode"), "keep_end") == 0 ? DS_KEEP_END : DS_KEEP_START;
     c->sequential = strcmp(text_of(o, "train_sampling_strategy"), "sequential") == 0;
     c->strict = bool_of(o, "strict");
+    c->profile = bool_of(o, "profile");
     c->dataloader_drop_last = bool_of(o, "dataloader_drop_last");
     c->log_nan = !bool_of(o, "logging_nan_inf_filter");
     c->logging_first_step = bool_of(o, "logging_first_step");

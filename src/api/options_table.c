@@ -177,6 +177,8 @@ const struct opt_row OPT_ROWS[] = {
     WORD("logging_strategy", "steps", "steps|epoch|no", "when to log"),
     FLAG("logging_nan_inf_filter", "true", "leave NaN and Inf out of the mean loss"),
     FLAG("disable_tqdm", NULL, "no progress line; default: only on a terminal"),
+    FLAG("profile", "false",
+         "run kernels one by one; a table of their times, OUT/profile.json (ours)"),
     TEXT("dump_dir",
          "folder for token ids, order, log-probs and gradients, to compare with TRL (ours)"),
     NOTHING("report_to", OPT_LIST, "none", "nothing is sent anywhere"),

@@ -95,13 +95,14 @@ struct tr_config {
     double eval_steps; // a share of all steps when below 1; 0 = logging_steps
     double eval_delay; // no evaluation before so many steps, or epochs with TR_EVAL_EPOCH
     bool eval_on_start;
-    const char *per_row; // tr_eval_run: file for a line a pair; NULL = none
+    const char *per_row;                 // tr_eval_run: file for a line a pair; NULL = none
     uint32_t per_device_eval_batch_size; // 0 = 8
     // Output
     double logging_steps; // 0 = only the end; below 1 a share of all steps
     bool logging_epochs;  // log where an epoch ends, and not by logging_steps
     bool logging_first_step;
     bool log_nan;      // logging_nan_inf_filter is false
+    bool profile;      // time by phase and kernel, each run alone
     bool disable_tqdm; // no progress line on stderr
     // Checkpoints
     enum tr_save_strategy save_strategy;

@@ -266,6 +266,7 @@ static enum rt_err forward(struct tr_objective *o, struct rt_cmd *cmd, bool poli
     struct md_model *m = o->model;
     const struct md_weights w = policy ? md_policy(m) : tr_reference_weights(o->ref, m);
 
+    rt_dev_phase(m->dev, policy ? "forward" : "reference");
     RT_TRY(md_forward(m, cmd, w, NULL));
     m->squares = o->log_weight && policy;
     RT_TRY(md_score(m, cmd, w));
@@ -303,6 +304,7 @@ struct aim {
 static enum rt_err loss(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n,
                         const struct aim *aim)
 {
+    rt_dev_phase(o->model->dev, "loss");
     return op_loss(cmd, &(struct op_loss_args){.spec = &o->c->loss,
                                                .logp = o->logp,
                                                .ref_logp = o->ref_logp,
@@ -329,6 +331,7 @@ static enum rt_err backward(struct tr_objective *o, struct rt_cmd *cmd, struct s
 
     if (!aim->grads)
         goto done;
+    rt_dev_phase(o->model->dev, "backward");
     dlogp = o->c->ld ? o->pass_logp : o->pass_dlogp;
     RT_TRY(rt_cmd_copy(cmd, o->dlogp, b.first, dlogp, 0, b.n));
     RT_TRY(rt_cmd_copy(cmd, o->dlogp, (uint64_t) b.all + b.first, dlogp, b.n, b.n));

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "src/base/file.h"
+#include "src/train/profile.h"
 #include "src/train/run_eval.h"
 #include "src/train/save.h"
 #include "src/train/schedule.h"
@@ -142,6 +143,7 @@ static enum rt_err one_step(struct tr_run_state *r)
     if (r->at.step == 0)
         RT_TRY(tr_dump_grads(&r->dump, md_trained_of(r->s.model).params, &r->opt.grads,
                              1.0 / r->scaler.scale));
+    rt_dev_phase(r->s.dev, "update");
     RT_TRY(tr_grad_norm(&r->opt, r->s.dev, r->scaler.scale, &norm));
     if (!isfinite(norm) && (!r->scaler.on || r->scaler.scale < 0x1p-14))
         RT_TRY(rt_fail(RT_E_NUMERIC, "step %llu: the gradient's norm is %g%s",
@@ -207,6 +209,7 @@ enum rt_err tr_run(const struct tr_config *c, const struct tr_hooks *hooks)
         moved = true;
     }
     RT_TRY(tr_dump_finish(&r.dump));
+    RT_TRY(tr_profile_write(r.s.dev, c->output_dir));
     err = stopped ? stop(&r, moved) : finish(&r);
 done:
     close_run(&r);

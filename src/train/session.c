@@ -37,7 +37,7 @@ done:
 enum rt_err tr_session_open_device(const struct tr_config *c, struct tr_session *s)
 {
     enum rt_err err = RT_OK;
-    struct rt_dev_desc desc = {.name = c->device, .kernels = op_kernels()};
+    struct rt_dev_desc desc = {.name = c->device, .kernels = op_kernels(), .profile = c->profile};
     char *cache = NULL;
 
     RT_TRY(rt_clamp_parse(c->disable, c->clamp, &desc.clamp));
