@@ -39,6 +39,11 @@ enum rt_err opt_resolve_eval(const struct options *o, struct tr_config *c)
     c->eval_strategy = strcmp(strategy, "steps") == 0   ? TR_EVAL_STEPS
                        : strcmp(strategy, "epoch") == 0 ? TR_EVAL_EPOCH
                                                         : TR_EVAL_NO;
+    c->sample_prompts = text_of(o, "sample_prompts");
+    c->sample_max_new_tokens = (uint32_t) num_of(o, "sample_max_new_tokens");
+    if (c->sample_prompts && c->eval_strategy == TR_EVAL_NO)
+        RT_TRY(rt_fail(RT_E_USAGE, "sample_prompts are answered at each evaluation: expected "
+                                   "eval_strategy steps or epoch"));
     c->per_row = text_of(o, "per_row");
     c->eval_on_start = bool_of(o, "eval_on_start");
     c->eval_delay = num_of(o, "eval_delay");

@@ -196,6 +196,10 @@ const struct opt_row OPT_ROWS[] = {
         "eval_dataset_name", OPT_LIST, NULL, 0, 0,
         "file to evaluate on, or a list of them, or (recipe) a mapping of names to files; default: "
         "test.jsonl of the folder dataset_name"),
+    TEXT("sample_prompts",
+         "file of prompts that are answered at each evaluation, into "
+         "samples.jsonl: lines of text, or .jsonl with prompt or messages (ours)"),
+    USED("sample_max_new_tokens", OPT_INT, "64", 1, 1 << 16, "tokens of such an answer (ours)"),
     TEXT("per_row", "anydpo eval: file that gets a line of JSON for each pair (ours)"),
     NOTHING("eval_accumulation_steps", OPT_INT, NULL, "results are summed up at once"),
     NOTHING("do_eval", OPT_BOOL, "false", "see eval_strategy"),

@@ -117,7 +117,7 @@ enum rt_err md_generate(struct md_model *m, struct md_weights w, const struct md
                         struct rng *rng)
 {
     enum rt_err err = RT_OK;
-    struct md_cache cache = {0};
+    struct md_cache own = {0}, *cache = a->cache ? a->cache : &own;
     float *logits = NULL;
     uint32_t *pos = NULL, id;
 
@@ -127,16 +127,19 @@ enum rt_err md_generate(struct md_model *m, struct md_weights w, const struct md
     logits = malloc(m->arch.vocab * sizeof(*logits));
     pos = malloc(a->n_prompt * sizeof(*pos));
     RT_REQUIRE(logits && pos, RT_E_NOMEM);
-    RT_TRY(md_cache_create(m, a->n_prompt + a->max_new_tokens, &cache));
-    RT_TRY(step(m, w, &cache, a->prompt, a->n_prompt, pos, logits));
+    if (!a->cache)
+        RT_TRY(md_cache_create(m, a->n_prompt + a->max_new_tokens, &own));
+    RT_REQUIRE(a->n_prompt + a->max_new_tokens <= cache->capacity, RT_E_ARG);
+    cache->n = 0;
+    RT_TRY(step(m, w, cache, a->prompt, a->n_prompt, pos, logits));
     for (uint32_t i = 0; i < a->max_new_tokens; i++) {
         id = md_sample(logits, m->arch.vocab, a, rng);
         if (stops(a, id) || !a->on_token(a->user, id) || i + 1 == a->max_new_tokens)
             break;
-        RT_TRY(step(m, w, &cache, &id, 1, pos, logits));
+        RT_TRY(step(m, w, cache, &id, 1, pos, logits));
     }
 done:
-    md_cache_destroy(m, &cache);
+    md_cache_destroy(m, &own);
     free(logits);
     free(pos);
     return err;

@@ -14,6 +14,8 @@ struct md_generate_args {
     float top_p;             // in (0, 1]; 1 = all
     const uint32_t *stop;    // (n_stop) ids that end the text; they are not handed out
     uint32_t n_stop;
+    struct md_cache *cache; // of at least n_prompt + max_new_tokens; what it holds is overwritten.
+                            // NULL: one is made for the call
     // Called with each new id; false ends the text.
     bool (*on_token)(void *user, uint32_t id);
     void *user;

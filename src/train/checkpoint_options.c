@@ -47,6 +47,7 @@ static const char *const FREE[] = {
     "run_name",
     "eval_*",
     "per_row",
+    "sample_*",
     "per_device_eval_batch_size",
     "dataset_test_split",
 };

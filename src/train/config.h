@@ -95,6 +95,8 @@ struct tr_config {
     double eval_steps; // a share of all steps when below 1; 0 = logging_steps
     double eval_delay; // no evaluation before so many steps, or epochs with TR_EVAL_EPOCH
     bool eval_on_start;
+    const char *sample_prompts;          // file of prompts that are answered at each evaluation
+    uint32_t sample_max_new_tokens;      // 0 = 64
     const char *per_row;                 // tr_eval_run: file for a line a pair; NULL = none
     uint32_t per_device_eval_batch_size; // 0 = 8
     // Output

@@ -191,6 +191,8 @@ enum rt_err tr_datasets_open_eval(const struct tr_config *c, const struct txt_to
 
     *out = NULL;
     *n = 0;
+    if (count == 0 && c->sample_prompts && !(c->dataset_name && dir_exists(c->dataset_name)))
+        goto done; // prompts are answered, and nothing else
     if (count == 0 && !(c->dataset_name && dir_exists(c->dataset_name)))
         RT_TRY(rt_fail(RT_E_USAGE,
                        "eval_strategy is set and there is nothing to evaluate on: expected "

@@ -1,6 +1,7 @@
 #include "src/train/run.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "src/base/file.h"
 #include "src/train/profile.h"
@@ -34,6 +35,8 @@ static enum rt_err open_run(struct tr_run_state *r)
     RT_TRY(tr_dump_open(c->dump_dir, &r->s.train, r->s.evals, r->s.n_evals, &r->dump));
     r->scaler = tr_scaler_make(c->storage == RT_F16, c->loss_scale > 0.0 ? c->loss_scale : 65536.0);
     RT_TRY(tr_checkpoint_restore(r));
+    RT_TRY(path_join(c->output_dir, "samples.jsonl", &r->samples_path));
+    RT_TRY(tr_samples_rewind(r->samples_path, r->at.step));
     r->started = os_seconds() - r->at.elapsed_s;
     r->logged_at = os_seconds() - r->at.since_log_s;
     log_info("%llu trained parameters in %s, %llu steps; device memory %s",
@@ -46,6 +49,7 @@ done:
 
 static void close_run(struct tr_run_state *r)
 {
+    free(r->samples_path);
     tr_checkpoint_close(&r->from);
     tr_dump_close(&r->dump);
     tr_log_close(&r->log);

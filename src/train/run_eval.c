@@ -34,6 +34,7 @@ enum rt_err tr_run_evaluate(struct tr_run_state *r)
         RT_TRY(tr_run_log_eval(r, &r->evaluations[i]));
     }
     r->evaluated_at = r->at.step;
+    RT_TRY(tr_samples_run(&r->s.samples, r->s.model, r->s.tok, r->at.step, r->samples_path));
 done:
     r->logged_at += os_seconds() - start; // not a part of the steps' time
     return err;

@@ -16,7 +16,8 @@ struct tr_eval_clock {
 // Is an evaluation due? With "steps" also at the last step.
 bool tr_eval_due(const struct tr_config *c, const struct tr_eval_clock *at);
 
-// Evaluate on every file now; each gives a log entry. Errors: those of tr_evaluate, tr_log_add.
+// Evaluate on every file now; each gives a log entry. Then answer the sample prompts. Errors: those
+// of tr_evaluate, tr_log_add.
 RT_NODISCARD enum rt_err tr_run_evaluate(struct tr_run_state *r);
 RT_NODISCARD enum rt_err tr_run_evaluate_if_due(struct tr_run_state *r);
 

@@ -40,6 +40,7 @@ struct tr_run_state {
     struct tr_log log;
     struct tr_dump dump;
     struct tr_progress at;
+    char *samples_path;
     struct tr_diagnosis diagnosis;
     double started, logged_at;                       // seconds
     struct tr_evaluation evaluations[TR_EVAL_FILES]; // the last ones, of s.evals (run_eval.h)

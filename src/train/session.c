@@ -30,6 +30,8 @@ enum rt_err tr_session_open_data(const struct tr_config *c, bool train, struct t
         RT_TRY(tr_dataset_open_train(c, s->tok, s->chat, &s->train));
     if (files)
         RT_TRY(tr_datasets_open_eval(c, s->tok, s->chat, &s->evals, &s->n_evals));
+    if (train)
+        RT_TRY(tr_samples_read(c, s->tok, s->chat, &s->samples));
 done:
     return err;
 }
@@ -92,7 +94,9 @@ enum rt_err tr_session_open_model(const struct tr_config *c, bool train,
     for (uint32_t i = 0; i < tr_session_datasets(s); i++)
         tr_limits(c, &tr_session_dataset(s, i)->set,
                   train && i == 0 ? c->per_device_train_batch_size : tr_eval_batch(c), &model);
+    tr_samples_limits(&s->samples, &model);
     RT_TRY(md_model_open(s->dev, &model, &s->model));
+    RT_TRY(tr_samples_open(&s->samples, s->model));
     RT_TRY(tr_adapter_check(c, s->model));
     RT_TRY(open_reference(c, train, s));
 done:
@@ -122,12 +126,15 @@ void tr_session_close_model(struct tr_session *s)
 {
     tr_objective_destroy(&s->objective);
     tr_reference_close(&s->ref);
+    if (s->model)
+        md_cache_destroy(s->model, &s->samples.cache);
     md_model_close(&s->model);
 }
 
 void tr_session_close(struct tr_session *s)
 {
     tr_session_close_model(s);
+    tr_samples_free(&s->samples, NULL);
     rt_dev_close(&s->dev);
     for (uint32_t i = 0; i < s->n_evals; i++)
         tr_dataset_close(&s->evals[i]);

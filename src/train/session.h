@@ -3,6 +3,7 @@
 #define TRAIN_SESSION_H
 
 #include "src/train/objective.h"
+#include "src/train/samples.h"
 
 // Owned by whoever declares it; { 0 } is closed.
 struct tr_session {
@@ -11,6 +12,7 @@ struct tr_session {
     struct txt_chat *chat;
     struct tr_dataset train, *evals; // evals: n_evals files to evaluate on
     uint32_t n_evals;
+    struct tr_samples samples;
     struct md_model *model;
     struct tr_reference ref;
     struct tr_objective *objective;
