@@ -28,4 +28,8 @@
                              IN(2, float, result)  /* (M, 8) of the forward                */ \
                              IN(3, float, coef)    /* (M) dL / dlogp                       */ \
                              OUT(4, elem, dlogits) /* (M, ld); op_stride(v_count) columns    */
-#define LOGPROB_GRAD_PARAMS U32(n_rows) U32(ld) U32(v_begin) U32(v_count)
+#define LOGPROB_GRAD_PARAMS                                                                        \
+    U32(n_rows) U32(ld) U32(v_begin) U32(v_count) F32(logit_scale) F32(softcap)
+
+#define LOGPROB_CAP_BUFFERS INOUT(0, float, logits) /* (M, ld) columns [0, v_count) */
+#define LOGPROB_CAP_PARAMS U32(n_rows) U32(ld) U32(v_count) F32(logit_scale) F32(softcap)

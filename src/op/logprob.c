@@ -1,5 +1,7 @@
 #include "src/op/logprob.h"
 
+#include <math.h>
+
 #include "src/base/arith.h"
 
 const struct rt_kernel op_logprob_stats_kernel =
@@ -11,6 +13,9 @@ const struct rt_kernel op_logprob_finish_kernel =
 const struct rt_kernel op_logprob_grad_kernel =
     OP_KERNEL(logprob_grad, "logprob_grad.comp", LOGPROB_GRAD_BUFFERS, struct logprob_grad_params,
               op_logprob_grad_ref);
+const struct rt_kernel op_logprob_cap_kernel =
+    OP_KERNEL(logprob_cap, "logprob_cap.comp", LOGPROB_CAP_BUFFERS, struct logprob_cap_params,
+              op_logprob_cap_ref);
 
 enum { COLUMNS = OP_LOGPROB_COLUMNS };
 
@@ -75,8 +80,7 @@ static enum rt_err check(const struct op_logprob_backward_args *a)
     RT_REQUIRE(op_row_ok(a->cols, a->h.ld) && op_row_ok(a->cols, a->w.ld), RT_E_ARG);
     RT_REQUIRE(c.rows % 64 == 0 && c.vocab % 128 == 0 && c.rows <= 1u << 20 && c.vocab <= 1u << 24,
                RT_E_ARG);
-    RT_REQUIRE(a->softcap == 0.0f, RT_E_UNSUPPORTED);
-    RT_REQUIRE(a->logit_scale == 0.0f || a->logit_scale == 1.0f, RT_E_UNSUPPORTED);
+    RT_REQUIRE(isfinite(a->softcap) && a->softcap >= 0.0f && isfinite(a->logit_scale), RT_E_ARG);
     RT_REQUIRE(mat_holds(a->h.buf, a->h.first, a->h.ld, a->n_rows), RT_E_SHAPE);
     RT_REQUIRE(mat_holds(a->w.buf, a->w.first, a->w.ld, a->n_vocab), RT_E_SHAPE);
     RT_REQUIRE(rt_buf_type(a->h.buf) == rt_buf_type(a->w.buf), RT_E_SHAPE);
@@ -128,17 +132,59 @@ static struct op_mat_out out_rows_of(struct op_mat_out x, uint32_t begin)
     return x;
 }
 
+static float scale_of(float logit_scale)
+{
+    return fabsf(logit_scale) > 0.0f ? logit_scale : 1.0f;
+}
+
+// The kernels' CAP.
+static int32_t cap_of(float logit_scale, float softcap)
+{
+    return softcap > 0.0f ? 2 : fabsf(scale_of(logit_scale) - 1.0f) > 0.0f;
+}
+
+enum rt_err op_logprob_cap(struct rt_cmd *cmd, struct rt_buf *logits, uint32_t n_rows, uint32_t ld,
+                           uint32_t v_count, float logit_scale, float softcap)
+{
+    enum rt_err err = RT_OK;
+    const int32_t cap = cap_of(logit_scale, softcap);
+    const struct logprob_cap_params p = {n_rows, ld, v_count, scale_of(logit_scale), softcap};
+    struct op_grid grid;
+
+    RT_REQUIRE(isfinite(softcap) && softcap >= 0.0f && isfinite(logit_scale), RT_E_ARG);
+    RT_REQUIRE(n_rows >= 1 && v_count >= 1 && ld % 8 == 0 && ld >= v_count, RT_E_ARG);
+    RT_REQUIRE(rt_buf_holds(logits, RT_F32, (uint64_t) n_rows * ld), RT_E_SHAPE);
+    if (cap == 0)
+        goto done;
+    grid = op_grid(logits, op_stride(v_count));
+    RT_TRY(rt_cmd_dispatch(
+        cmd, &(struct rt_dispatch_desc){.kernel = "logprob_cap",
+                                        .groups = {grid.groups, n_rows},
+                                        .group = {grid.group},
+                                        .bufs = {RT_INOUT_AT(logits, 0, (uint64_t) n_rows * ld)},
+                                        .params = &p,
+                                        .params_size = sizeof(p),
+                                        .tune = {{"CAP", cap}, OP_GRID_TUNES(grid)}}));
+done:
+    return err;
+}
+
 static enum rt_err make_logits(struct rt_cmd *cmd, const struct op_logprob_backward_args *a,
                                struct chunk k)
 {
-    return op_matmul(cmd, &(struct op_matmul_args){.form = OP_NT,
+    enum rt_err err = RT_OK;
+    RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = OP_NT,
                                                    .m = k.rows,
                                                    .n = k.words,
                                                    .k = a->cols,
                                                    .a = rows_of(a->h, k.m),
                                                    .b = rows_of(a->w, k.v),
                                                    .c = {a->scratch.logits, 0, k.ld},
-                                                   .scratch = a->scratch.matmul});
+                                                   .scratch = a->scratch.matmul}));
+    RT_TRY(
+        op_logprob_cap(cmd, a->scratch.logits, k.rows, k.ld, k.words, a->logit_scale, a->softcap));
+done:
+    return err;
 }
 
 static enum rt_err stats(struct rt_cmd *cmd, const struct op_logprob_backward_args *a,
@@ -174,7 +220,8 @@ static enum rt_err finish(struct rt_cmd *cmd, const struct op_logprob_backward_a
 static enum rt_err grad(struct rt_cmd *cmd, const struct op_logprob_backward_args *a,
                         struct chunk k)
 {
-    const struct logprob_grad_params p = {k.rows, k.ld, k.v, k.words};
+    const struct logprob_grad_params p = {k.rows,    k.ld, k.v, k.words, scale_of(a->logit_scale),
+                                          a->softcap};
     const struct op_grid grid = op_grid(a->h.buf, op_stride(k.words));
     const uint64_t n = (uint64_t) k.rows * k.ld;
     return rt_cmd_dispatch(
@@ -188,7 +235,7 @@ static enum rt_err grad(struct rt_cmd *cmd, const struct op_logprob_backward_arg
                      RT_IN_AT(a->coef, k.m, k.rows), RT_OUT_AT(a->scratch.dlogits, 0, n)},
             .params = &p,
             .params_size = sizeof(p),
-            .tune = {OP_GRID_TUNES(grid)}});
+            .tune = {{"CAP", cap_of(a->logit_scale, a->softcap)}, OP_GRID_TUNES(grid)}});
 }
 
 static enum rt_err backward_chunk(struct rt_cmd *cmd, const struct op_logprob_backward_args *a,

@@ -13,6 +13,7 @@
 OP_PARAMS(logprob_stats, LOGPROB_STATS_PARAMS);
 OP_PARAMS(logprob_finish, LOGPROB_FINISH_PARAMS);
 OP_PARAMS(logprob_grad, LOGPROB_GRAD_PARAMS);
+OP_PARAMS(logprob_cap, LOGPROB_CAP_PARAMS);
 
 // Columns of the result, a row of 8 floats a target. l = logits, t = target, nats.
 enum op_logprob_column {
@@ -61,24 +62,26 @@ struct op_logprob_args {
     uint32_t n_rows;              // M, >= 1
     uint32_t cols;                // C, even
     uint32_t n_vocab;             // V, >= 2
-    float logit_scale;            // 0 or 1 = none; others are not supported yet
-    float softcap;                // 0 = none; others are not supported yet
+    float logit_scale;            // finite; 0 = 1 = none
+    float softcap;                // finite, >= 0; 0 = none
     struct op_logprob_chunks chunks;
     struct op_logprob_scratch scratch;
     bool squares; // make OP_LOGPROB_WEIGHT too
 };
 
+// l[v] = softcap * tanh(x / softcap), without a cap x, with x = logit_scale * <h, w[v]>.
 // logp = -log1p(exp(lse_other - l[t])), exact for confident and for hopeless tokens alike.
 // Errors: RT_E_ARG    a number is out of range
 //         RT_E_SHAPE  a tensor or scratch is smaller than said
-//         RT_E_UNSUPPORTED  logit_scale, softcap
+//         RT_E_UNSUPPORTED  64 rows of a chunk exceed what the device binds at once
 //         else        what op_matmul() or rt_cmd_dispatch() returns
 // Source: design.md section 6.4; online softmax: Milakov and Gimelshein 2018, arXiv:1805.02867,
 // alg. 3.
 RT_NODISCARD enum rt_err op_logprob(struct rt_cmd *cmd, const struct op_logprob_args *a);
 
 // With coef = dL/dlogp: dlogits[v] = coef * ([v = t] - p[v]), the target's own entry being
-// coef * exp(lse_other - lse), rounded to S (a multiple of the loss scale keeps it in f16's range);
+// coef * exp(lse_other - lse), each times dl/d<h, w[v]>, rounded to S (a multiple of the loss scale
+// keeps it in f16's range);
 //   dh += dlogits w,  dw += dlogits^T h.
 struct op_logprob_backward_args {
     struct op_mat h, w;           // as in the forward
@@ -96,6 +99,13 @@ struct op_logprob_backward_args {
 // Errors: as op_logprob().
 RT_NODISCARD enum rt_err op_logprob_backward(struct rt_cmd *cmd,
                                              const struct op_logprob_backward_args *a);
+
+// The logits of n_rows rows of v_count columns, stride ld, from what the products gave, in place:
+// logit_scale and softcap as above, and nothing at all where there is neither.
+// Errors: RT_E_ARG, RT_E_SHAPE, else what rt_cmd_dispatch() returns.
+RT_NODISCARD enum rt_err op_logprob_cap(struct rt_cmd *cmd, struct rt_buf *logits, uint32_t n_rows,
+                                        uint32_t ld, uint32_t v_count, float logit_scale,
+                                        float softcap);
 
 // The part of op_logprob() that makes OP_LOGPROB_WEIGHT, for it alone: one chunk, and the end of
 // n_rows rows from `row` on.
@@ -116,5 +126,6 @@ void op_logprob_squares_finish_ref(const struct rt_host_call *call);
 void op_logprob_stats_ref(const struct rt_host_call *call);
 void op_logprob_finish_ref(const struct rt_host_call *call);
 void op_logprob_grad_ref(const struct rt_host_call *call);
+void op_logprob_cap_ref(const struct rt_host_call *call);
 
 #endif // OP_LOGPROB_H

@@ -90,7 +90,21 @@ void op_logprob_grad_ref(const struct rt_host_call *call)
         for (uint32_t j = 0; j < p->ld; j++) {
             const double l = rt_host_load(&call->bufs[0], m * p->ld + j);
             const double g = p->v_begin + j == target[m] ? exp(other - lse) : -exp(l - lse);
-            rt_host_store(&call->bufs[4], m * p->ld + j, j < p->v_count ? coef * g : 0.0);
+            const double y = p->softcap > 0.0f ? l / (double) p->softcap : 0.0;
+            const double slope = (double) p->logit_scale * (1.0 - y * y);
+            rt_host_store(&call->bufs[4], m * p->ld + j, j < p->v_count ? coef * g * slope : 0.0);
         }
     }
+}
+
+void op_logprob_cap_ref(const struct rt_host_call *call)
+{
+    const struct logprob_cap_params *p = call->params;
+    const double cap = (double) p->softcap;
+
+    for (uint64_t m = 0; m < p->n_rows; m++)
+        for (uint64_t j = 0; j < p->v_count; j++) {
+            const double x = (double) p->logit_scale * rt_host_load(&call->bufs[0], m * p->ld + j);
+            rt_host_store(&call->bufs[0], m * p->ld + j, cap > 0.0 ? cap * tanh(x / cap) : x);
+        }
 }

@@ -7,6 +7,7 @@ enum { COLUMNS = OP_LOGPROB_COLUMNS };
 struct shape {
     uint32_t rows, cols, vocab, chunk_rows, chunk_vocab;
     enum rt_type type;
+    float scale, cap;
 };
 
 struct inputs {
@@ -67,6 +68,8 @@ static struct results run(struct t *t, struct rt_dev *dev, struct shape s, struc
                                                    .n_rows = s.rows,
                                                    .cols = s.cols,
                                                    .n_vocab = s.vocab,
+                                                   .logit_scale = s.scale,
+                                                   .softcap = s.cap,
                                                    .chunks = chunks,
                                                    .scratch = sc,
                                                    .squares = true}));
@@ -81,6 +84,8 @@ static struct results run(struct t *t, struct rt_dev *dev, struct shape s, struc
                                       .n_rows = s.rows,
                                       .cols = s.cols,
                                       .n_vocab = s.vocab,
+                                      .logit_scale = s.scale,
+                                      .softcap = s.cap,
                                       .chunks = chunks,
                                       .scratch = sc}));
     T_OK(rt_cmd_wait(&cmd));
@@ -178,7 +183,7 @@ static void chosen_logits(double *w, uint32_t *targets)
 // it is about 1.
 static void check_chosen(struct t *t, struct rt_dev *dev)
 {
-    const struct shape s = {CASES, CASES, VOCAB, 64, CHUNK, RT_F32};
+    const struct shape s = {CASES, CASES, VOCAB, 64, CHUNK, RT_F32, 0.0f, 0.0f};
     double w[VOCAB * CASES], h[CASES * CASES] = {0}, coef[CASES];
     uint32_t targets[CASES];
     struct inputs in = {h, w, coef, targets, false};
@@ -215,13 +220,16 @@ static void check_chosen(struct t *t, struct rt_dev *dev)
 // ---- The oracle -------------------------------------------------------------------------------
 
 enum { FD_ROWS = 3, FD_COLS = 4, FD_VOCAB = 131 };
-static const struct shape FD = {FD_ROWS, FD_COLS, FD_VOCAB, 64, 128, RT_F32};
+// As it is; scaled; scaled and capped.
+static const struct shape FDS[] = {{FD_ROWS, FD_COLS, FD_VOCAB, 64, 128, RT_F32, 0.0f, 0.0f},
+                                   {FD_ROWS, FD_COLS, FD_VOCAB, 64, 128, RT_F32, 0.5f, 0.0f},
+                                   {FD_ROWS, FD_COLS, FD_VOCAB, 64, 128, RT_F32, 1.5f, 3.0f}};
 
 // Straight from the definitions, in one pass over whole rows.
-static void definitions(struct t *t)
+static void definitions(struct t *t, struct shape fd)
 {
-    const struct inputs in = random_inputs(t, FD);
-    struct rt_buf *result = run(t, t_ref(t), FD, in).result;
+    const struct inputs in = random_inputs(t, fd);
+    struct rt_buf *result = run(t, t_ref(t), fd, in).result;
     double *got = t_alloc(t, FD_ROWS * COLUMNS * sizeof(*got));
 
     T_OK(rt_buf_read(result, 0, FD_ROWS * COLUMNS, RT_F64, got));
@@ -233,6 +241,9 @@ static void definitions(struct t *t)
             for (uint32_t c = 0; c < FD_COLS; c++)
                 l[v] +=
                     (double) (float) in.h[m * FD_COLS + c] * (double) (float) in.w[v * FD_COLS + c];
+            l[v] *= fd.scale > 0.0f ? (double) fd.scale : 1.0;
+            if (fd.cap > 0.0f)
+                l[v] = (double) fd.cap * tanh(l[v] / (double) fd.cap);
             sum += exp(l[v]);
             mean += l[v] / FD_VOCAB;
             best = l[v] > l[best] ? v : best;
@@ -258,23 +269,29 @@ static void definitions(struct t *t)
 
 enum { NH = FD_ROWS * FD_COLS, NW = 16 }; // inputs of the differences: all of h, four words of w
 
+struct fixed {
+    struct shape s;
+    struct inputs in;
+};
+
 static double loss(struct t *t, const double *x, void *ctx)
 {
-    struct inputs in = *(struct inputs *) ctx;
+    const struct fixed *f = ctx;
+    struct inputs in = f->in;
     double w[FD_VOCAB * FD_COLS], sum = 0.0;
     memcpy(w, in.w, sizeof(w));
     memcpy(w, x + NH, NW * sizeof(*w));
     in.h = x;
     in.w = w;
-    const double *logp = column(t, run(t, t_ref(t), FD, in).result, FD_ROWS, OP_LOGPROB_LOGP);
+    const double *logp = column(t, run(t, t_ref(t), f->s, in).result, FD_ROWS, OP_LOGPROB_LOGP);
     for (uint32_t m = 0; m < FD_ROWS; m++)
         sum += logp[m] * (double) (float) in.coef[m];
     return sum;
 }
 
-static void differences(struct t *t)
+static void differences(struct t *t, struct shape fd)
 {
-    struct inputs in = random_inputs(t, FD);
+    struct inputs in = random_inputs(t, fd);
     double *x = t_alloc(t, (NH + FD_VOCAB * FD_COLS) * sizeof(*x)), grad[NH + NW];
     const double coef[FD_ROWS] = {1.0, -0.5, 2.0};
     const uint32_t targets[FD_ROWS] = {0, 3, 130};
@@ -283,13 +300,13 @@ static void differences(struct t *t)
     memcpy(x, in.h, NH * sizeof(*x));
     memcpy(x + NH, in.w, FD_VOCAB * FD_COLS * sizeof(*x));
     t_grid(x, NH + FD_VOCAB * FD_COLS);
-    in = (struct inputs){x, x + NH, coef, targets, false};
-    r = run(t, t_ref(t), FD, in);
+    struct fixed f = {fd, {x, x + NH, coef, targets, false}};
+    r = run(t, t_ref(t), fd, f.in);
     const double *dh = t_read(t, r.dh, FD_ROWS * 24), *dw = t_read(t, r.dw, FD_VOCAB * 8);
     for (uint32_t i = 0; i < NH + NW; i++)
         grad[i] = i < NH ? dh[i / FD_COLS * 24 + i % FD_COLS] - 0.5
                          : dw[(i - NH) / FD_COLS * 8 + (i - NH) % FD_COLS] - 0.25;
-    t_differences(t, "logprob", loss, &in, x, NH + NW, grad, 1e-5);
+    t_differences(t, "logprob", loss, &f, x, NH + NW, grad, 1e-5);
     t_reset(t);
 }
 
@@ -298,7 +315,8 @@ static void differences(struct t *t)
 // Row 70 of 131, alone and among the others: the same bits.
 static void independent(struct t *t, enum rt_type type)
 {
-    const struct shape all = {131, 64, 1000, 64, 256, type}, one = {1, 64, 1000, 64, 256, type};
+    const struct shape all = {131, 64, 1000, 64, 256, type, 0.0f, 8.0f},
+                       one = {1, 64, 1000, 64, 256, type, 0.0f, 8.0f};
     struct inputs in = random_inputs(t, all);
     struct results a = run(t, t_dev(t), all, in), b;
     double x[COLUMNS], y[COLUMNS], *dh = t_read(t, a.dh, 131 * 80);
@@ -318,7 +336,7 @@ static void independent(struct t *t, enum rt_type type)
 // reaches all.
 static void frozen_and_nan(struct t *t)
 {
-    const struct shape s = {5, 14, 300, 64, 128, RT_BF16};
+    const struct shape s = {5, 14, 300, 64, 128, RT_BF16, 0.0f, 0.0f};
     struct inputs in = random_inputs(t, s);
     double *h = t_alloc(t, 70 * sizeof(*h)), *w, *logp;
     struct results r;
@@ -380,8 +398,9 @@ static void errors(struct t *t)
     BAD(RT_E_ARG, a.cols = 7);
     BAD(RT_E_ARG, a.chunks.rows = 63);
     BAD(RT_E_ARG, a.chunks.vocab = 64);
-    BAD(RT_E_UNSUPPORTED, a.softcap = 30.0f);
-    BAD(RT_E_UNSUPPORTED, a.logit_scale = 0.5f);
+    BAD(RT_E_ARG, a.softcap = -1.0f);
+    BAD(RT_E_ARG, a.softcap = INFINITY);
+    BAD(RT_E_ARG, a.logit_scale = NAN);
     BAD(RT_E_SHAPE, a.h.buf = NULL);
     BAD(RT_E_SHAPE, a.h.buf = half);
     BAD(RT_E_SHAPE, a.h.first = 8);
@@ -406,9 +425,17 @@ static void errors(struct t *t)
 // Around a chunk of words and of rows, the smallest vocabulary, one chunk that holds all, odd
 // sizes.
 static const struct shape SHAPES[] = {
-    {1, 2, 2, 0, 0, 0},          {63, 14, 3, 64, 128, 0},    {64, 56, 127, 64, 128, 0},
-    {65, 64, 128, 64, 128, 0},   {130, 28, 129, 64, 128, 0}, {67, 64, 1000, 128, 256, 0},
-    {40, 576, 1999, 0, 1024, 0}, {5, 14, 9001, 0, 0, 0},
+    {1, 2, 2, 0, 0, 0, 0, 0},
+    {63, 14, 3, 64, 128, 0, 0, 0},
+    {64, 56, 127, 64, 128, 0, 0, 0},
+    {65, 64, 128, 64, 128, 0, 0, 0},
+    {130, 28, 129, 64, 128, 0, 0, 0},
+    {67, 64, 1000, 128, 256, 0, 0, 0},
+    {40, 576, 1999, 0, 1024, 0, 0, 0},
+    {5, 14, 9001, 0, 0, 0, 0, 0},
+    {63, 14, 3, 64, 128, 0, 0.5f, 0},
+    {130, 28, 129, 64, 128, 0, 0, 8.0f},
+    {67, 64, 1000, 128, 256, 0, 0.7f, 8.0f},
 };
 
 static void body(struct t *t)
@@ -416,8 +443,10 @@ static void body(struct t *t)
     struct rt_dev *small = t_small_range(t);
 
     errors(t);
-    definitions(t);
-    differences(t);
+    for (size_t i = 0; i < COUNT_OF(FDS); i++) {
+        definitions(t, FDS[i]);
+        differences(t, FDS[i]);
+    }
     check_chosen(t, t_dev(t));
     frozen_and_nan(t);
     for (size_t k = 0; k < 3; k++)
@@ -430,7 +459,7 @@ static void body(struct t *t)
         }
     // 1 MiB holds 128 rows of 2048 logits: fewer than asked for; the head's 4099 rows are beyond it
     // too.
-    check_random(t, small, (struct shape){200, 64, 4099, 0, 2048, RT_F32});
+    check_random(t, small, (struct shape){200, 64, 4099, 0, 2048, RT_F32, 0.0f, 0.0f});
     rt_dev_close(&small);
 }
 
