@@ -33,6 +33,12 @@ KERNEL_BEGIN(attention)
     const uint col = head * uint(D), key_col = head / (n_heads / n_kv_heads) * uint(D);
     const uint tiles1 = rows > 0u ? (prompt_end - row_begin + uint(NB) - 1u) / uint(NB) : 0u;
     const uint tiles2 = rows > 0u ? (own0 + rows - seg_begin + uint(NB) - 1u) / uint(NB) : 0u;
+#if WINDOW
+    const uint n_prompt = prompt_end - row_begin, pos0 = n_prompt + own0 - seg_begin;
+    const uint first = WINDOW_TILE(WINDOW_FROM(pos0), n_prompt, tiles1);
+#else
+    const uint first = 0u;
+#endif
     vec4 acc[RA * NC];
     float s[RA * RB], top[RA], sum[RA];
 
@@ -42,9 +48,12 @@ KERNEL_BEGIN(attention)
         sum[i] = 0.0f;
     }
     STAGE_OWN_ROWS(Q_ROWS)
-    for (uint b = 0u; b < tiles1 + tiles2; b++) {
+    for (uint b = first; b < tiles1 + tiles2; b++) {
         const uint k0 = b < tiles1 ? row_begin + b * uint(NB) : seg_begin + (b - tiles1) * uint(NB);
         const uint count = (b < tiles1 ? prompt_end : own0 + rows) - k0;
+#if WINDOW
+        const uint key_pos = b < tiles1 ? k0 - row_begin : n_prompt + k0 - seg_begin;
+#endif
 
         barrier(); // the tile, p and red are free
         STAGE_TILE_ROWS(K_ROWS)
@@ -54,8 +63,14 @@ KERNEL_BEGIN(attention)
             const uint end = own0 + OWN_ROW(i) + 1u; // one past the last key that is seen
             const uint seen = UMIN(count, end - UMIN(end, k0));   // keys of the tile
             float most = NO_SCORE;
+#if WINDOW
+            const uint low = WINDOW_FROM(pos0 + OWN_ROW(i)), from = low - UMIN(low, key_pos);
+#define SEES(row) ((row) < seen && (row) >= from)
+#else
+#define SEES(row) ((row) < seen)
+#endif
             UNROLL for (int j = 0; j < RB; j++) {
-                const float x = TILE_ROW(j) < seen ? s[i * RB + j] * scale : NO_SCORE;
+                const float x = SEES(TILE_ROW(j)) ? CAPPED(s[i * RB + j] * scale) : NO_SCORE;
                 s[i * RB + j] = x;
                 most = MAX(most, x);
             }

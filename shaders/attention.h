@@ -1,7 +1,8 @@
 // shaders/attention.h -- what the attention kernels bind. Source: src/op/attention.h.
 // Index: 8 words a block. Query block: first query, number, key of the first query, row_begin,
 // prompt_end, seg_begin, 0, 0. Key block: first key, number, first query that may see it, one past
-// the last, own key of query 0 (modulo 2^32), 0, 0, 0.
+// the last, own key of query 0 (modulo 2^32), 0, 0, 0. Behind the blocks the position of each query
+// in its sequence, from 0 on; those of no segment are 0.
 #define ATTENTION_Q_BLOCK 64 // most queries of a query block
 #define ATTENTION_K_BLOCK 64 // most keys of a key block
 #define ATTENTION_WORDS 8    // words of a block
@@ -37,7 +38,9 @@
                               OUT(8, elem, dv)    /* (Tk, lddv) */
 
 // One list for all of them; a kernel ignores what it does not need. blocks_at: word of the index
-// where its blocks start; n_blocks: how many. (D is compiled in.)
+// where its blocks start; n_blocks: how many; positions_at: word where the positions start. (D is
+// compiled in, and so is whether there are a WINDOW and a SOFTCAP.)
 #define ATTENTION_PARAMS U32(blocks_at) U32(n_blocks) U32(n_tokens) U32(n_heads) U32(n_kv_heads) \
                          U32(head_dim) U32(ldq) U32(ldk) U32(ldv) U32(ldo) U32(lddo) U32(lddq)   \
-                         U32(lddk) U32(lddv) F32(scale)
+                         U32(lddk) U32(lddv) F32(scale) U32(positions_at) U32(window)            \
+                         F32(softcap)

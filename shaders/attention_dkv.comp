@@ -40,6 +40,9 @@ KERNEL_BEGIN(attention_dkv)
     const uint key_head = GROUP_Y, key_col = key_head * uint(D);
     const uint tiles = rows > 0u ? (q_end - q_begin + uint(NB) - 1u) / uint(NB) : 0u;
     const uint heads = n_heads / n_kv_heads;
+#if WINDOW
+    const uint key_pos = rows > 0u ? index[positions_at + k0 - shift] : 0u; // its own query's
+#endif
     vec4 acc_k[RA * NC], acc_v[RA * NC];
     float s[RA * RB], dp[RA * RB];
 
@@ -69,10 +72,21 @@ KERNEL_BEGIN(attention_dkv)
             const float row_lse = lse[at], row_delta = delta[at];
             UNROLL for (int i = 0; i < RA; i++) {
                 const uint row = OWN_ROW(i);
+#if WINDOW
+                const bool near = index[positions_at + UMIN(t, q_end - 1u)] - key_pos - row < window;
+                const bool sees = t < q_end && t + shift >= k0 + row && near;
+#else
                 const bool sees = t < q_end && t + shift >= k0 + row;
-                const float w = sees ? EXP_NEG(s[i * RB + j] * scale - row_lse) : 0.0f;
+#endif
+                const float score = CAPPED(s[i * RB + j] * scale);
+                const float w = sees ? EXP_NEG(score - row_lse) : 0.0f;
                 p[row * uint(PS) + TILE_ROW(j)] = w;
+#if SOFTCAP
+                ds[row * uint(PS) + TILE_ROW(j)] =
+                    w * (dp[i * RB + j] - row_delta) * CAP_SLOPE(score);
+#else
                 ds[row * uint(PS) + TILE_ROW(j)] = w * (dp[i * RB + j] - row_delta);
+#endif
             }
         }
         barrier(); // p and ds are written

@@ -38,6 +38,12 @@ KERNEL_BEGIN(attention_dq)
     const uint col = head * uint(D), key_col = head / (n_heads / n_kv_heads) * uint(D);
     const uint tiles1 = rows > 0u ? (prompt_end - row_begin + uint(NB) - 1u) / uint(NB) : 0u;
     const uint tiles2 = rows > 0u ? (own0 + rows - seg_begin + uint(NB) - 1u) / uint(NB) : 0u;
+#if WINDOW
+    const uint n_prompt = prompt_end - row_begin, pos0 = n_prompt + own0 - seg_begin;
+    const uint first = WINDOW_TILE(WINDOW_FROM(pos0), n_prompt, tiles1);
+#else
+    const uint first = 0u;
+#endif
     vec4 acc[RA * NC];
     float s[RA * RB], dp[RA * RB], row_lse[RA], row_delta[RA];
 
@@ -49,9 +55,12 @@ KERNEL_BEGIN(attention_dq)
     }
     STAGE_OWN_ROWS(Q_ROWS)
     STAGE_OWN_ROWS(D_O_ROWS)
-    for (uint b = 0u; b < tiles1 + tiles2; b++) {
+    for (uint b = first; b < tiles1 + tiles2; b++) {
         const uint k0 = b < tiles1 ? row_begin + b * uint(NB) : seg_begin + (b - tiles1) * uint(NB);
         const uint count = (b < tiles1 ? prompt_end : own0 + rows) - k0;
+#if WINDOW
+        const uint key_pos = b < tiles1 ? k0 - row_begin : n_prompt + k0 - seg_begin;
+#endif
 
         barrier(); // tiles and ds are free
         STAGE_TILE_ROWS(V_ROWS)
@@ -70,10 +79,21 @@ KERNEL_BEGIN(attention_dq)
             const uint row = OWN_ROW(i);
             const uint end = own0 + row + 1u; // one past the last key that is seen
             const uint seen = UMIN(count, end - UMIN(end, k0)); // keys of the tile
+#if WINDOW
+            const uint low = WINDOW_FROM(pos0 + row), from = low - UMIN(low, key_pos);
+#define SEES(row) ((row) < seen && (row) >= from)
+#else
+#define SEES(row) ((row) < seen)
+#endif
             UNROLL for (int j = 0; j < RB; j++) {
-                const float w = EXP_NEG(s[i * RB + j] * scale - row_lse[i]);
-                ds[row * uint(PS) + TILE_ROW(j)] =
-                    TILE_ROW(j) < seen ? w * (dp[i * RB + j] - row_delta[i]) : 0.0f;
+                const float score = CAPPED(s[i * RB + j] * scale);
+                const float w = EXP_NEG(score - row_lse[i]);
+                const float d = w * (dp[i * RB + j] - row_delta[i]);
+#if SOFTCAP
+                ds[row * uint(PS) + TILE_ROW(j)] = SEES(TILE_ROW(j)) ? d * CAP_SLOPE(score) : 0.0f;
+#else
+                ds[row * uint(PS) + TILE_ROW(j)] = SEES(TILE_ROW(j)) ? d : 0.0f;
+#endif
             }
         }
         barrier(); // ds is written

@@ -5,7 +5,7 @@
 // tile's rows x + 8 j, then sums the tile into its own rows' vec4 columns x + 8 c.
 // Compiled in: D head size; GROUP = 8 LY; RA, RB; STAGE_TILE, STAGE_OWN: the tile, the own rows lie
 // in shared memory as f32 (for GPUs; on CPUs, where LY is 1, nothing would be read twice); BOTH:
-// two tiles fit.
+// two tiles fit; WINDOW, SOFTCAP: there is one.
 #ifndef D // defaults, so that the kernels compile alone
 #define D 64
 #define RA 1
@@ -17,6 +17,12 @@
 #define D4 ((D + 3) / 4)  // vec4 columns of a head; the last is half empty if D % 4 is 2
 #define TS (D4 | 1)       // vec4s from row to row in shared memory; odd, so that banks differ
 #define NC ((D4 + 7) / 8) // vec4 columns of a lane
+#ifndef WINDOW
+#define WINDOW 0
+#endif
+#ifndef SOFTCAP
+#define SOFTCAP 0
+#endif
 #define LY (GROUP / 8)
 #define NA (LY * RA)
 #define NB (8 * RB)
@@ -30,6 +36,24 @@
 // and no driver sees an argument that overflows on the way.
 #define EXP_NEG(arg) exp(MAX(arg, -200.0f))
 #define NO_SCORE -1.0e30f // below every score; the running maximum before the first key
+
+#if SOFTCAP
+#include "tanh.h"
+#define CAPPED(x) (softcap * tanh_of((x) / softcap))
+#define CAP_SLOPE(y) (1.0f - ((y) / softcap) * ((y) / softcap)) // of a capped score
+#else
+#define CAPPED(x) (x)
+#define CAP_SLOPE(y) 1.0f
+#endif
+
+#if WINDOW
+// First position that the query at position `pos` sees.
+#define WINDOW_FROM(pos) ((pos) + 1u - UMIN((pos) + 1u, window))
+// Of a walk of tiles over two key ranges, the first `n` keys long: the first tile that a query sees
+// which sees nothing below position `from`.
+#define WINDOW_TILE(from, n, tiles1)                                                               \
+    ((from) < (n) ? (from) / uint(NB) : (tiles1) + ((from) - (n)) / uint(NB))
+#endif
 
 float dot_add(vec4 a, vec4 b, float s)
 {

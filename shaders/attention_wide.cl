@@ -10,8 +10,9 @@
 #include "attention_wide.h"
 
 // Scores of n keys from k0 on, against the lanes' own keys: p[j][lane]; their maximum joins `most`.
+// With a window lanes see no key below `low`.
 void scores(__local const float *keys, __local const float *qt, __local float *p, uint n, uint k0,
-            const uint16 *own, FV *most)
+            const uint16 *own, const uint16 *low, float softcap, FV *most)
 {
     for (uint j = 0; j < n; j += KT) {
         FV s[KT * QV];
@@ -19,8 +20,12 @@ void scores(__local const float *keys, __local const float *qt, __local float *p
         UNROLL for (int i = 0; i < KT; i++)
             UNROLL for (int v = 0; v < QV; v++)
             {
+#if WINDOW
+                const int16 seen = own[v] >= k0 + j + i && low[v] <= k0 + j + i && j + i < n;
+#else
                 const int16 seen = own[v] >= k0 + j + i && j + i < n;
-                const FV x = select((FV)(NO_SCORE), s[i * QV + v], seen);
+#endif
+                const FV x = select((FV)(NO_SCORE), CAPPED(s[i * QV + v]), seen);
                 STF(p, (j + i) * L + v * 16, x);
                 most[v] = fmax(most[v], x);
             }
@@ -38,7 +43,14 @@ KERNEL_BEGIN(attention_wide)
     const uint seg_begin = index[block + 5];
     const uint key_col = head0 / (n_heads / n_kv_heads) * D;
     FV most[HG * QV], sum[HG * QV];
-    uint16 own[QV];
+    uint16 own[QV], low[QV];
+#if WINDOW
+    const uint n_prompt = prompt_end - row_begin, pos0 = n_prompt + own0 - seg_begin;
+    const uint from = WINDOW_FROM(pos0);
+    const uint skip1 = from / KB * KB, skip2 = (from - min(from, n_prompt)) / KB * KB;
+#else
+    const uint skip1 = 0, skip2 = 0;
+#endif
 
     for (uint v = 0; v < QV; v++)
         own[v] = own0 + min(lane_numbers(v), rows - 1);
@@ -49,7 +61,13 @@ KERNEL_BEGIN(attention_wide)
     clear(ot, HG * DP * L);
     for (uint range = 0; range < 2; range++) {
         const uint end = range == 0 ? prompt_end : own0 + rows;
-        for (uint k0 = range == 0 ? row_begin : seg_begin; k0 < end; k0 += KB) {
+#if WINDOW
+        for (uint v_ = 0; v_ < QV; v_++) {
+            const uint16 at = WINDOW_FROM(own[v_] - own0 + pos0);
+            low[v_] = range == 0 ? row_begin + at : seg_begin + at - min(at, n_prompt);
+        }
+#endif
+        for (uint k0 = range == 0 ? row_begin + skip1 : seg_begin + skip2; k0 < end; k0 += KB) {
             const uint n = min(end - k0, (uint)KB);
             LOAD_ROWS(keys, k, k0 * ldk + key_col, ldk, n, 1.0f)
             LOAD_ROWS(values, v, k0 * ldv + key_col, ldv, n, 1.0f)
@@ -57,13 +75,18 @@ KERNEL_BEGIN(attention_wide)
                 FV shrink[QV], top[QV];
                 for (uint v_ = 0; v_ < QV; v_++)
                     top[v_] = most[h * QV + v_];
-                scores(keys, qt + h * DP * L, p, n, k0, own, top);
+                scores(keys, qt + h * DP * L, p, n, k0, own, low, softcap, top);
                 UNROLL for (uint v_ = 0; v_ < QV; v_++)
                 {
                     shrink[v_] = exp_neg(most[h * QV + v_] - top[v_]);
                     FV s = sum[h * QV + v_] * shrink[v_];
                     for (uint j = 0; j < n; j++) {
+#if WINDOW // a lane may have seen no key yet
+                        const FV x = LDF(p, j * L + v_ * 16);
+                        const FV w = select((FV)(0.0f), exp_neg(x - top[v_]), x > NO_SCORE);
+#else
                         const FV w = exp_neg(LDF(p, j * L + v_ * 16) - top[v_]);
+#endif
                         STF(p, j * L + v_ * 16, w);
                         s += w;
                     }

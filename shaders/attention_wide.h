@@ -10,6 +10,13 @@
 #ifndef ATTENTION_WIDE_H
 #define ATTENTION_WIDE_H
 
+#ifndef WINDOW
+#define WINDOW 0
+#endif
+#ifndef SOFTCAP
+#define SOFTCAP 0
+#endif
+
 #define L (16 * QV)
 #define DP ((D + 7) / 8 * 8)
 #define PARTS (ATTENTION_Q_BLOCK / L) // groups to a block of the index
@@ -36,6 +43,30 @@ FV exp_neg(FV x)
     const int16 bits = as_int16(p) + (convert_int16(max(n, (FV)(-126.0f))) << 23);
     return select((FV)(0.0f), as_float16(bits), x >= -87.33f);
 }
+
+// A score under the cap, and the cap's slope there. tanh: near 0 an odd polynomial, as in tanh.h.
+#if SOFTCAP
+FV capped(FV x, float softcap)
+{
+    const FV a = fabs(x / softcap), b = fmin(a, (FV)(0.6f)), q = b * b;
+    FV p = fma(q, (FV)(-0.00588323305f), (FV)(0.0207851476f));
+    p = fma(p, q, (FV)(-0.0537803994f));
+    p = fma(p, q, (FV)(0.133318803f));
+    p = fma(p, q, (FV)(-0.333332962f));
+    const FV e = exp_neg(-2.0f * fmin(a, (FV)(40.0f)));
+    const FV t = select((1.0f - e) / (1.0f + e), fma(p * q, a, a), a < 0.6f);
+    return copysign(softcap * t, x);
+}
+#define CAPPED(x) capped(x, softcap)
+#define CAP_SLOPE(y) (1.0f - ((y) / softcap) * ((y) / softcap))
+#else
+#define CAPPED(x) (x)
+#endif
+
+#if WINDOW
+// First position that the query at position `pos` sees; scalars and vectors.
+#define WINDOW_FROM(pos) ((pos) + 1 - min((pos) + 1, window))
+#endif
 
 // Eight elements of a buffer as floats; halves by integer arithmetic, as in kernel.h.
 float8 wide_from_half(ushort8 h)

@@ -21,6 +21,9 @@ KERNEL_BEGIN(attention_wide_dkv)
     const uint shift = index[block + 4];
     const FV keep[QV] = ONES;
     uint16 key[QV];
+#if WINDOW
+    const uint key_pos = index[positions_at + k0 - shift]; // its own query's
+#endif
 
     for (uint v_ = 0; v_ < QV; v_++)
         key[v_] = k0 + min(lane_numbers(v_), rows - 1);
@@ -40,9 +43,19 @@ KERNEL_BEGIN(attention_wide_dkv)
                     UNROLL for (int v_ = 0; v_ < QV; v_++)
                     {
                         const uint e = min(j + i, n - 1);
-                        const FV w = exp_neg(min(s[i * QV + v_] - lse[at + e], (FV)(1.0f)));
-                        s[i * QV + v_] = select((FV)(0.0f), w, key[v_] <= q0 + e + shift);
+                        const FV score = CAPPED(s[i * QV + v_]);
+                        const FV w = exp_neg(min(score - lse[at + e], (FV)(1.0f)));
+#if WINDOW
+                        const uint pos = index[positions_at + q0 + e] - key_pos;
+                        const int16 seen = key[v_] <= q0 + e + shift && pos - (key[v_] - k0) < window;
+#else
+                        const int16 seen = key[v_] <= q0 + e + shift;
+#endif
+                        s[i * QV + v_] = select((FV)(0.0f), w, seen);
                         STF(p, (j + i) * L + v_ * 16, s[i * QV + v_]);
+#if SOFTCAP
+                        s[i * QV + v_] *= CAP_SLOPE(score);
+#endif
                     }
                 products(d_os + j * DP, vt, dp);
                 UNROLL for (int i = 0; i < KT; i++)

@@ -10,10 +10,11 @@
 #include "kernel.h"
 #include "attention_wide.h"
 
-// ds[j][lane] of n keys from k0 on, and of a few more that nobody reads.
+// ds[j][lane] of n keys from k0 on, and of a few more that nobody reads. With a window lanes see no
+// key below `low`.
 void gradients(__local const float *keys, __local const float *values, __local const float *qt,
                __local const float *dot, __local float *ds, uint n, uint k0, const uint16 *own,
-               const FV *row_lse, const FV *row_delta)
+               const uint16 *low, float softcap, const FV *row_lse, const FV *row_delta)
 {
     for (uint j = 0; j < n; j += KT) {
         FV s[KT * QV], dp[KT * QV];
@@ -21,8 +22,18 @@ void gradients(__local const float *keys, __local const float *values, __local c
         UNROLL for (int i = 0; i < KT; i++)
             UNROLL for (int v = 0; v < QV; v++)
             {
-                const FV w = exp_neg(min(s[i * QV + v] - row_lse[v], (FV)(1.0f)));
-                s[i * QV + v] = select((FV)(0.0f), w, own[v] >= k0 + j + i);
+                const FV score = CAPPED(s[i * QV + v]);
+                const FV w = exp_neg(min(score - row_lse[v], (FV)(1.0f)));
+#if WINDOW
+                const int16 seen = own[v] >= k0 + j + i && low[v] <= k0 + j + i;
+#else
+                const int16 seen = own[v] >= k0 + j + i;
+#endif
+#if SOFTCAP
+                s[i * QV + v] = select((FV)(0.0f), w * CAP_SLOPE(score), seen);
+#else
+                s[i * QV + v] = select((FV)(0.0f), w, seen);
+#endif
             }
         products(values + j * DP, dot, dp);
         UNROLL for (int i = 0; i < KT; i++)
@@ -43,7 +54,14 @@ KERNEL_BEGIN(attention_wide_dq)
     const uint key_col = head0 / (n_heads / n_kv_heads) * D;
     const FV keep[QV] = ONES;
     FV row_lse[HG * QV], row_delta[HG * QV];
-    uint16 own[QV];
+    uint16 own[QV], low[QV];
+#if WINDOW
+    const uint n_prompt = prompt_end - row_begin, pos0 = n_prompt + own0 - seg_begin;
+    const uint from = WINDOW_FROM(pos0);
+    const uint skip1 = from / KB * KB, skip2 = (from - min(from, n_prompt)) / KB * KB;
+#else
+    const uint skip1 = 0, skip2 = 0;
+#endif
 
     for (uint v = 0; v < QV; v++)
         own[v] = own0 + min(lane_numbers(v), rows - 1);
@@ -57,13 +75,19 @@ KERNEL_BEGIN(attention_wide_dq)
     clear(dqt, HG * DP * L);
     for (uint range = 0; range < 2; range++) {
         const uint end = range == 0 ? prompt_end : own0 + rows;
-        for (uint k0 = range == 0 ? row_begin : seg_begin; k0 < end; k0 += KB) {
+#if WINDOW
+        for (uint v_ = 0; v_ < QV; v_++) {
+            const uint16 at = WINDOW_FROM(own[v_] - own0 + pos0);
+            low[v_] = range == 0 ? row_begin + at : seg_begin + at - min(at, n_prompt);
+        }
+#endif
+        for (uint k0 = range == 0 ? row_begin + skip1 : seg_begin + skip2; k0 < end; k0 += KB) {
             const uint n = min(end - k0, (uint)KB);
             LOAD_ROWS(keys, k, k0 * ldk + key_col, ldk, n, 1.0f)
             LOAD_ROWS(values, v, k0 * ldv + key_col, ldv, n, 1.0f)
             for (uint h = 0; h < HG; h++) {
                 gradients(keys, values, qt + h * DP * L, dot + h * DP * L, ds, n, k0, own,
-                          row_lse + h * QV, row_delta + h * QV);
+                          low, softcap, row_lse + h * QV, row_delta + h * QV);
                 accumulate(dqt + h * DP * L, keep, keys, ds, n);
             }
         }

@@ -190,10 +190,7 @@ static enum rt_err check_sizes(const args_t *a, bool backward)
     RT_REQUIRE(a->n_heads <= UINT16_MAX, RT_E_ARG);
     RT_REQUIRE(isfinite(a->scale), RT_E_ARG);
     RT_REQUIRE(a->info && a->info->n_q_blocks >= 1, RT_E_ARG);
-    if (a->softcap != 0.0f || a->window != 0)
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED,
-                       "attention: softcap %g and window %u: neither is supported yet",
-                       (double) a->softcap, a->window));
+    RT_REQUIRE(isfinite(a->softcap) && a->softcap >= 0.0f, RT_E_ARG);
     if (backward && !a->info->backward)
         RT_TRY(rt_fail(RT_E_UNSUPPORTED,
                        "attention: the index has no key blocks: its segments' keys do not mirror "
@@ -286,7 +283,10 @@ static struct attention_params params(const args_t *a, enum pass pass)
                                      .lddq = a->dq.ld,
                                      .lddk = a->dk.ld,
                                      .lddv = a->dv.ld,
-                                     .scale = a->scale};
+                                     .scale = a->scale,
+                                     .positions_at = x->positions,
+                                     .window = a->window,
+                                     .softcap = a->softcap};
 }
 
 static struct rt_bind bind(struct op_attention_view x, enum rt_access access, uint64_t rows,
@@ -319,9 +319,14 @@ static void portable(const args_t *a, enum pass pass, const struct tile *x,
                      struct rt_dispatch_desc *d)
 {
     static const char *const KERNELS[] = {"attention", "attention_dq", "attention_dkv"};
-    const struct rt_tune tune[] = {
-        {"D", (int32_t) a->head_dim}, {"RA", x->ra},         {"RB", x->rb},
-        {"STAGE_TILE", x->tile},      {"STAGE_OWN", x->own}, {"BOTH", x->both}};
+    const struct rt_tune tune[] = {{"D", (int32_t) a->head_dim},
+                                   {"RA", x->ra},
+                                   {"RB", x->rb},
+                                   {"STAGE_TILE", x->tile},
+                                   {"STAGE_OWN", x->own},
+                                   {"BOTH", x->both},
+                                   {"WINDOW", a->window > 0},
+                                   {"SOFTCAP", a->softcap > 0.0f}};
     d->kernel = KERNELS[pass];
     memcpy(d->tune, tune, sizeof(tune));
     d->group[0] = x->group;
@@ -336,8 +341,13 @@ static void wide(const args_t *a, enum pass pass, struct rt_dispatch_desc *d)
     struct wide x;
     (void) choose_wide(rt_dev_plan(rt_buf_dev(a->q.buf)), pass, a->head_dim,
                        a->n_heads / a->n_kv_heads, &x);
-    const struct rt_tune tune[] = {
-        {"D", (int32_t) a->head_dim}, {"QV", x.qv}, {"KT", x.kt}, {"KB", x.kb}, {"HG", x.hg}};
+    const struct rt_tune tune[] = {{"D", (int32_t) a->head_dim},
+                                   {"QV", x.qv},
+                                   {"KT", x.kt},
+                                   {"KB", x.kb},
+                                   {"HG", x.hg},
+                                   {"WINDOW", a->window > 0},
+                                   {"SOFTCAP", a->softcap > 0.0f}};
     d->kernel = KERNELS[pass];
     memcpy(d->tune, tune, sizeof(tune));
     d->group[0] = 1;

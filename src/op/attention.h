@@ -18,6 +18,9 @@ OP_PARAMS(attention, ATTENTION_PARAMS);
 // seg_begin; the prompt's own segment, or a row that is one segment, has prompt_end == row_begin
 // (an empty first range). With a KV cache queries are few, keys lie in a long buffer, and seg_begin
 // <= k_begin.
+// Positions, which a window compares: key k of the first range has k - row_begin, of the second
+// (prompt_end - row_begin) + (k - seg_begin), and a query that of its own key. They restart behind
+// the prompt in each segment of a row.
 struct op_segment {
     uint32_t q_begin, q_end; // q_begin == q_end: an empty segment, left out
     uint32_t k_begin;
@@ -30,9 +33,10 @@ struct op_attention_index {
     uint32_t words;                // words written to out
     uint32_t q_blocks, n_q_blocks; // word offset and number of the query blocks
     uint32_t k_blocks, n_k_blocks; // the same of the key blocks; none when `backward` is false
+    uint32_t positions;            // word offset of the queries' positions; likewise
     uint32_t n_tokens, n_keys;     // one past the last query and the last key that a segment names
     bool backward;                 // op_attention_backward() may use it (see op_attention_index())
-    uint64_t n_pairs;              // visible (query, key) pairs, for counting the work
+    uint64_t n_pairs; // visible (query, key) pairs without a window, for counting the work
 };
 
 // Most words that an index of so many queries in so many segments can have. Cannot fail.
@@ -77,8 +81,8 @@ struct op_attention_args {
     uint32_t n_heads, n_kv_heads;     // H, KV
     uint32_t head_dim;                // D, even, 2 .. 256
     float scale;                      // finite; 1/sqrt(D) in most models
-    float softcap;                    // 0 = none; other values are not supported yet
-    uint32_t window;                  // 0 = none; other values are not supported yet
+    float softcap;                    // finite, >= 0; 0 = none
+    uint32_t window;                  // a query sees keys less than so many positions back; 0 = all
     const char *variant; // NULL: choose; "wide", "portable", its forms "staged", "direct"
 
     // The backward alone; ignored by op_attention.
@@ -94,13 +98,15 @@ struct op_attention_args {
 uint64_t op_attention_scratch(const struct rt_dev *dev, const struct op_attention_args *args,
                               bool backward);
 
-// o = softmax(scale * q k^T over the visible keys) v,  lse = log sum exp(scale * q k^T).
+// s = scale * q k^T over the visible keys, with a softcap softcap * tanh(s / softcap);
+// o = softmax(s) v,  lse = log sum exp(s).
 // Outputs are valid after rt_cmd_wait().
 // Errors: RT_E_ARG          n_heads is not a positive multiple of n_kv_heads; head_dim is odd or
-//                           not in 2 .. 256; scale is not finite; an ld or first breaks the rule
-//                           of op_attention_view; no info, or no query in it; an unknown variant
-//         RT_E_UNSUPPORTED  softcap or window is not 0; the variant is not for this device; the
-//                           index cannot serve a backward; a tensor is larger than the device can
+//                           not in 2 .. 256; scale or softcap is not finite, or softcap < 0; an ld
+//                           or first breaks the rule of op_attention_view; no info, or no query in
+//                           it; an unknown variant
+//         RT_E_UNSUPPORTED  the variant is not for this device; the index cannot serve a backward;
+//         a tensor is larger than the device can
 //                           bind at once (use fewer tokens)
 //         RT_E_SHAPE        a buffer is missing, smaller than its shape above or of another type;
 //                           the index names tokens or keys beyond n_tokens or n_keys

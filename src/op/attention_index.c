@@ -10,8 +10,8 @@ uint32_t op_attention_index_max(const struct rt_dev *dev, uint32_t max_tokens,
 {
     const uint64_t q = (uint64_t) max_tokens / ATTENTION_Q_BLOCK + max_segments;
     const uint64_t k = (uint64_t) max_tokens / ATTENTION_K_BLOCK + max_segments;
-    const uint64_t words = WORDS * (q + k);
-    (void) dev; // the same for all devices today
+    const uint64_t words = WORDS * (q + k) + max_tokens; // blocks, then positions
+    (void) dev;                                          // the same for all devices today
     return words < UINT32_MAX ? (uint32_t) words : UINT32_MAX;
 }
 
@@ -124,6 +124,22 @@ static bool add_rows(const struct op_segment *segs, uint32_t n_segs, uint32_t *o
     return true;
 }
 
+// Positions of all queries up to the last one's.
+static void add_positions(const struct op_segment *segs, uint32_t n_segs, uint32_t *out,
+                          struct op_attention_index *info)
+{
+    uint32_t q = 0;
+    info->positions = info->words;
+    for (uint32_t i = 0; i < n_segs; i++) {
+        const struct op_segment *s = &segs[i];
+        const uint32_t first = s->prompt_end - s->row_begin + s->k_begin - s->seg_begin;
+        for (; q < s->q_begin; q++)
+            out[info->words++] = 0;
+        for (; q < s->q_end; q++)
+            out[info->words++] = first + (q - s->q_begin);
+    }
+}
+
 enum rt_err op_attention_index(const struct rt_dev *dev, const struct op_segment *segs,
                                uint32_t n_segs, uint32_t *out, uint32_t cap,
                                struct op_attention_index *info)
@@ -138,7 +154,8 @@ enum rt_err op_attention_index(const struct rt_dev *dev, const struct op_segment
         begin = segs[i].q_end;
         tokens += segs[i].q_end - segs[i].q_begin;
     }
-    RT_REQUIRE(op_attention_index_max(dev, tokens, n_segs) <= cap, RT_E_ARG);
+    // Queries of no segment have no block, but a position.
+    RT_REQUIRE(op_attention_index_max(dev, tokens, n_segs) + (begin - tokens) <= cap, RT_E_ARG);
     for (uint32_t i = 0; i < n_segs; i++) {
         if (empty(&segs[i]))
             continue;
@@ -147,6 +164,8 @@ enum rt_err op_attention_index(const struct rt_dev *dev, const struct op_segment
     }
     x.k_blocks = x.words;
     x.backward = add_rows(segs, n_segs, out, &x);
+    if (x.backward)
+        add_positions(segs, n_segs, out, &x);
     *info = x;
 done:
     return err;

@@ -80,6 +80,27 @@ static uint64_t key(const struct query *x, uint32_t i)
     return i < x->n_prompt ? x->row_begin + i : x->seg_begin + (i - x->n_prompt);
 }
 
+// The first of them that a window leaves: the i-th key has position i.
+static uint32_t first_visible(const struct attention_params *p, const struct query *x)
+{
+    const uint32_t n = visible(x);
+    return p->window > 0 && n > p->window ? n - p->window : 0;
+}
+
+// A score of the product of a query and a key.
+static double score(const struct attention_params *p, double product)
+{
+    const double s = (double) p->scale * product, cap = (double) p->softcap;
+    return cap > 0.0 ? cap * tanh(s / cap) : s;
+}
+
+// d score / d (scale * product), from the score.
+static double slope(const struct attention_params *p, double s)
+{
+    const double t = p->softcap > 0.0f ? s / (double) p->softcap : 0.0;
+    return 1.0 - t * t;
+}
+
 // Each item of a loop is a (head, block) pair.
 static uint64_t block_of(const struct attention_params *p, uint64_t item)
 {
@@ -94,12 +115,10 @@ static void forward_query(const struct job *j, const struct query *x, uint32_t h
     double q[MOST_DIM], o[MOST_DIM] = {0}, most = -HUGE_VAL, sum = 0.0;
 
     load(&b[0], (uint64_t) x->t * p->ldq + (uint64_t) h * n, n, q);
-    for (uint32_t i = 0; i < visible(x); i++)
-        most =
-            fmax(most, (double) p->scale * dot(&b[1], key(x, i) * p->ldk + (uint64_t) g * n, n, q));
-    for (uint32_t i = 0; i < visible(x); i++) {
-        const double s =
-            (double) p->scale * dot(&b[1], key(x, i) * p->ldk + (uint64_t) g * n, n, q);
+    for (uint32_t i = first_visible(p, x); i < visible(x); i++)
+        most = fmax(most, score(p, dot(&b[1], key(x, i) * p->ldk + (uint64_t) g * n, n, q)));
+    for (uint32_t i = first_visible(p, x); i < visible(x); i++) {
+        const double s = score(p, dot(&b[1], key(x, i) * p->ldk + (uint64_t) g * n, n, q));
         const double e = exp(s - most);
         sum += e;
         add(o, e, &b[2], key(x, i) * p->ldv + (uint64_t) g * n, n);
@@ -149,11 +168,11 @@ static void dq_query(const struct job *j, const struct query *x, uint32_t h)
 
     load(&b[0], (uint64_t) x->t * p->ldq + (uint64_t) h * n, n, q);
     load(&b[4], (uint64_t) x->t * p->lddo + (uint64_t) h * n, n, d_o);
-    for (uint32_t i = 0; i < visible(x); i++) {
+    for (uint32_t i = first_visible(p, x); i < visible(x); i++) {
         const uint64_t k = key(x, i);
-        const double s = (double) p->scale * dot(&b[1], k * p->ldk + (uint64_t) g * n, n, q);
+        const double s = score(p, dot(&b[1], k * p->ldk + (uint64_t) g * n, n, q));
         const double dp = dot(&b[2], k * p->ldv + (uint64_t) g * n, n, d_o);
-        add(dq, exp(s - lse) * (dp - delta), &b[1], k * p->ldk + (uint64_t) g * n, n);
+        add(dq, exp(s - lse) * (dp - delta) * slope(p, s), &b[1], k * p->ldk + (uint64_t) g * n, n);
     }
     store(&b[7], x->t, p->lddq, h, p->n_heads, n, dq, (double) p->scale);
 }
@@ -175,12 +194,20 @@ void op_attention_dq_ref(const struct rt_host_call *call)
     thread_for((uint64_t) j.p->n_blocks * j.p->n_heads, 1, dq_items, &j);
 }
 
-// Key k of key head g, seen by queries [q_begin, q_end).
+// Query t sees a key at position `pos`, if it comes at it or behind it in a sequence.
+static bool near(const struct job *j, uint64_t t, uint32_t pos)
+{
+    return j->p->window == 0 ||
+           word(&j->call->bufs[3], j->p->positions_at + t) - pos < j->p->window;
+}
+
+// Key k of key head g, seen by queries [q_begin, q_end), the first of which is its own.
 static void dkv_key(const struct job *j, uint64_t k, uint32_t q_begin, uint32_t q_end, uint32_t g)
 {
     const struct attention_params *p = j->p;
     const struct rt_host_buf *b = j->call->bufs;
     const uint32_t n = p->head_dim, group = p->n_heads / p->n_kv_heads;
+    const uint32_t pos = p->window ? word(&b[3], (uint64_t) p->positions_at + q_begin) : 0;
     double key_row[MOST_DIM], value[MOST_DIM], dk[MOST_DIM] = {0}, dv[MOST_DIM] = {0};
 
     load(&b[1], k * p->ldk + (uint64_t) g * n, n, key_row);
@@ -189,10 +216,13 @@ static void dkv_key(const struct job *j, uint64_t k, uint32_t q_begin, uint32_t 
         for (uint64_t t = q_begin; t < q_end; t++) {
             const uint64_t at = (uint64_t) h * p->n_tokens + t, q = t * p->ldq + (uint64_t) h * n;
             const uint64_t d_o = t * p->lddo + (uint64_t) h * n;
-            const double w =
-                exp((double) p->scale * dot(&b[0], q, n, key_row) - rt_host_load(&b[5], at));
+            if (!near(j, t, pos))
+                continue;
+            const double s = score(p, dot(&b[0], q, n, key_row));
+            const double w = exp(s - rt_host_load(&b[5], at));
+            const double dp = dot(&b[4], d_o, n, value);
             add(dv, w, &b[4], d_o, n);
-            add(dk, w * (dot(&b[4], d_o, n, value) - rt_host_load(&b[6], at)), &b[0], q, n);
+            add(dk, w * (dp - rt_host_load(&b[6], at)) * slope(p, s), &b[0], q, n);
         }
     store(&b[7], k, p->lddk, g, p->n_kv_heads, n, dk, (double) p->scale);
     store(&b[8], k, p->lddv, g, p->n_kv_heads, n, dv, 1.0);

@@ -60,8 +60,8 @@ static void matches_reference(struct t *t, enum rt_type type, const struct shape
     add_forward(t, type, s, &x);
     want = run(t, t_ref(t), RT_F32, s, &x, NULL); // f64, of the same inputs
     got = run(t, t_dev(t), type, s, &x, variant);
-    snprintf(what, sizeof(what), "%s h%u/%u d%u %s", rt_type_name(type), s->h, s->kv, s->d,
-             variant ? variant : "");
+    snprintf(what, sizeof(what), "%s h%u/%u d%u w%u c%g %s", rt_type_name(type), s->h, s->kv, s->d,
+             s->window, (double) s->softcap, variant ? variant : "");
     close_to(t, what, got.o, want.o, 1e-5, eps);
     t_close(t, "lse", got.lse, want.lse, rt_buf_count(want.lse) - T_GUARD,
             (struct t_tol){5e-6, 1e-6});
@@ -72,16 +72,21 @@ static void matches_reference(struct t *t, enum rt_type type, const struct shape
 }
 
 static const struct shape SHAPES[] = {
-    {{{1}}, 1, 1, 2},
-    {{{5, 3, 4}}, 2, 1, 14},
-    {{{3, 1, 2}, {7}, {1, 1, 1}}, 4, 4, 16},
-    {{{33, 64, 65}, {31, 17, 2}}, 6, 2, 64},
-    {{{63, 15, 16}, {16, 0, 33}}, 4, 1, 80},
-    {{{20, 70, 9}}, 8, 1, 96},
-    {{{47, 12, 33}}, 3, 3, 128},
-    {{{19, 18, 40}}, 2, 1, 256},
-    {{{130, 129, 131}, {200}}, 9, 3, 64},
-    {{{10, 6, 9}}, 3, 1, 10}, // D = 2 modulo 4, padding columns
+    {{{1}}, 1, 1, 2, 0, 0},
+    {{{5, 3, 4}}, 2, 1, 14, 0, 0},
+    {{{3, 1, 2}, {7}, {1, 1, 1}}, 4, 4, 16, 0, 0},
+    {{{33, 64, 65}, {31, 17, 2}}, 6, 2, 64, 0, 0},
+    {{{63, 15, 16}, {16, 0, 33}}, 4, 1, 80, 0, 0},
+    {{{20, 70, 9}}, 8, 1, 96, 0, 0},
+    {{{47, 12, 33}}, 3, 3, 128, 0, 0},
+    {{{19, 18, 40}}, 2, 1, 256, 0, 0},
+    {{{130, 129, 131}, {200}}, 9, 3, 64, 0, 0},
+    {{{10, 6, 9}}, 3, 1, 10, 0, 0},     // D = 2 modulo 4, padding columns
+    {{{5, 3, 4}, {9}}, 2, 1, 14, 1, 0}, // a window of the own key alone
+    {{{33, 64, 65}, {31, 17, 2}, {80}}, 6, 2, 64, 7, 0},
+    {{{130, 129, 131}, {200}}, 9, 3, 64, 70, 0}, // reaches over tiles, and into the prompt
+    {{{33, 64, 65}, {31, 17, 2}}, 6, 2, 64, 0, 2.0f},
+    {{{63, 80, 16}, {16, 0, 33}}, 4, 1, 80, 64, 5.0f},
 };
 
 // ---- The oracle: central differences of the forward, and what sharing the prompt must not change
@@ -137,9 +142,9 @@ static void differences(struct t *t, const struct shape *s, const struct data *x
     }
 }
 
-static void oracle_gradient(struct t *t)
+static void oracle_gradient(struct t *t, uint32_t window, float softcap)
 {
-    static const struct shape s = {{{4, 3, 2}, {3}}, 4, 2, 6};
+    const struct shape s = {{{4, 3, 2}, {3}}, 4, 2, 6, window, softcap};
     static double grad[3][FD_FLOATS];
     const struct data x = fixed_data(t, &s);
     struct data forward = x;
@@ -163,9 +168,10 @@ static void oracle_gradient(struct t *t)
 
 // A prompt that is shared gives what two whole sequences give: rows 0 and 1 of `whole`, each one
 // segment, are prompt + chosen and prompt + rejected.
-static void oracle_sharing(struct t *t)
+static void oracle_sharing(struct t *t, uint32_t window)
 {
-    static const struct shape shared = {{{5, 4, 6}}, 2, 1, 8}, whole = {{{9}, {11}}, 2, 1, 8};
+    const struct shape shared = {{{5, 4, 6}}, 2, 1, 8, window, 0},
+                       whole = {{{9}, {11}}, 2, 1, 8, window, 0};
     static const uint32_t FROM[20] = {0, 1, 2, 3, 4, 5,  6,  7,  8,  0,
                                       1, 2, 3, 4, 9, 10, 11, 12, 13, 14};
     const struct data x = random_data(t, &shared, 15, 1.0);
@@ -187,6 +193,25 @@ static void oracle_sharing(struct t *t)
     t_reset(t);
 }
 
+// With a window of w a query sees itself and the w - 1 keys before it in its sequence: with equal
+// keys o is the mean of their values.
+static void oracle_window(struct t *t)
+{
+    const struct shape s = {{{3, 4, 5}}, 1, 1, 2, 3, 0};
+    struct data x = random_data(t, &s, 12, 1.0);
+
+    for (int i = 0; i < 12 * 8; i++) {
+        x.k[i] = 1.0;
+        x.v[i] = i / 8;
+    }
+    const double *o = read_all(t, run(t, t_ref(t), RT_F32, &s, &x, NULL).o, 12 * 8);
+    static const double WANT[12] = {0, 0.5, 1, 2, 3, 4, 5, 10.0 / 3, 17.0 / 3, 8, 9, 10};
+    for (int i = 0; i < 12; i++)
+        if (!(fabs(o[i * 8] - WANT[i]) < 1e-12))
+            fail_msg("token %d: %.9g, want %.9g", i, o[i * 8], WANT[i]);
+    t_reset(t);
+}
+
 // ---- What breaks naive forms
 // ---------------------------------------------------------------------
 
@@ -194,7 +219,7 @@ static void oracle_sharing(struct t *t)
 // of a row sees one key, so it gets that value's bits, and its own score as lse.
 static void extreme(struct t *t, enum rt_type type, const char *variant)
 {
-    static const struct shape s = {{{40, 9, 30}}, 2, 2, 64};
+    static const struct shape s = {{{40, 9, 30}}, 2, 2, 64, 0, 0};
     struct data x =
         random_data(t, &s, 79, 35.0); // s = 35^2 * N(0, 1): beyond 4000; the two below 1e4
     struct result r;
@@ -236,6 +261,8 @@ static void index_errors(struct t *t)
     T_OK(op_attention_index(t_dev(t), good, 2, words, 256, &info));
     assert_true(info.backward && info.n_tokens == 6 && info.n_keys == 6 && info.n_q_blocks == 2);
     assert_int_equal((int) info.n_pairs, 10 + 2 * 4 + 3);
+    for (uint32_t i = 0; i < 6; i++)
+        assert_int_equal(words[info.positions + i], i);
     T_ERR(RT_E_ARG, op_attention_index(t_dev(t), good, 2, words, 31, &info));
     memcpy(s, good, sizeof(s));
     s[1].q_begin = 3;
@@ -272,7 +299,7 @@ static void index_errors(struct t *t)
 
 static void errors(struct t *t)
 {
-    static const struct shape s = {{{4, 2, 2}}, 2, 1, 8};
+    static const struct shape s = {{{4, 2, 2}}, 2, 1, 8, 0, 0};
     const struct layout l = lay_out(&s);
     struct rt_buf *b = t_zeros(t, t_dev(t), RT_F32, 256), *small = t_zeros(t, t_dev(t), RT_F32, 63);
     struct rt_buf *half = t_zeros(t, t_dev(t), RT_F16, 256),
@@ -296,8 +323,8 @@ static void errors(struct t *t)
     BAD(RT_E_ARG, a.v.first = 64);
     BAD(RT_E_ARG, a.index_first = 8);
     BAD(RT_E_ARG, a.variant = "narrow");
-    BAD(RT_E_UNSUPPORTED, a.softcap = 50.0f);
-    BAD(RT_E_UNSUPPORTED, a.window = 4);
+    BAD(RT_E_ARG, a.softcap = -50.0f);
+    BAD(RT_E_ARG, a.softcap = NAN);
     BAD(RT_E_SHAPE, a.q.buf = NULL);
     BAD(RT_E_SHAPE, a.q.buf = half);
     BAD(RT_E_SHAPE, a.o.buf = word);
@@ -336,8 +363,13 @@ static void body(struct t *t)
     index_errors(t);
     errors(t);
     if (t_on_host(t)) {
-        oracle_gradient(t);
-        oracle_sharing(t);
+        oracle_gradient(t, 0, 0.0f);
+        oracle_gradient(t, 3, 0.0f);
+        oracle_gradient(t, 0, 1.5f);
+        oracle_gradient(t, 2, 3.0f);
+        oracle_sharing(t, 0);
+        oracle_sharing(t, 3); // a window that reaches into the prompt from both sides
+        oracle_window(t);
     }
     for (size_t v = 0; v < n_variants(t); v++)
         for (size_t i = 0; i < COUNT_OF(TYPES); i++) {

@@ -66,10 +66,12 @@ static void same(const struct shape *s, const struct outputs *a, const struct ou
 }
 
 static void rows_alone(struct t *t, enum rt_type type, uint32_t h, uint32_t kv, uint32_t d,
-                       const char *variant)
+                       uint32_t window, const char *variant)
 {
-    const struct shape many = {{{41, 7, 9}, {33, 66, 70}, {90}}, h, kv, d};
-    const struct shape pair = {{{33, 66, 70}}, h, kv, d}, twice = {{{33, 66}, {33, 70}}, h, kv, d};
+    const float cap = window ? 4.0f : 0.0f;
+    const struct shape many = {{{41, 7, 9}, {33, 66, 70}, {90}}, h, kv, d, window, cap};
+    const struct shape pair = {{{33, 66, 70}}, h, kv, d, window, cap},
+                       twice = {{{33, 66}, {33, 70}}, h, kv, d, window, cap};
     const struct data x = random_data(t, &many, lay_out(&many).tokens, 1.0);
     uint32_t from[256];
 
@@ -93,9 +95,9 @@ static void rows_alone(struct t *t, enum rt_type type, uint32_t h, uint32_t kv, 
 }
 
 // The last token of a row computed with the others' keys in a cache.
-static void cached(struct t *t, enum rt_type type, const char *variant)
+static void cached(struct t *t, enum rt_type type, uint32_t window, const char *variant)
 {
-    const struct shape s = {{{50, 83}}, 6, 2, 64};
+    const struct shape s = {{{50, 83}}, 6, 2, 64, window, 0.0f};
     const struct layout l = lay_out(&s);
     const struct data x = random_data(t, &s, l.tokens, 1.0);
     struct layout one = {.segs = {l.segs[1]}, .n = 1, .tokens = 1};
@@ -136,10 +138,12 @@ static void body(struct t *t)
     static const enum rt_type TYPES[] = {RT_F32, RT_F16, RT_BF16};
     for (size_t v = 0; v < n_variants(t); v++)
         for (size_t i = 0; i < COUNT_OF(TYPES); i++) {
-            rows_alone(t, TYPES[i], 9, 3, 64, VARIANTS[v]);
+            rows_alone(t, TYPES[i], 9, 3, 64, 0, VARIANTS[v]);
             if (i == v % 3)
-                rows_alone(t, TYPES[i], 2, 1, 80, VARIANTS[v]);
-            cached(t, TYPES[i], VARIANTS[v]);
+                rows_alone(t, TYPES[i], 2, 1, 80, 0, VARIANTS[v]);
+            if (i == v % 3)
+                rows_alone(t, TYPES[i], 9, 3, 64, 45, VARIANTS[v]);
+            cached(t, TYPES[i], i == v % 3 ? 40 : 0, VARIANTS[v]);
         }
 }
 

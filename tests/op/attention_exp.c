@@ -57,7 +57,7 @@ static void exponential(struct t *t, const char *variant)
 
 static void without_wide(struct t *t)
 {
-    static const struct shape s = {{{4, 2, 2}}, 2, 1, 8};
+    static const struct shape s = {{{4, 2, 2}}, 2, 1, 8, 0, 0};
     const struct layout l = lay_out(&s);
     struct op_attention_index info;
     struct op_attention_args a = args_of(&s, l.tokens);

@@ -21,6 +21,8 @@ enum { MOST_SEGS = 16 };
 struct shape {
     uint32_t rows[4][3];
     uint32_t h, kv, d;
+    uint32_t window;
+    float softcap;
 };
 
 struct layout {
@@ -98,7 +100,9 @@ static inline struct op_attention_args args_of(const struct shape *x, uint32_t t
                                       .n_heads = x->h,
                                       .n_kv_heads = x->kv,
                                       .head_dim = x->d,
-                                      .scale = (float) (1.0 / sqrt((double) x->d))};
+                                      .scale = (float) (1.0 / sqrt((double) x->d)),
+                                      .window = x->window,
+                                      .softcap = x->softcap};
 }
 
 // Forward, and the backward if `x` asks for it.
