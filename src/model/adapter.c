@@ -191,7 +191,8 @@ static enum rt_err add_weight(struct md_adapter *a, const struct md_param *p, bo
                        path));
     if (saved) {
         to->full = (int) list->n;
-        add(list, p, MD_PART_WEIGHT, path, last_word(p->name), p->rank == 2 ? p->rows : 0, p->cols);
+        add(list, p, MD_PART_WEIGHT, path, last_word(p->name), p->rank == 2 ? p->rows : 0, p->cols)
+            ->transposed = p->transposed;
     }
     if (adapted) {
         to->a = (int) list->n;

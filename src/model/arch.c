@@ -7,14 +7,15 @@
 #include "src/base/arith.h"
 #include "src/base/file.h"
 #include "src/format/json.h"
+#include "src/model/family.h"
+#include "src/model/rope.h"
 
 // A key of config.json that is no part of the description.
 enum key_rule {
     KEY_READ,  // read below
     KEY_INERT, // does not change what is computed
     KEY_FALSE, // supported when absent, null or false
-    KEY_ZERO,  // ... or 0
-    KEY_ONE,   // ... or 1
+    KEY_TRUE,  // ... or true
     KEY_ABSENT // supported when absent or null
 };
 
@@ -40,6 +41,34 @@ static const struct {
     {"eos_token_id", KEY_READ},
     {"pad_token_id", KEY_READ},
     {"hidden_act", KEY_READ},
+    {"attention_bias", KEY_READ},
+    {"mlp_bias", KEY_READ},
+    {"partial_rotary_factor", KEY_READ},
+    {"sliding_window", KEY_READ},
+    {"layer_types", KEY_READ},
+    {"use_sliding_window", KEY_READ},
+    {"max_window_layers", KEY_READ},
+    {"original_max_position_embeddings", KEY_READ},
+    {"hidden_activation", KEY_READ},
+    {"query_pre_attn_scalar", KEY_READ},
+    {"attn_logit_softcapping", KEY_READ},
+    {"final_logit_softcapping", KEY_READ},
+    {"rope_local_base_freq", KEY_READ},
+    {"sliding_window_pattern", KEY_READ},
+    {"_sliding_window_pattern", KEY_READ},
+    {"no_rope_layers", KEY_READ},
+    {"no_rope_layer_interval", KEY_READ},
+    {"embedding_multiplier", KEY_READ},
+    {"attention_multiplier", KEY_READ},
+    {"residual_multiplier", KEY_READ},
+    {"logits_scaling", KEY_READ},
+    {"n_embd", KEY_READ},
+    {"n_layer", KEY_READ},
+    {"n_head", KEY_READ},
+    {"n_inner", KEY_READ},
+    {"n_positions", KEY_READ},
+    {"activation_function", KEY_READ},
+    {"layer_norm_epsilon", KEY_READ},
     {"architectures", KEY_INERT},
     {"dtype", KEY_INERT},
     {"torch_dtype", KEY_INERT},
@@ -51,13 +80,27 @@ static const struct {
     {"transformers.js_config", KEY_INERT},
     {"unsloth_version", KEY_INERT},
     {"_attn_implementation_autoset", KEY_INERT},
-    {"attention_bias", KEY_FALSE},
-    {"mlp_bias", KEY_FALSE},
+    {"attn_implementation", KEY_INERT},
+    {"auto_map", KEY_INERT},
+    {"cache_implementation", KEY_INERT},
+    {"n_ctx", KEY_INERT},
+    {"task_specific_params", KEY_INERT},
+    {"summary_activation", KEY_INERT},
+    {"summary_first_dropout", KEY_INERT},
+    {"summary_proj_to_labels", KEY_INERT},
+    {"summary_type", KEY_INERT},
+    {"summary_use_proj", KEY_INERT},
+    {"pretraining_tp", KEY_INERT},
+    {"attention_dropout", KEY_INERT}, // dropout is off in training, as TRL turns it off
+    {"attn_pdrop", KEY_INERT},        // dropout is off in training, as TRL turns it off
+    {"embd_pdrop", KEY_INERT},        // dropout is off in training, as TRL turns it off
+    {"resid_pdrop", KEY_INERT},       // dropout is off in training, as TRL turns it off
     {"rope_interleaved", KEY_FALSE},
-    {"attention_dropout", KEY_ZERO},
-    {"pretraining_tp", KEY_ONE},
-    {"partial_rotary_factor", KEY_ONE},
-    {"sliding_window", KEY_ABSENT},
+    {"scale_attn_by_inverse_layer_idx", KEY_FALSE},
+    {"reorder_and_upcast_attn", KEY_FALSE},
+    {"add_cross_attention", KEY_FALSE},
+    {"use_bidirectional_attention", KEY_FALSE},
+    {"scale_attn_weights", KEY_TRUE},
     {"quantization_config", KEY_ABSENT},
 };
 
@@ -67,10 +110,8 @@ static bool key_supported(enum key_rule rule, const cJSON *v)
         return true;
     if (rule == KEY_FALSE)
         return cJSON_IsFalse(v);
-    if (rule == KEY_ZERO)
-        return cJSON_IsNumber(v) && fabs(v->valuedouble) == 0.0;
-    if (rule == KEY_ONE)
-        return cJSON_IsNumber(v) && fabs(v->valuedouble - 1.0) == 0.0;
+    if (rule == KEY_TRUE)
+        return cJSON_IsTrue(v);
     return false;
 }
 
@@ -104,57 +145,46 @@ done:
     return err;
 }
 
-static enum rt_err read_scaling(const struct fmt_json *j, struct md_rope *out)
+static enum rt_err read_rope(const struct fmt_json *j, struct md_arch *a)
 {
     enum rt_err err = RT_OK;
-    const char *type = NULL, *old = NULL;
+    struct fmt_json sub, both;
+    uint32_t original;
+    double theta;
 
-    RT_TRY(fmt_json_str_or(j, "type", "default", &old)); // transformers < 4.45
-    RT_TRY(fmt_json_str_or(j, "rope_type", old, &type));
-    if (strcmp(type, "default") == 0)
-        goto done;
-    RT_TRY(fmt_json_num(j, "factor", &out->factor));
-    if (!(out->factor >= 1.0))
-        RT_TRY(rt_fail(RT_E_FORMAT, "%s: rope factor: expected a number >= 1, found %g", j->where,
-                       out->factor));
-    if (strcmp(type, "linear") == 0) {
-        out->scaling = MD_ROPE_LINEAR;
-    } else if (strcmp(type, "llama3") == 0) {
-        out->scaling = MD_ROPE_LLAMA3;
-        RT_TRY(fmt_json_num(j, "low_freq_factor", &out->low_freq_factor));
-        RT_TRY(fmt_json_num(j, "high_freq_factor", &out->high_freq_factor));
-        RT_TRY(fmt_json_u32(j, "original_max_position_embeddings", &out->original_max_positions));
-        if (!(out->high_freq_factor > out->low_freq_factor))
-            RT_TRY(rt_fail(RT_E_FORMAT,
-                           "%s: rope: expected high_freq_factor > low_freq_factor, found %g and %g",
-                           j->where, out->high_freq_factor, out->low_freq_factor));
+    RT_TRY(fmt_json_num_or(j, "rope_theta", a->family->theta, &theta)); // transformers 4
+    RT_TRY(fmt_json_u32_or(j, "original_max_position_embeddings", a->max_positions, &original));
+    RT_TRY(fmt_json_object_or_null(j, "rope_parameters", &sub)); // transformers 5
+    if (sub.node) {
+        RT_TRY(fmt_json_object_or_null(&sub, "full_attention", &both));
+        sub = both.node ? both : sub; // Gemma 3 has a set by kind of layer
     } else {
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED,
-                       "%s: rope type \"%s\" is not supported; known: default, linear, llama3",
-                       j->where, type));
+        RT_TRY(fmt_json_object_or_null(j, "rope_scaling", &sub));
     }
+    if (a->family->learned_positions)
+        goto done;
+    RT_TRY(md_rope_read(&sub, a, original, theta, &a->rope));
 done:
     return err;
 }
 
-static enum rt_err read_rope(const struct fmt_json *j, struct md_rope *out)
+// The share of a head that is rotated: of the whole in transformers 4, of a set in 5.
+static enum rt_err read_rot_dim(const struct fmt_json *j, struct md_arch *a)
 {
     enum rt_err err = RT_OK;
     struct fmt_json sub;
-    double theta;
+    double share;
 
-    RT_TRY(fmt_json_num_or(j, "rope_theta", 10000.0, &theta));   // transformers 4
-    RT_TRY(fmt_json_object_or_null(j, "rope_parameters", &sub)); // transformers 5
-    if (!sub.node)
-        RT_TRY(fmt_json_object_or_null(j, "rope_scaling", &sub));
-    if (sub.node) {
-        RT_TRY(fmt_json_num_or(&sub, "rope_theta", theta, &theta));
-        RT_TRY(read_scaling(&sub, out));
-    }
-    out->theta = theta;
-    if (!(theta > 0.0))
-        RT_TRY(rt_fail(RT_E_FORMAT, "%s: rope_theta: expected a number > 0, found %g", j->where,
-                       theta));
+    RT_TRY(fmt_json_num_or(j, "partial_rotary_factor", 1.0, &share));
+    RT_TRY(fmt_json_object_or_null(j, "rope_parameters", &sub));
+    if (sub.node)
+        RT_TRY(fmt_json_num_or(&sub, "partial_rotary_factor", share, &share));
+    a->rot_dim = share > 0.0 && share <= 1.0 ? (uint32_t) (a->head_dim * share) : 0;
+    if (a->rot_dim < 2 || a->rot_dim % 2 != 0)
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED,
+                       "%s: partial_rotary_factor %g of heads of %u: expected an even number of "
+                       "elements",
+                       j->where, share, a->head_dim));
 done:
     return err;
 }
@@ -184,17 +214,44 @@ done:
     return err;
 }
 
+// Keys of the sizes, where a family has its own.
+static const char *size_key(const struct md_arch *a, const char *key)
+{
+    static const char *const GPT2[][2] = {
+        {"hidden_size", "n_embd"},
+        {"num_hidden_layers", "n_layer"},
+        {"num_attention_heads", "n_head"},
+        {"intermediate_size", "n_inner"},
+        {"max_position_embeddings", "n_positions"},
+    };
+    for (size_t i = 0; a->family->learned_positions && i < COUNT_OF(GPT2); i++)
+        if (strcmp(GPT2[i][0], key) == 0)
+            return GPT2[i][1];
+    return key;
+}
+
 static enum rt_err read_shape(const struct fmt_json *j, struct md_arch *a)
 {
     enum rt_err err = RT_OK;
+    const struct md_family *f = a->family;
+
     RT_TRY(fmt_json_u32(j, "vocab_size", &a->vocab));
-    RT_TRY(fmt_json_u32(j, "hidden_size", &a->hidden));
-    RT_TRY(fmt_json_u32(j, "num_hidden_layers", &a->layers));
-    RT_TRY(fmt_json_u32(j, "num_attention_heads", &a->heads));
-    RT_TRY(fmt_json_u32_or(j, "num_key_value_heads", a->heads, &a->kv_heads));
-    RT_TRY(fmt_json_u32_or(j, "head_dim", a->heads ? a->hidden / a->heads : 0, &a->head_dim));
-    RT_TRY(fmt_json_u32(j, "intermediate_size", &a->ffn));
-    RT_TRY(fmt_json_u32_or(j, "max_position_embeddings", 2048, &a->max_positions));
+    RT_TRY(fmt_json_u32(j, size_key(a, "hidden_size"), &a->hidden));
+    RT_TRY(fmt_json_u32(j, size_key(a, "num_hidden_layers"), &a->layers));
+    RT_TRY(fmt_json_u32(j, size_key(a, "num_attention_heads"), &a->heads));
+    RT_TRY(fmt_json_u32_or(j, "num_key_value_heads", f->kv_heads ? f->kv_heads : a->heads,
+                           &a->kv_heads));
+    RT_TRY(fmt_json_u32_or(j, "head_dim",
+                           f->head_dim ? f->head_dim
+                           : a->heads  ? a->hidden / a->heads
+                                       : 0,
+                           &a->head_dim));
+    if (f->learned_positions)
+        RT_TRY(fmt_json_u32_or(j, "n_inner", 4 * a->hidden, &a->ffn));
+    else
+        RT_TRY(fmt_json_u32(j, "intermediate_size", &a->ffn));
+    RT_TRY(fmt_json_u32_or(j, size_key(a, "max_position_embeddings"),
+                           f->learned_positions ? 1024 : 2048, &a->max_positions));
 done:
     return err;
 }
@@ -208,10 +265,10 @@ enum rt_err md_arch_check(const char *where, const struct md_arch *a)
     } rows[] = {
         {"vocab_size", a->vocab, 1u << 24, false},
         {"hidden_size", a->hidden, 1u << 16, true},
-        {"num_hidden_layers", a->layers, 1024, false},
+        {"num_hidden_layers", a->layers, MD_MAX_LAYERS, false},
         {"num_attention_heads", a->heads, 1024, false},
         {"num_key_value_heads", a->kv_heads, 1024, false},
-        {"head_dim", a->head_dim, 256, true},
+        {"head_dim", a->head_dim, MD_MAX_HEAD_DIM, true},
         {"intermediate_size", a->ffn, 1u << 20, true},
         {"max_position_embeddings", a->max_positions, 1u << 28, false},
     };
@@ -226,7 +283,105 @@ enum rt_err md_arch_check(const char *where, const struct md_arch *a)
             RT_E_FORMAT,
             "%s: num_attention_heads: expected a multiple of num_key_value_heads %u, found %u",
             where, a->kv_heads, a->heads);
+    if (a->family->qk_norm == MD_QK_NORM_HEAD && a->head_dim % 8 != 0)
+        return rt_fail(
+            RT_E_UNSUPPORTED,
+            "%s: head_dim: where heads are normalised, expected a multiple of 8, found %u", where,
+            a->head_dim);
     return RT_OK;
+}
+
+static enum rt_err read_act(const struct fmt_json *j, struct md_arch *a)
+{
+    static const struct {
+        const char *name;
+        enum op_act act;
+    } ACTS[] = {{"silu", OP_ACT_SILU},
+                {"swish", OP_ACT_SILU},
+                {"gelu_pytorch_tanh", OP_ACT_GELU_TANH},
+                {"gelu_new", OP_ACT_GELU_TANH},
+                {"gelu", OP_ACT_GELU}};
+    enum rt_err err = RT_OK;
+    const char *text;
+
+    RT_TRY(fmt_json_str_or(j, a->family->act_key, a->family->act, &text));
+    if (strcmp(a->model_type, "gemma") == 0 && strcmp(text, "gelu") == 0)
+        text = a->family->act; // its first releases say gelu and mean this
+    for (size_t i = 0; i < COUNT_OF(ACTS); i++)
+        if (strcmp(ACTS[i].name, text) == 0) {
+            a->act = ACTS[i].act;
+            goto done;
+        }
+    RT_TRY(rt_fail(RT_E_UNSUPPORTED,
+                   "%s: %s \"%.40s\" is not supported; known: silu, gelu, gelu_new, "
+                   "gelu_pytorch_tanh",
+                   j->where, a->family->act_key, text));
+done:
+    return err;
+}
+
+static enum rt_err read_biases(const struct fmt_json *j, struct md_arch *a)
+{
+    enum rt_err err = RT_OK;
+    bool attention, mlp;
+
+    RT_TRY(fmt_json_bool_or(j, "attention_bias", false, &attention));
+    RT_TRY(fmt_json_bool_or(j, "mlp_bias", false, &mlp));
+    if ((attention && !a->family->reads_attention_bias) || (mlp && !a->family->reads_mlp_bias))
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: %s = true is not supported for %s", j->where,
+                       attention ? "attention_bias" : "mlp_bias", a->model_type));
+    a->qkv_bias = a->qkv_bias || attention;
+    a->o_bias = a->o_bias || attention;
+    a->mlp_bias = a->mlp_bias || mlp;
+done:
+    return err;
+}
+
+enum rt_err md_arch_init(const char *where, const char *model_type, struct md_arch *out)
+{
+    enum rt_err err = RT_OK;
+    const struct md_family *f = md_family_find(model_type);
+    struct str known = {0};
+
+    *out = (struct md_arch){.family = f, .bos = -1, .pad = -1};
+    if (!f) {
+        RT_TRY(md_family_list(&known));
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: model_type \"%.40s\" is not supported; known: %s",
+                       where, model_type, known.data));
+    }
+    strcpy(out->model_type, f->model_type);
+    out->qkv_bias = f->qkv_bias;
+    out->o_bias = f->o_bias;
+    out->mlp_bias = f->mlp_bias;
+    out->embed_scale = out->residual_scale = out->logit_scale = 1.0f;
+done:
+    str_free(&known);
+    return err;
+}
+
+static enum rt_err read_numbers(const struct fmt_json *j, struct md_arch *a)
+{
+    enum rt_err err = RT_OK;
+    double eps;
+
+    RT_TRY(fmt_json_num_or(j, a->family->eps_key, a->family->eps, &eps));
+    a->norm_eps = (float) eps;
+    if (!(a->norm_eps > 0.0f))
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: %s: expected a number > 0, found %g", j->where,
+                       a->family->eps_key, eps));
+    a->attn_scale = (float) (1.0 / sqrt((double) a->head_dim));
+    RT_TRY(fmt_json_bool_or(j, "tie_word_embeddings", a->family->tied, &a->tied));
+    RT_TRY(read_act(j, a));
+    RT_TRY(read_biases(j, a));
+    RT_TRY(read_rot_dim(j, a));
+    RT_TRY(read_rope(j, a));
+    if (a->family->read)
+        RT_TRY(a->family->read(j, a));
+    RT_TRY(read_token(j, "bos_token_id", &a->bos));
+    RT_TRY(read_token(j, "pad_token_id", &a->pad));
+    RT_TRY(read_eos(j, a));
+done:
+    return err;
 }
 
 enum rt_err md_arch_read(const char *folder, struct md_arch *out)
@@ -236,7 +391,6 @@ enum rt_err md_arch_read(const char *folder, struct md_arch *out)
     char *path = NULL;
     cJSON *root = NULL;
     const char *text = NULL;
-    double eps;
 
     *out = a;
     RT_TRY(path_join(folder, "config.json", &path));
@@ -245,51 +399,14 @@ enum rt_err md_arch_read(const char *folder, struct md_arch *out)
     RT_TRY(fmt_json_read(path, &root));
     const struct fmt_json j = {root, path};
     RT_TRY(fmt_json_str(&j, "model_type", &text));
-    if (strcmp(text, "llama") != 0)
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: model_type \"%.40s\" is not supported; known: llama",
-                       path, text));
-    strcpy(a.model_type, text);
+    RT_TRY(md_arch_init(path, text, &a));
     RT_TRY(check_keys(&j));
     RT_TRY(read_shape(&j, &a));
     RT_TRY(md_arch_check(path, &a));
-    RT_TRY(fmt_json_num_or(&j, "rms_norm_eps", 1e-6, &eps));
-    a.norm_eps = (float) eps;
-    RT_TRY(fmt_json_bool_or(&j, "tie_word_embeddings", false, &a.tied));
-    RT_TRY(fmt_json_str_or(&j, "hidden_act", "silu", &text));
-    if (strcmp(text, "silu") != 0)
-        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: hidden_act \"%.40s\" is not supported; known: silu",
-                       path, text));
-    RT_TRY(read_rope(&j, &a.rope));
-    RT_TRY(read_token(&j, "bos_token_id", &a.bos));
-    RT_TRY(read_token(&j, "pad_token_id", &a.pad));
-    RT_TRY(read_eos(&j, &a));
+    RT_TRY(read_numbers(&j, &a));
     *out = a;
 done:
     cJSON_Delete(root);
     free(path);
     return err;
-}
-
-static double llama3_frequency(const struct md_rope *r, double f)
-{
-    const double pi2 = 6.283185307179586, length = pi2 / f;
-    const double low = r->original_max_positions / r->low_freq_factor;
-    const double high = r->original_max_positions / r->high_freq_factor;
-    if (length < high)
-        return f;
-    if (length > low)
-        return f / r->factor;
-    const double smooth = (r->original_max_positions / length - r->low_freq_factor) /
-                          (r->high_freq_factor - r->low_freq_factor);
-    return (1.0 - smooth) * f / r->factor + smooth * f;
-}
-
-void md_rope_frequencies(const struct md_arch *a, double *inv_freq)
-{
-    for (uint32_t j = 0; j < a->head_dim / 2; j++) {
-        const double f = pow(a->rope.theta, -2.0 * j / a->head_dim);
-        inv_freq[j] = a->rope.scaling == MD_ROPE_LLAMA3   ? llama3_frequency(&a->rope, f)
-                      : a->rope.scaling == MD_ROPE_LINEAR ? f / a->rope.factor
-                                                          : f;
-    }
 }

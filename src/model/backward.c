@@ -5,6 +5,7 @@
 
 #include "src/op/cast.h"
 #include "src/op/act.h"
+#include "src/op/add.h"
 #include "src/op/embed.h"
 #include "src/op/norm.h"
 #include "src/op/rope.h"
@@ -24,38 +25,48 @@ static enum rt_err embed(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     const struct md_param *p = md_weight_of(m, n);
-    return op_embed_backward(k->cmd,
-                             &(struct op_embed_backward_args){.dx = md_vec(md_grad(m, n->out)),
-                                                              .index = m->embed_index,
-                                                              .dw = md_dweight_vec(m, k->grads, n),
-                                                              .n_vocab = p->rows,
-                                                              .n_tokens = m->now.n_tokens,
-                                                              .n_unique = m->n_embed_ids,
-                                                              .cols = p->cols,
-                                                              .ldw = p->ld,
-                                                              .ldx = md_ld(m, n->out),
-                                                              .scale = 1.0f});
+    const bool positions = n->weight == MD_POSITIONS;
+    const struct op_vec dw = md_dweight_vec(m, k->grads, n->weight, 0);
+    if (!dw.buf)
+        return RT_OK;
+    return op_embed_backward(k->cmd, &(struct op_embed_backward_args){
+                                         .dx = md_vec(md_grad(m, n->out)),
+                                         .index = positions ? m->pos_index : m->embed_index,
+                                         .dw = dw,
+                                         .n_vocab = p->rows,
+                                         .n_tokens = m->now.n_tokens,
+                                         .n_unique = positions ? m->n_pos_ids : m->n_embed_ids,
+                                         .cols = p->cols,
+                                         .ldw = p->ld,
+                                         .ldx = md_ld(m, n->out),
+                                         .scale = positions ? 1.0f : m->arch.embed_scale});
 }
 
+// Before a sublayer the input is a stream, whose gradient is added to; behind one, and of q and k,
+// it is a sublayer's own.
 static enum rt_err norm(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    const struct md_param *p = md_weight_of(m, n);
-    k->dy_fresh = false;
-    return op_norm_backward(k->cmd,
-                            &(struct op_norm_backward_args){.dy = md_vec(md_grad(m, n->out)),
-                                                            .x = md_vec(md_buf(m, n->in[0])),
-                                                            .w = md_weight_vec(m, k->w, n),
-                                                            .stats = md_vec(md_buf(m, n->aux)),
-                                                            .dx = md_vec(md_grad(m, n->in[0])),
-                                                            .dw = md_dweight_vec(m, k->grads, n),
-                                                            .scratch = m->scratch,
-                                                            .n_rows = md_rows(m, n->out),
-                                                            .cols = p->cols,
-                                                            .ldx = md_ld(m, n->in[0]),
-                                                            .ldy = md_ld(m, n->out),
-                                                            .lddx = md_ld(m, n->in[0]),
-                                                            .add = true});
+    const bool stream = m->graph.tensors[n->in[0]].kind == MD_STREAM;
+
+    k->dy_fresh = k->dy_fresh && !stream;
+    return op_norm_backward(k->cmd, &(struct op_norm_backward_args){
+                                        .kind = md_norm_kind(m),
+                                        .dy = md_vec(md_grad(m, n->out)),
+                                        .x = md_vec(md_buf(m, n->in[0])),
+                                        .w = md_weight_vec(m, k->w, n->weight, n->layer),
+                                        .stats = md_vec(md_buf(m, n->aux)),
+                                        .dx = md_vec(md_grad(m, n->in[0])),
+                                        .dw = md_dweight_vec(m, k->grads, n->weight, n->layer),
+                                        .db = md_dweight_vec(m, k->grads, n->bias, n->layer),
+                                        .scratch = m->scratch,
+                                        .n_rows = md_norm_rows(m, n),
+                                        .cols = m->graph.tensors[n->out].cols / n->heads,
+                                        .ldx = md_norm_ld(m, n, n->in[0]),
+                                        .ldy = md_norm_ld(m, n, n->out),
+                                        .lddx = md_norm_ld(m, n, n->in[0]),
+                                        .w_offset = m->arch.family->norm_offset,
+                                        .add = stream});
 }
 
 // The gradient of a linear's output as a matmul operand: the stream's is rounded to the storage
@@ -99,14 +110,16 @@ static enum rt_err rope(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     const uint32_t cols = m->graph.tensors[n->out].cols, ld = md_ld(m, n->out);
+    const struct md_rope_table *table = md_rope_of(m, n);
     return op_rope(k->cmd, &(struct op_rope_args){.x = md_vec(md_grad(m, n->out)),
-                                                  .cos_table = m->cos,
-                                                  .sin_table = m->sin,
+                                                  .cos_table = table->cos,
+                                                  .sin_table = table->sin,
                                                   .pos = m->pos,
                                                   .y = md_vec(md_grad(m, n->in[0])),
                                                   .n_rows = m->now.n_tokens,
                                                   .n_heads = cols / m->arch.head_dim,
                                                   .head_dim = m->arch.head_dim,
+                                                  .rot_dim = m->arch.rot_dim,
                                                   .n_pos = m->max_positions,
                                                   .ldx = ld,
                                                   .ldy = ld,
@@ -125,18 +138,42 @@ static enum rt_err attention(struct walk *k, const struct md_node *n)
     return op_attention_backward(k->cmd, &a);
 }
 
-static enum rt_err swiglu(struct walk *k, const struct md_node *n)
+static enum rt_err act(struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    return op_act_backward(k->cmd,
-                           &(struct op_act_backward_args){.g = md_vec(md_buf(m, n->in[0])),
-                                                          .u = md_vec(md_buf(m, n->in[1])),
-                                                          .da = md_vec(md_grad(m, n->out)),
-                                                          .dg = md_vec(md_grad(m, n->in[0])),
-                                                          .du = md_vec(md_grad(m, n->in[1])),
-                                                          .n_rows = m->now.n_tokens,
-                                                          .cols = m->graph.tensors[n->out].cols,
-                                                          .ld = md_ld(m, n->out)});
+    const bool gated = n->in[1] != MD_NONE;
+    const struct op_vec none = {0};
+    return op_act_backward(
+        k->cmd, &(struct op_act_backward_args){.g = md_vec(md_buf(m, n->in[0])),
+                                               .u = gated ? md_vec(md_buf(m, n->in[1])) : none,
+                                               .da = md_vec(md_grad(m, n->out)),
+                                               .dg = md_vec(md_grad(m, n->in[0])),
+                                               .du = gated ? md_vec(md_grad(m, n->in[1])) : none,
+                                               .n_rows = m->now.n_tokens,
+                                               .cols = m->graph.tensors[n->out].cols,
+                                               .ld = md_ld(m, n->out),
+                                               .act = m->arch.act});
+}
+
+static enum rt_err round_stream(struct walk *k, const struct md_node *n)
+{
+    const struct md_model *m = k->m;
+    k->dy_fresh = false;
+    return op_axpy(k->cmd,
+                   &(struct op_axpy_args){.x = md_vec(md_grad(m, n->out)),
+                                          .y = md_vec(md_grad(m, n->in[0])),
+                                          .n = (uint64_t) md_rows(m, n->out) * md_ld(m, n->out),
+                                          .alpha = 1.0f});
+}
+
+static enum rt_err add(struct walk *k, const struct md_node *n)
+{
+    const struct md_model *m = k->m;
+    return op_cast(k->cmd,
+                   &(struct op_cast_args){.x = md_grad(m, n->out),
+                                          .y = md_grad(m, n->in[0]),
+                                          .n = (uint64_t) md_rows(m, n->out) * md_ld(m, n->out),
+                                          .scale = m->arch.residual_scale});
 }
 
 static enum rt_err rows(struct walk *k, const struct md_node *n)
@@ -181,6 +218,8 @@ static enum rt_err head(struct walk *k, const struct rt_buf *dlogp)
                                                    .n_rows = m->now.n_rows,
                                                    .cols = p->cols,
                                                    .n_vocab = p->rows,
+                                                   .logit_scale = m->arch.logit_scale,
+                                                   .softcap = m->arch.logit_softcap,
                                                    .chunks = m->chunks,
                                                    .scratch = m->head}));
 done:
@@ -192,8 +231,8 @@ enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_
 {
     static enum rt_err (*const BACKWARD[])(struct walk *, const struct md_node *) = {
         [MD_OP_EMBED] = embed, [MD_OP_NORM] = norm,           [MD_OP_LINEAR] = linear,
-        [MD_OP_ROPE] = rope,   [MD_OP_ATTENTION] = attention, [MD_OP_SWIGLU] = swiglu,
-        [MD_OP_ROWS] = rows,
+        [MD_OP_ROPE] = rope,   [MD_OP_ATTENTION] = attention, [MD_OP_ACT] = act,
+        [MD_OP_ROWS] = rows,   [MD_OP_ROUND] = round_stream,  [MD_OP_ADD] = add,
     };
     enum rt_err err = RT_OK;
     struct walk k = {m, cmd, md_policy(m), grads, MD_NONE, false};

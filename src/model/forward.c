@@ -1,9 +1,9 @@
 // The forward: one case a node.
 #include "src/model/internal.h"
 
-#include <math.h>
-
 #include "src/op/act.h"
+#include "src/op/add.h"
+#include "src/op/cast.h"
 #include "src/op/embed.h"
 #include "src/op/norm.h"
 #include "src/op/rope.h"
@@ -17,33 +17,57 @@ struct walk {
     struct md_cache *cache;
 };
 
+enum rt_err md_onto(const struct md_model *m, struct rt_cmd *cmd, int stream, int out)
+{
+    if (stream == MD_NONE || m->graph.tensors[stream].slot == m->graph.tensors[out].slot)
+        return RT_OK;
+    return rt_cmd_copy(cmd, md_buf(m, stream), 0, md_buf(m, out), 0,
+                       (uint64_t) md_rows(m, out) * md_ld(m, out));
+}
+
 static enum rt_err embed(const struct walk *k, const struct md_node *n)
 {
+    enum rt_err err = RT_OK;
     const struct md_model *m = k->m;
     const struct md_param *p = md_weight_of(m, n);
-    return op_embed(k->cmd, &(struct op_embed_args){.w = md_weight_vec(m, k->w, n),
-                                                    .ids = m->ids,
+    const bool positions = n->weight == MD_POSITIONS;
+
+    RT_TRY(md_onto(m, k->cmd, n->in[0], n->out));
+    RT_TRY(op_embed(k->cmd, &(struct op_embed_args){.w = md_weight_vec(m, k->w, n->weight, 0),
+                                                    .ids = positions ? m->pos : m->ids,
                                                     .x = md_vec(md_buf(m, n->out)),
                                                     .n_vocab = p->rows,
                                                     .n_tokens = m->now.n_tokens,
                                                     .cols = p->cols,
                                                     .ldw = p->ld,
                                                     .ldx = md_ld(m, n->out),
-                                                    .scale = 1.0f});
+                                                    .scale = positions ? 1.0f : m->arch.embed_scale,
+                                                    .add = positions}));
+done:
+    return err;
 }
 
 static enum rt_err norm(const struct walk *k, const struct md_node *n)
 {
+    enum rt_err err = RT_OK;
     const struct md_model *m = k->m;
-    return op_norm(k->cmd, &(struct op_norm_args){.x = md_vec(md_buf(m, n->in[0])),
-                                                  .w = md_weight_vec(m, k->w, n),
+
+    RT_TRY(md_onto(m, k->cmd, n->in[1], n->out));
+    RT_TRY(op_norm(k->cmd, &(struct op_norm_args){.kind = md_norm_kind(m),
+                                                  .x = md_vec(md_buf(m, n->in[0])),
+                                                  .w = md_weight_vec(m, k->w, n->weight, n->layer),
+                                                  .b = md_weight_vec(m, k->w, n->bias, n->layer),
                                                   .y = md_vec(md_buf(m, n->out)),
                                                   .stats = md_vec(md_buf(m, n->aux)),
-                                                  .n_rows = md_rows(m, n->out),
-                                                  .cols = m->graph.tensors[n->out].cols,
-                                                  .ldx = md_ld(m, n->in[0]),
-                                                  .ldy = md_ld(m, n->out),
-                                                  .eps = m->arch.norm_eps});
+                                                  .n_rows = md_norm_rows(m, n),
+                                                  .cols = m->graph.tensors[n->out].cols / n->heads,
+                                                  .ldx = md_norm_ld(m, n, n->in[0]),
+                                                  .ldy = md_norm_ld(m, n, n->out),
+                                                  .eps = m->arch.norm_eps,
+                                                  .w_offset = m->arch.family->norm_offset,
+                                                  .add = n->in[1] != MD_NONE}));
+done:
+    return err;
 }
 
 static enum rt_err linear(const struct walk *k, const struct md_node *n)
@@ -55,14 +79,16 @@ static enum rt_err rope(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
     const uint32_t cols = m->graph.tensors[n->out].cols, ld = md_ld(m, n->out);
+    const struct md_rope_table *table = md_rope_of(m, n);
     return op_rope(k->cmd, &(struct op_rope_args){.x = md_vec(md_buf(m, n->in[0])),
-                                                  .cos_table = m->cos,
-                                                  .sin_table = m->sin,
+                                                  .cos_table = table->cos,
+                                                  .sin_table = table->sin,
                                                   .pos = m->pos,
                                                   .y = md_vec(md_buf(m, n->out)),
                                                   .n_rows = m->now.n_tokens,
                                                   .n_heads = cols / m->arch.head_dim,
                                                   .head_dim = m->arch.head_dim,
+                                                  .rot_dim = m->arch.rot_dim,
                                                   .n_pos = m->max_positions,
                                                   .ldx = ld,
                                                   .ldy = ld});
@@ -86,7 +112,12 @@ struct op_attention_args md_attention_args(const struct md_model *m, const struc
         .n_heads = m->arch.heads,
         .n_kv_heads = m->arch.kv_heads,
         .head_dim = m->arch.head_dim,
-        .scale = (float) (1.0 / sqrt((double) m->arch.head_dim)),
+        .scale = m->arch.attn_scale,
+        .softcap = m->arch.attn_softcap,
+        // Where no pass is as long as the window, there is none.
+        .window = m->arch.layer[n->layer] & MD_LAYER_WINDOW && m->max_positions > m->arch.window
+                      ? m->arch.window
+                      : 0,
     };
     if (c) {
         a.k.buf = c->k[n->layer];
@@ -113,15 +144,47 @@ done:
     return err;
 }
 
-static enum rt_err swiglu(const struct walk *k, const struct md_node *n)
+static enum rt_err act(const struct walk *k, const struct md_node *n)
 {
     const struct md_model *m = k->m;
-    return op_act(k->cmd, &(struct op_act_args){.g = md_vec(md_buf(m, n->in[0])),
-                                                .u = md_vec(md_buf(m, n->in[1])),
-                                                .a = md_vec(md_buf(m, n->out)),
-                                                .n_rows = m->now.n_tokens,
-                                                .cols = m->graph.tensors[n->out].cols,
-                                                .ld = md_ld(m, n->out)});
+    const struct op_vec none = {0};
+    return op_act(
+        k->cmd, &(struct op_act_args){.g = md_vec(md_buf(m, n->in[0])),
+                                      .u = n->in[1] == MD_NONE ? none : md_vec(md_buf(m, n->in[1])),
+                                      .a = md_vec(md_buf(m, n->out)),
+                                      .n_rows = m->now.n_tokens,
+                                      .cols = m->graph.tensors[n->out].cols,
+                                      .ld = md_ld(m, n->out),
+                                      .act = m->arch.act});
+}
+
+// A whole tensor, its padding included.
+static uint64_t count(const struct md_model *m, int t)
+{
+    return (uint64_t) md_rows(m, t) * md_ld(m, t);
+}
+
+static enum rt_err round_stream(const struct walk *k, const struct md_node *n)
+{
+    const struct md_model *m = k->m;
+    const uint64_t all = count(m, n->out);
+    struct rt_buf *x = md_buf(m, n->in[0]), *y = md_buf(m, n->out);
+    if (rt_buf_type(x) == rt_buf_type(y))
+        return rt_cmd_copy(k->cmd, x, 0, y, 0, all);
+    return op_cast(k->cmd, &(struct op_cast_args){.x = x, .y = y, .n = all});
+}
+
+static enum rt_err add(const struct walk *k, const struct md_node *n)
+{
+    enum rt_err err = RT_OK;
+    const struct md_model *m = k->m;
+    RT_TRY(md_onto(m, k->cmd, n->in[1], n->out));
+    RT_TRY(op_axpy(k->cmd, &(struct op_axpy_args){.x = md_vec(md_buf(m, n->in[0])),
+                                                  .y = md_vec(md_buf(m, n->out)),
+                                                  .n = count(m, n->out),
+                                                  .alpha = m->arch.residual_scale}));
+done:
+    return err;
 }
 
 static enum rt_err rows(const struct walk *k, const struct md_node *n)
@@ -144,8 +207,8 @@ static enum rt_err run_node(const struct walk *k, const struct md_node *n)
 {
     static enum rt_err (*const FORWARD[])(const struct walk *, const struct md_node *) = {
         [MD_OP_EMBED] = embed, [MD_OP_NORM] = norm,           [MD_OP_LINEAR] = linear,
-        [MD_OP_ROPE] = rope,   [MD_OP_ATTENTION] = attention, [MD_OP_SWIGLU] = swiglu,
-        [MD_OP_ROWS] = rows,
+        [MD_OP_ROPE] = rope,   [MD_OP_ATTENTION] = attention, [MD_OP_ACT] = act,
+        [MD_OP_ROWS] = rows,   [MD_OP_ROUND] = round_stream,  [MD_OP_ADD] = add,
     };
     return md_rows(k->m, n->out) > 0 ? FORWARD[n->op](k, n) : RT_OK;
 }
@@ -188,6 +251,8 @@ enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, struct md_weights w
                                        .n_rows = m->now.n_rows,
                                        .cols = head->cols,
                                        .n_vocab = head->rows,
+                                       .logit_scale = m->arch.logit_scale,
+                                       .softcap = m->arch.logit_softcap,
                                        .squares = m->squares,
                                        .chunks = m->chunks,
                                        .scratch = m->head}));
@@ -224,6 +289,8 @@ enum rt_err md_logits(struct md_model *m, struct md_weights w, uint32_t row, flo
                                           .b = b,
                                           .c = {m->head.logits, 0, op_stride(n)},
                                           .scratch = m->scratch}));
+        RT_TRY(op_logprob_cap(cmd, m->head.logits, 1, op_stride(n), n, m->arch.logit_scale,
+                              m->arch.logit_softcap));
         RT_TRY(rt_cmd_wait(&cmd));
         RT_TRY(rt_buf_read(m->head.logits, 0, n, RT_F32, out + v));
     }

@@ -86,6 +86,8 @@ static enum rt_err read_shape(const struct fmt_gguf *g, struct md_arch *a)
     RT_TRY(fmt_gguf_u32(g, "llama.feed_forward_length", &a->ffn));
     RT_TRY(fmt_gguf_u32(g, "llama.context_length", &a->max_positions));
     RT_TRY(md_arch_check(g->path, a));
+    a->rot_dim = a->head_dim;
+    a->attn_scale = (float) (1.0 / sqrt((double) a->head_dim));
     if (value_dim != a->head_dim || rope_dim != a->head_dim)
         RT_TRY(rt_fail(RT_E_UNSUPPORTED,
                        "%s: heads of %u with values of %u and rotation of %u: "
@@ -134,7 +136,7 @@ static enum rt_err read_rope_freqs(const struct fmt_gguf *g, struct md_arch *a)
     enum rt_err err = RT_OK;
     const struct fmt_gguf_tensor *t = fmt_gguf_tensor(g, "rope_freqs.weight");
     const uint32_t n = a->head_dim / 2;
-    struct md_arch plain = *a;
+    const struct md_rope plain = a->rope;
     double scaled_freq[128], plain_freq[128];
     float x[128];
     bool same = a->rope.scaling == MD_ROPE_DEFAULT;
@@ -152,8 +154,8 @@ static enum rt_err read_rope_freqs(const struct fmt_gguf *g, struct md_arch *a)
     a->rope.low_freq_factor = 1.0;
     a->rope.high_freq_factor = 4.0;
     a->rope.original_max_positions = 8192;
-    md_rope_frequencies(a, scaled_freq);
-    md_rope_frequencies(&plain, plain_freq);
+    md_rope_frequencies(&a->rope, a->rot_dim, false, scaled_freq);
+    md_rope_frequencies(&plain, a->rot_dim, false, plain_freq);
     for (uint32_t j = 0; j < n; j++)
         same = same && fabs((double) x[j] * scaled_freq[j] / plain_freq[j] - 1.0) < 1e-4;
     if (!same)
@@ -230,10 +232,11 @@ done:
 enum rt_err md_gguf_arch(const struct fmt_gguf *g, struct md_arch *out)
 {
     enum rt_err err = RT_OK;
-    struct md_arch a = {.model_type = "llama", .bos = -1, .pad = -1};
+    struct md_arch a;
 
     *out = (struct md_arch){0};
     RT_TRY(check_kind(g));
+    RT_TRY(md_arch_init(g->path, "llama", &a));
     RT_TRY(read_shape(g, &a));
     RT_TRY(read_numbers(g, &a));
     RT_TRY(read_tokens(g, &a));

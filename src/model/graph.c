@@ -1,7 +1,11 @@
 #include "src/model/graph.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "src/model/family.h"
+#include "src/op/norm.h"
 
 // ---- Expansion --------------------------------------------------------------------------------
 
@@ -22,94 +26,178 @@ static int node(struct md_graph *g, struct md_node n)
     return n.out;
 }
 
-static int norm(struct md_graph *g, enum md_weight w, uint32_t layer, int x, const char *name)
+static const struct md_node NODE = {.weight = MD_WEIGHT_COUNT,
+                                    .bias = MD_WEIGHT_COUNT,
+                                    .heads = 1,
+                                    .in = {MD_NONE, MD_NONE, MD_NONE},
+                                    .aux = MD_NONE};
+
+// A norm of x, of each of `heads` parts of a row; onto `stream` when that is not MD_NONE.
+static int norm(struct md_graph *g, const struct md_arch *a, enum md_weight w, uint32_t layer,
+                int x, uint32_t heads, int stream, const char *name)
 {
-    const int out = tensor(g, name, layer, g->tensors[x].cols, MD_STORED);
-    const int rstd = tensor(g, "rstd", layer, 1, MD_SCALAR);
-    g->tensors[out].scored = g->tensors[rstd].scored = g->tensors[x].scored;
-    return node(g, (struct md_node){.op = MD_OP_NORM,
-                                    .layer = layer,
-                                    .weight = w,
-                                    .in = {x, MD_NONE, MD_NONE},
-                                    .out = out,
-                                    .aux = rstd});
+    const int out =
+        tensor(g, name, layer, g->tensors[x].cols, stream == MD_NONE ? MD_STORED : MD_STREAM);
+    const uint32_t numbers = op_norm_stats(a->family->layer_norm ? OP_NORM_LAYER : OP_NORM_RMS);
+    const int stats = tensor(g, "stats", layer, heads * numbers, MD_SCALAR);
+    struct md_node n = NODE;
+
+    g->tensors[out].scored = g->tensors[stats].scored = g->tensors[x].scored;
+    n.op = MD_OP_NORM;
+    n.layer = layer;
+    n.weight = w;
+    if (a->family->layer_norm)
+        n.bias = w + 1;
+    n.heads = heads;
+    n.in[0] = x;
+    n.in[1] = stream;
+    n.out = out;
+    n.aux = stats;
+    return node(g, n);
 }
+
+// What a linear computes: rows [row, row + cols) of a weight, with a bias where there is one.
+struct slice {
+    enum md_weight weight;
+    uint32_t row, cols;
+};
 
 // A projection; onto `stream` when that is not MD_NONE.
-static int linear(struct md_graph *g, enum md_weight w, uint32_t layer, int x, int stream,
-                  uint32_t cols, const char *name)
+static int linear(struct md_graph *g, const struct md_arch *a, struct slice w, uint32_t layer,
+                  int x, int stream, const char *name)
 {
-    const int out = tensor(g, name, layer, cols, stream == MD_NONE ? MD_STORED : MD_STREAM);
-    return node(g, (struct md_node){.op = MD_OP_LINEAR,
-                                    .layer = layer,
-                                    .weight = w,
-                                    .in = {x, stream, MD_NONE},
-                                    .out = out,
-                                    .aux = MD_NONE});
+    struct md_node n = NODE;
+    n.op = MD_OP_LINEAR;
+    n.layer = layer;
+    n.weight = w.weight;
+    if (md_arch_has(a, w.weight + 1)) // the bias, if that is what comes next in the list
+        n.bias = w.weight + 1;
+    n.row = w.row;
+    n.in[0] = x;
+    n.in[1] = stream;
+    n.out = tensor(g, name, layer, w.cols, stream == MD_NONE ? MD_STORED : MD_STREAM);
+    return node(g, n);
 }
 
-static int rope(struct md_graph *g, uint32_t layer, int x, const char *name)
+// A node without a weight, of one input, or onto a stream.
+static int simple(struct md_graph *g, enum md_op op, uint32_t layer, int x, int stream,
+                  const char *name)
 {
-    const int out = tensor(g, name, layer, g->tensors[x].cols, MD_STORED);
-    return node(g, (struct md_node){.op = MD_OP_ROPE,
-                                    .layer = layer,
-                                    .weight = MD_WEIGHT_COUNT,
-                                    .in = {x, MD_NONE, MD_NONE},
-                                    .out = out,
-                                    .aux = MD_NONE});
+    struct md_node n = NODE;
+    n.op = op;
+    n.layer = layer;
+    n.in[0] = x;
+    n.in[1] = stream;
+    n.out = tensor(g, name, layer, g->tensors[x].cols, stream == MD_NONE ? MD_STORED : MD_STREAM);
+    return node(g, n);
+}
+
+// q or k as attention reads it: normalised and rotated, where the family and the layer do that.
+static int prepare(struct md_graph *g, const struct md_arch *a, uint32_t l, int x,
+                   enum md_weight norm_weight, uint32_t heads, const char *normed, const char *name)
+{
+    const enum md_qk_norm kind = a->family->qk_norm;
+    if (kind != MD_QK_NORM_NONE)
+        x = norm(g, a, norm_weight, l, x, kind == MD_QK_NORM_HEAD ? heads : 1, MD_NONE, normed);
+    if (a->family->learned_positions || a->layer[l] & MD_LAYER_NO_ROPE)
+        return x;
+    return simple(g, MD_OP_ROPE, l, x, MD_NONE, name);
 }
 
 static int attention(struct md_graph *g, const struct md_arch *a, uint32_t l, int x)
 {
     const uint32_t q_cols = a->heads * a->head_dim, k_cols = a->kv_heads * a->head_dim;
-    const int q = rope(g, l, linear(g, MD_Q, l, x, MD_NONE, q_cols, "q_raw"), "q");
-    const int k = rope(g, l, linear(g, MD_K, l, x, MD_NONE, k_cols, "k_raw"), "k");
-    const int v = linear(g, MD_V, l, x, MD_NONE, k_cols, "v");
-    const int out = tensor(g, "attn", l, q_cols, MD_STORED),
-              lse = tensor(g, "lse", l, a->heads, MD_SCALAR);
-    return node(g, (struct md_node){.op = MD_OP_ATTENTION,
-                                    .layer = l,
-                                    .weight = MD_WEIGHT_COUNT,
-                                    .in = {q, k, v},
-                                    .out = out,
-                                    .aux = lse});
+    const bool fused = a->family->fused_qkv;
+    const struct slice wq = {fused ? MD_QKV : MD_Q, 0, q_cols},
+                       wk = {fused ? MD_QKV : MD_K, fused ? q_cols : 0, k_cols},
+                       wv = {fused ? MD_QKV : MD_V, fused ? q_cols + k_cols : 0, k_cols};
+    struct md_node n = NODE;
+
+    n.op = MD_OP_ATTENTION;
+    n.layer = l;
+    n.in[0] = prepare(g, a, l, linear(g, a, wq, l, x, MD_NONE, "q_raw"), MD_Q_NORM, a->heads,
+                      "q_norm", "q");
+    n.in[1] = prepare(g, a, l, linear(g, a, wk, l, x, MD_NONE, "k_raw"), MD_K_NORM, a->kv_heads,
+                      "k_norm", "k");
+    n.in[2] = linear(g, a, wv, l, x, MD_NONE, "v");
+    n.out = tensor(g, "attn", l, q_cols, MD_STORED);
+    n.aux = tensor(g, "lse", l, a->heads, MD_SCALAR);
+    return node(g, n);
 }
 
 static int mlp(struct md_graph *g, const struct md_arch *a, uint32_t l, int x)
 {
-    const int gate = linear(g, MD_GATE, l, x, MD_NONE, a->ffn, "gate");
-    const int up = linear(g, MD_UP, l, x, MD_NONE, a->ffn, "up");
-    const int out = tensor(g, "act", l, a->ffn, MD_STORED);
-    return node(g, (struct md_node){.op = MD_OP_SWIGLU,
-                                    .layer = l,
-                                    .weight = MD_WEIGHT_COUNT,
-                                    .in = {gate, up, MD_NONE},
-                                    .out = out,
-                                    .aux = MD_NONE});
+    const bool fused = a->family->fused_gate;
+    const struct slice gate = {fused ? MD_GATE_UP : MD_GATE, 0, a->ffn},
+                       up = {fused ? MD_GATE_UP : MD_UP, fused ? a->ffn : 0, a->ffn};
+    struct md_node n = NODE;
+
+    n.op = MD_OP_ACT;
+    n.layer = l;
+    if (!a->family->no_gate)
+        n.in[0] = linear(g, a, gate, l, x, MD_NONE, "gate");
+    n.in[a->family->no_gate ? 0 : 1] = linear(g, a, up, l, x, MD_NONE, "up");
+    n.out = tensor(g, "act", l, a->ffn, MD_STORED);
+    return node(g, n);
+}
+
+// What a sublayer reads from the stream x.
+static int enter(struct md_graph *g, const struct md_arch *a, enum md_weight w, uint32_t l, int x,
+                 const char *name)
+{
+    if (a->family->pre_norm)
+        return norm(g, a, w, l, x, 1, MD_NONE, name);
+    return simple(g, MD_OP_ROUND, l, x, MD_NONE, name);
+}
+
+// The last projection of a sublayer, onto the stream: behind a norm, or times a number, or as it
+// is.
+static int leave(struct md_graph *g, const struct md_arch *a, enum md_weight w, enum md_weight post,
+                 uint32_t l, int y, int stream, const char *name)
+{
+    const bool direct = !a->family->post_norm && !(fabsf(a->residual_scale - 1.0f) > 0.0f);
+    const struct slice all = {w, 0, a->hidden};
+    if (direct)
+        return linear(g, a, all, l, y, stream, name);
+    y = linear(g, a, all, l, y, MD_NONE, w == MD_O ? "attn_out" : "mlp_out");
+    if (a->family->post_norm)
+        return norm(g, a, post, l, y, 1, stream, name);
+    return simple(g, MD_OP_ADD, l, y, stream, name);
+}
+
+static int embed(struct md_graph *g, const struct md_arch *a)
+{
+    const bool positions = a->family->learned_positions;
+    struct md_node n = NODE;
+
+    n.op = MD_OP_EMBED;
+    n.weight = MD_EMBED;
+    n.out = tensor(g, positions ? "tokens" : "embed", 0, a->hidden, MD_STREAM);
+    node(g, n);
+    if (!positions)
+        return n.out;
+    n.weight = MD_POSITIONS;
+    n.in[0] = n.out;
+    n.out = tensor(g, "embed", 0, a->hidden, MD_STREAM);
+    return node(g, n);
 }
 
 static void expand(struct md_graph *g, const struct md_arch *a)
 {
-    int x = tensor(g, "embed", 0, a->hidden, MD_STREAM), rows;
-    node(g, (struct md_node){.op = MD_OP_EMBED,
-                             .weight = MD_EMBED,
-                             .in = {MD_NONE, MD_NONE, MD_NONE},
-                             .out = x,
-                             .aux = MD_NONE});
+    int x = embed(g, a);
+    struct md_node n = NODE;
+
     for (uint32_t l = 0; l < a->layers; l++) {
-        int y = attention(g, a, l, norm(g, MD_ATTN_NORM, l, x, "attn_norm"));
-        x = linear(g, MD_O, l, y, x, a->hidden, "attn_stream");
-        y = mlp(g, a, l, norm(g, MD_MLP_NORM, l, x, "mlp_norm"));
-        x = linear(g, MD_DOWN, l, y, x, a->hidden, "stream");
+        int y = attention(g, a, l, enter(g, a, MD_ATTN_NORM, l, x, "attn_norm"));
+        x = leave(g, a, MD_O, MD_ATTN_POST_NORM, l, y, x, "attn_stream");
+        y = mlp(g, a, l, enter(g, a, MD_MLP_NORM, l, x, "mlp_norm"));
+        x = leave(g, a, MD_DOWN, MD_MLP_POST_NORM, l, y, x, "stream");
     }
-    rows = tensor(g, "scored", 0, a->hidden, MD_STREAM);
-    g->tensors[rows].scored = true;
-    node(g, (struct md_node){.op = MD_OP_ROWS,
-                             .weight = MD_WEIGHT_COUNT,
-                             .in = {x, MD_NONE, MD_NONE},
-                             .out = rows,
-                             .aux = MD_NONE});
-    g->last = norm(g, MD_FINAL_NORM, 0, rows, "final");
+    n.op = MD_OP_ROWS;
+    n.in[0] = x;
+    n.out = tensor(g, "scored", 0, a->hidden, MD_STREAM);
+    g->tensors[n.out].scored = true;
+    g->last = norm(g, a, MD_FINAL_NORM, 0, node(g, n), 1, MD_NONE, "final");
 }
 
 // ---- What is trained --------------------------------------------------------------------------
@@ -137,9 +225,10 @@ static bool trains(const struct md_node *n, const struct md_adapter *a)
 // What the backward of a node reads. The gradient of a frozen linear's input needs the weight only.
 static void mark_saved(struct md_graph *g, const struct md_node *n)
 {
-    const bool inputs = n->op == MD_OP_NORM || n->op == MD_OP_ATTENTION || n->op == MD_OP_SWIGLU ||
+    const bool inputs = n->op == MD_OP_NORM || n->op == MD_OP_ATTENTION || n->op == MD_OP_ACT ||
                         (n->op == MD_OP_LINEAR && (n->trains || n->adapted));
-    for (int k = 0; k < (n->op == MD_OP_LINEAR ? 1 : 3); k++)
+    const int stream = n->op == MD_OP_LINEAR || n->op == MD_OP_NORM ? 1 : 3; // not what is added to
+    for (int k = 0; k < stream; k++)
         if (inputs && n->in[k] != MD_NONE)
             g->tensors[n->in[k]].saved = true;
     if (n->op == MD_OP_ATTENTION)
@@ -173,7 +262,7 @@ static bool in_layer(const struct md_graph *g, const struct md_node *n)
 
 static bool cheap(const struct md_node *n)
 {
-    return n->op == MD_OP_NORM || n->op == MD_OP_SWIGLU;
+    return (n->op == MD_OP_NORM && n->in[1] == MD_NONE) || n->op == MD_OP_ACT;
 }
 
 // A tensor that another layer reads is kept, and so is what an adapter's A gives, which is small.
@@ -322,7 +411,7 @@ enum rt_err md_graph_make(const struct md_arch *arch, const struct md_adapter *a
 {
     enum rt_err err = RT_OK;
     struct md_graph g = {.stream_grad = MD_NONE};
-    const size_t most = 24 * ((size_t) arch->layers + 1), slots = 3 * most;
+    const size_t most = 40 * ((size_t) arch->layers + 1), slots = 3 * most;
     struct pool p = {&g, calloc(slots, sizeof(*p.busy)), calloc(slots, sizeof(*p.user))};
     int *left = calloc(most, sizeof(*left)); // readers of each tensor still to come
 

@@ -15,14 +15,16 @@ enum md_op {
     MD_OP_LINEAR,
     MD_OP_ROPE,
     MD_OP_ATTENTION,
-    MD_OP_SWIGLU,
-    MD_OP_ROWS
+    MD_OP_ACT,
+    MD_OP_ROWS,
+    MD_OP_ROUND, // a stream in the storage type, where linears read it without a norm
+    MD_OP_ADD    // onto a stream, times the description's residual_scale
 };
 
 enum md_kind {
     MD_STREAM, // f32 whatever the storage: the residual stream
     MD_STORED, // the storage type
-    MD_SCALAR  // f32, one value a row (1 / rms), or H of them (log-sum-exp)
+    MD_SCALAR  // f32, one value a row (1 / rms), or some (log-sum-exp of each head)
 };
 
 enum { MD_NONE = -1 };
@@ -44,12 +46,16 @@ struct md_node {
     enum md_op op;
     uint32_t layer;
     enum md_weight weight; // MD_WEIGHT_COUNT = none
-    int in[3], out;        // tensors; a LINEAR with in[1] adds its result to that stream
-    int aux;      // 1 / rms of a NORM, log-sum-exp of ATTENTION, scale * A x of an adapted LINEAR
-    bool adapted; // a LINEAR with LoRA
-    bool trains;  // the weight itself, or its copy in the adapter, gets a gradient
-    bool back;    // has a backward: `out` moves
-    bool dropped; // what it makes is dropped
+    enum md_weight bias;   // of a LINEAR or NORM; likewise
+    uint32_t row;          // of a LINEAR: `out` is what rows [row, row + columns of out) give
+    uint32_t heads;        // of a NORM: parts of a row that are normalised, 1 = the whole
+    int in[3], out; // tensors; LINEAR, NORM, ADD with in[1] add their result to that stream, and so
+                    // does EMBED, of positions, with in[0]
+    int aux;        // stats of a NORM, log-sum-exp of ATTENTION, scale * A x of an adapted LINEAR
+    bool adapted;   // a LINEAR with LoRA
+    bool trains;    // the weight itself, or its copy in the adapter, gets a gradient
+    bool back;      // has a backward: `out` moves
+    bool dropped;   // what it makes is dropped
     int again; // before its backward the dropped ones from this node on are run again, or MD_NONE
 };
 

@@ -3,7 +3,9 @@
 #define MODEL_INTERNAL_H
 
 #include "src/model/model.h"
+#include "src/model/family.h"
 #include "src/op/matmul.h"
+#include "src/op/norm.h"
 
 // The buffer of tensor t, or of its gradient; streams share one gradient.
 static inline struct rt_buf *md_buf(const struct md_model *m, int t)
@@ -58,10 +60,12 @@ static inline struct op_mat md_weight_mat(const struct md_model *m, struct md_we
                      : md_mat(w.base, md_params_get(&m->params, weight, layer));
 }
 
+// Of a node, its weight or its bias; MD_WEIGHT_COUNT: buf is NULL.
 static inline struct op_vec md_weight_vec(const struct md_model *m, struct md_weights w,
-                                          const struct md_node *n)
+                                          enum md_weight weight, uint32_t layer)
 {
-    const struct op_mat x = md_weight_mat(m, w, n->weight, n->layer);
+    const struct op_mat none = {0},
+                        x = weight == MD_WEIGHT_COUNT ? none : md_weight_mat(m, w, weight, layer);
     return (struct op_vec){x.buf, x.first};
 }
 
@@ -76,11 +80,41 @@ static inline struct op_mat_out md_dweight(const struct md_model *m, const struc
 }
 
 static inline struct op_vec md_dweight_vec(const struct md_model *m, const struct md_flat *grads,
-                                           const struct md_node *n)
+                                           enum md_weight weight, uint32_t layer)
 {
-    const struct op_mat_out x = md_dweight(m, grads, n->weight, n->layer);
+    const struct op_mat_out none = {0}, x = weight == MD_WEIGHT_COUNT
+                                                ? none
+                                                : md_dweight(m, grads, weight, layer);
     return (struct op_vec){x.buf, x.first};
 }
+
+// A norm of heads is one of so many times the rows, each as long as a head.
+static inline uint32_t md_norm_rows(const struct md_model *m, const struct md_node *n)
+{
+    return md_rows(m, n->out) * n->heads;
+}
+
+static inline uint32_t md_norm_ld(const struct md_model *m, const struct md_node *n, int t)
+{
+    return n->heads > 1 ? m->graph.tensors[t].cols / n->heads : md_ld(m, t);
+}
+
+static inline enum op_norm_kind md_norm_kind(const struct md_model *m)
+{
+    return m->arch.family->layer_norm ? OP_NORM_LAYER : OP_NORM_RMS;
+}
+
+// The tables of a ROPE node.
+static inline const struct md_rope_table *md_rope_of(const struct md_model *m,
+                                                     const struct md_node *n)
+{
+    if (m->arch.layer[n->layer] & MD_LAYER_LOCAL_ROPE)
+        return &m->rope[MD_ROPE_LOCAL];
+    return &m->rope[m->now_long ? MD_ROPE_LONG : MD_ROPE_MAIN];
+}
+
+// Fetch the stream that the node adds to into its output, where it is not there already.
+RT_NODISCARD enum rt_err md_onto(const struct md_model *m, struct rt_cmd *cmd, int stream, int out);
 
 // One node of the loaded pass, forward, without a cache.
 RT_NODISCARD enum rt_err md_forward_node(struct md_model *m, struct rt_cmd *cmd,

@@ -3,12 +3,26 @@
 #include "src/model/internal.h"
 
 #include "src/op/cast.h"
+#include "src/op/colsum.h"
 
 // The adapter's tensors of a node.
 struct lora {
     const struct md_param *a, *b;
     uint32_t ldt; // stride of scale * A x
 };
+
+// The node's rows of a matrix that is its weight, or has as many rows.
+static struct op_mat rows_of(const struct md_node *n, struct op_mat x)
+{
+    x.first += (uint64_t) n->row * x.ld;
+    return x;
+}
+
+static struct op_mat_out out_rows_of(const struct md_node *n, struct op_mat_out x)
+{
+    x.first += (uint64_t) n->row * x.ld;
+    return x;
+}
 
 static struct lora lora_of(const struct md_model *m, const struct md_node *n)
 {
@@ -53,10 +67,10 @@ static enum rt_err up(struct md_model *m, struct rt_cmd *cmd, struct md_weights 
 {
     return op_matmul(cmd, &(struct op_matmul_args){.form = OP_NT,
                                                    .m = md_rows(m, n->out),
-                                                   .n = l->b->rows,
+                                                   .n = m->graph.tensors[n->out].cols,
                                                    .k = m->adapter.rank,
                                                    .a = {md_buf(m, n->aux), 0, l->ldt},
-                                                   .b = md_mat(w.adapter, l->b),
+                                                   .b = rows_of(n, md_mat(w.adapter, l->b)),
                                                    .c = c,
                                                    .accumulate = true,
                                                    .scratch = m->scratch});
@@ -69,27 +83,29 @@ enum rt_err md_linear(struct md_model *m, struct rt_cmd *cmd, struct md_weights 
     const struct md_param *p = md_weight_of(m, n);
     const bool onto = n->in[1] != MD_NONE, adapted = n->adapted && w.adapter;
     const uint32_t rows = md_rows(m, n->out), ld = md_ld(m, n->out);
+    const struct op_vec bias = md_weight_vec(m, w, n->bias, n->layer);
     struct rt_buf *out = md_buf(m, n->out);
     const bool narrow = adapted && rt_buf_type(out) != RT_F32;
     const struct op_mat_out y = {narrow ? m->adapter_sum : out, 0, ld};
     struct lora l = {0};
 
-    if (onto && m->graph.tensors[n->in[1]].slot != m->graph.tensors[n->out].slot)
-        RT_TRY(rt_cmd_copy(cmd, md_buf(m, n->in[1]), 0, out, 0, (uint64_t) rows * ld));
+    RT_TRY(md_onto(m, cmd, n->in[1], n->out));
     if (adapted) {
         l = lora_of(m, n);
         RT_TRY(down(m, cmd, w, n, &l));
     }
-    RT_TRY(
-        op_matmul(cmd, &(struct op_matmul_args){.form = OP_NT,
-                                                .m = rows,
-                                                .n = p->rows,
-                                                .k = p->cols,
-                                                .a = {md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])},
-                                                .b = md_weight_mat(m, w, n->weight, n->layer),
-                                                .c = y,
-                                                .accumulate = onto,
-                                                .scratch = m->scratch}));
+    RT_TRY(op_matmul(
+        cmd, &(struct op_matmul_args){.form = OP_NT,
+                                      .m = rows,
+                                      .n = m->graph.tensors[n->out].cols,
+                                      .k = p->cols,
+                                      .a = {md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])},
+                                      .b = rows_of(n, md_weight_mat(m, w, n->weight, n->layer)),
+                                      .c = y,
+                                      .bias = bias.buf,
+                                      .bias_first = bias.first + n->row,
+                                      .accumulate = onto,
+                                      .scratch = m->scratch}));
     if (adapted)
         RT_TRY(up(m, cmd, w, n, &l, y));
     if (narrow)
@@ -109,19 +125,19 @@ static enum rt_err lora_backward(struct md_model *m, struct rt_cmd *cmd, struct 
     RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = OP_NN,
                                                    .m = rows,
                                                    .n = r,
-                                                   .k = l->b->rows,
+                                                   .k = m->graph.tensors[n->out].cols,
                                                    .a = dy,
-                                                   .b = md_mat(w.adapter, l->b),
+                                                   .b = rows_of(n, md_mat(w.adapter, l->b)),
                                                    .c = {m->adapter_sum, 0, l->ldt},
                                                    .scratch = m->scratch}));
     RT_TRY(round_sum(m, cmd, rows, l->ldt, m->adapter.scale, m->adapter_dt));
     RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = OP_TN,
-                                                   .m = l->b->rows,
+                                                   .m = m->graph.tensors[n->out].cols,
                                                    .n = r,
                                                    .k = rows,
                                                    .a = dy,
                                                    .b = {md_buf(m, n->aux), 0, l->ldt},
-                                                   .c = md_mat_out(grads, l->b),
+                                                   .c = out_rows_of(n, md_mat_out(grads, l->b)),
                                                    .accumulate = true,
                                                    .scratch = m->scratch}));
     RT_TRY(
@@ -151,9 +167,9 @@ static enum rt_err input_gradient(struct md_model *m, struct rt_cmd *cmd, struct
     struct op_matmul_args a = {.form = OP_NN,
                                .m = rows,
                                .n = p->cols,
-                               .k = p->rows,
+                               .k = m->graph.tensors[n->out].cols,
                                .a = dy,
-                               .b = md_weight_mat(m, w, n->weight, n->layer),
+                               .b = rows_of(n, md_weight_mat(m, w, n->weight, n->layer)),
                                .c = {narrow ? m->adapter_sum : out, 0, ld},
                                .accumulate = sum,
                                .scratch = m->scratch};
@@ -179,19 +195,27 @@ enum rt_err md_linear_backward(struct md_model *m, struct rt_cmd *cmd, struct md
     enum rt_err err = RT_OK;
     const struct md_param *p = md_weight_of(m, n);
     const int x = n->in[0];
+    const struct op_vec db = md_dweight_vec(m, grads, n->bias, n->layer);
     struct lora l = {0};
 
+    if (db.buf)
+        RT_TRY(op_colsum(cmd, &(struct op_colsum_args){.x = {dy.buf, dy.first},
+                                                       .y = {db.buf, db.first + n->row},
+                                                       .scratch = m->scratch,
+                                                       .n_rows = md_rows(m, n->out),
+                                                       .cols = m->graph.tensors[n->out].cols,
+                                                       .ld = dy.ld}));
     if (n->trains)
-        RT_TRY(
-            op_matmul(cmd, &(struct op_matmul_args){.form = OP_TN,
-                                                    .m = p->rows,
-                                                    .n = p->cols,
-                                                    .k = md_rows(m, n->out),
-                                                    .a = dy,
-                                                    .b = {md_buf(m, x), 0, md_ld(m, x)},
-                                                    .c = md_dweight(m, grads, n->weight, n->layer),
-                                                    .accumulate = true,
-                                                    .scratch = m->scratch}));
+        RT_TRY(op_matmul(cmd, &(struct op_matmul_args){
+                                  .form = OP_TN,
+                                  .m = m->graph.tensors[n->out].cols,
+                                  .n = p->cols,
+                                  .k = md_rows(m, n->out),
+                                  .a = dy,
+                                  .b = {md_buf(m, x), 0, md_ld(m, x)},
+                                  .c = out_rows_of(n, md_dweight(m, grads, n->weight, n->layer)),
+                                  .accumulate = true,
+                                  .scratch = m->scratch}));
     if (n->adapted) {
         l = lora_of(m, n);
         RT_TRY(lora_backward(m, cmd, w, n, &l, dy, grads));

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "src/base/arith.h"
+#include "src/op/colsum.h"
 #include "src/op/norm.h"
 #include "src/op/rows.h"
 
@@ -32,27 +33,66 @@ done:
     return err;
 }
 
-static enum rt_err make_rope(struct md_model *m)
+static enum rt_err make_rope_table(struct md_model *m, const struct md_rope *rope, bool is_long,
+                                   struct md_rope_table *out)
 {
     enum rt_err err = RT_OK;
-    const uint32_t half = m->arch.head_dim / 2;
+    const uint32_t half = m->arch.rot_dim / 2;
     const uint64_t n = (uint64_t) m->max_positions * half;
+    const double factor = rope->attention_factor > 0.0 ? rope->attention_factor : 1.0;
     double *x = malloc((n + half) * sizeof(*x)), *freq = x + n;
 
     if (!x)
         RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: rope table of %u positions", m->max_positions));
-    md_rope_frequencies(&m->arch, freq);
-    RT_TRY(rt_buf_create(m->dev, RT_F32, n, "rope cos", &m->cos));
-    RT_TRY(rt_buf_create(m->dev, RT_F32, n, "rope sin", &m->sin));
+    md_rope_frequencies(rope, m->arch.rot_dim, is_long, freq);
+    RT_TRY(rt_buf_create(m->dev, RT_F32, n, "rope cos", &out->cos));
+    RT_TRY(rt_buf_create(m->dev, RT_F32, n, "rope sin", &out->sin));
     for (uint64_t i = 0; i < n; i++)
-        x[i] = cos((double) (i / half) * freq[i % half]);
-    RT_TRY(rt_buf_write(m->cos, 0, n, RT_F64, x));
+        x[i] = factor * cos((double) (i / half) * freq[i % half]);
+    RT_TRY(rt_buf_write(out->cos, 0, n, RT_F64, x));
     for (uint64_t i = 0; i < n; i++)
-        x[i] = sin((double) (i / half) * freq[i % half]);
-    RT_TRY(rt_buf_write(m->sin, 0, n, RT_F64, x));
+        x[i] = factor * sin((double) (i / half) * freq[i % half]);
+    RT_TRY(rt_buf_write(out->sin, 0, n, RT_F64, x));
 done:
     free(x);
     return err;
+}
+
+static enum rt_err make_rope(struct md_model *m)
+{
+    enum rt_err err = RT_OK;
+    const struct md_rope *rope = &m->arch.rope;
+    bool local = false;
+
+    for (uint32_t l = 0; l < m->arch.layers; l++)
+        local = local || m->arch.layer[l] & MD_LAYER_LOCAL_ROPE;
+    if (m->arch.family->learned_positions)
+        goto done;
+    RT_TRY(make_rope_table(m, rope, false, &m->rope[MD_ROPE_MAIN]));
+    if (local)
+        RT_TRY(make_rope_table(m, &m->arch.local_rope, false, &m->rope[MD_ROPE_LOCAL]));
+    if (rope->scaling == MD_ROPE_LONGROPE && m->max_positions > rope->original_max_positions)
+        RT_TRY(make_rope_table(m, rope, true, &m->rope[MD_ROPE_LONG]));
+done:
+    return err;
+}
+
+// Positions that the model was not made for: a warning where it can be computed, else an error.
+static enum rt_err check_positions(const struct md_model *m, const char *folder)
+{
+    const bool table = m->arch.family->learned_positions;
+    if (m->max_positions <= m->arch.max_positions)
+        return RT_OK;
+    if (table || m->arch.rope.scaling == MD_ROPE_DYNAMIC)
+        return rt_fail(RT_E_UNSUPPORTED, "%s: sequences of %u tokens, %s", folder, m->max_positions,
+                       table ? "the model has no more positions than "
+                               "config.json's n_positions"
+                             : "with rope type dynamic no more than max_position_embeddings are "
+                               "supported");
+    if (!rt_dev_is_dry(m->dev))
+        log_warn("%s: sequences of %u tokens, the model was made for %u", folder, m->max_positions,
+                 m->arch.max_positions);
+    return RT_OK;
 }
 
 static enum rt_err make_index(struct md_model *m)
@@ -70,6 +110,8 @@ static enum rt_err make_index(struct md_model *m)
     RT_TRY(rt_buf_create(m->dev, RT_U32, attn, "attention index", &m->attn_index));
     RT_TRY(rt_buf_create(m->dev, RT_U32, embed, "embedding index", &m->embed_index));
     RT_TRY(rt_buf_create(m->dev, RT_U32, rows, "row index", &m->rows_index));
+    if (m->arch.family->learned_positions)
+        RT_TRY(rt_buf_create(m->dev, RT_U32, embed, "position index", &m->pos_index));
     RT_TRY(rt_buf_create(m->dev, RT_U32, m->max_tokens, "token ids", &m->ids));
     RT_TRY(rt_buf_create(m->dev, RT_U32, m->max_tokens, "positions", &m->pos));
     RT_TRY(rt_buf_create(m->dev, RT_U32, m->max_rows, "scored rows", &m->rows));
@@ -90,32 +132,42 @@ static uint64_t linear_scratch(const struct md_model *m, bool train, uint32_t ro
     return u64_max(most, op_matmul_scratch(m->dev, OP_TN, m->storage, rows, cols, m->max_tokens));
 }
 
+// What a node asks for: products, and sums over rows.
+static uint64_t node_scratch(const struct md_model *m, bool train, const struct md_node *n)
+{
+    const uint32_t rows = u32_max(m->max_tokens, m->max_rows), cols = m->graph.tensors[n->out].cols;
+    uint64_t most = 0;
+
+    if (n->op == MD_OP_NORM && train)
+        return op_norm_scratch(rows * n->heads, cols / n->heads);
+    if (n->op != MD_OP_LINEAR)
+        return 0;
+    most = linear_scratch(m, train, cols, md_weight_of(m, n)->cols);
+    if (n->adapted) {
+        const uint32_t r = m->adapter.rank;
+        most = u64_max(most, linear_scratch(m, train, cols, r));
+        most = u64_max(most, linear_scratch(m, train, r, md_weight_of(m, n)->cols));
+    }
+    if (train && n->bias != MD_WEIGHT_COUNT)
+        most = u64_max(most, op_colsum_scratch(rows, cols));
+    return most;
+}
+
 // The largest scratch that any op of the walk asks for.
 static uint64_t scratch_size(const struct md_model *m, const struct md_model_desc *desc,
                              const struct op_logprob_sizes *head)
 {
     uint64_t most = head->matmul;
-    for (uint32_t i = 0; i < m->params.n; i++) {
-        const struct md_param *p = &m->params.all[i];
-        if (p->rank != 2 || p->weight == MD_EMBED || p->weight == MD_HEAD)
-            continue;
-        most = u64_max(most, linear_scratch(m, desc->train, p->rows, p->cols));
-    }
-    for (uint32_t i = 0; i < m->adapter.params.n; i++) {
-        const struct md_param *p = &m->adapter.params.all[i];
-        if (p->part == MD_PART_LORA_A || p->part == MD_PART_LORA_B)
-            most = u64_max(most, linear_scratch(m, desc->train, p->rows, p->cols));
-    }
+    for (int i = 0; i < m->graph.n_nodes; i++)
+        most = u64_max(most, node_scratch(m, desc->train, &m->graph.nodes[i]));
     const struct op_attention_args a = {.n_tokens = m->max_tokens,
                                         .n_keys = u32_max(m->max_tokens, desc->max_keys),
                                         .n_heads = m->arch.heads,
                                         .n_kv_heads = m->arch.kv_heads,
                                         .head_dim = m->arch.head_dim};
     most = u64_max(most, op_attention_scratch(m->dev, &a, false));
-    if (desc->train) {
+    if (desc->train)
         most = u64_max(most, op_attention_scratch(m->dev, &a, true));
-        most = u64_max(most, op_norm_scratch(u32_max(m->max_tokens, m->max_rows), m->arch.hidden));
-    }
     return u64_max(most, 1);
 }
 
@@ -230,9 +282,7 @@ enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc,
     m->max_positions = desc->max_positions;
     RT_REQUIRE(m->max_tokens && m->max_segments && m->max_positions, RT_E_ARG);
     RT_TRY(md_arch_read(desc->folder, &m->arch));
-    if (m->max_positions > m->arch.max_positions && !rt_dev_is_dry(dev))
-        log_warn("%s: sequences of %u tokens, the model was made for %u", desc->folder,
-                 m->max_positions, m->arch.max_positions);
+    RT_TRY(check_positions(m, desc->folder));
     RT_TRY(md_params_make(&m->arch, plan->arena_bytes / sizeof(float), &m->params));
     if (desc->peft)
         RT_TRY(md_adapter_make(&m->arch, &m->params, desc->peft, plan->arena_bytes / sizeof(float),
@@ -260,14 +310,17 @@ void md_model_close(struct md_model **model)
     if (!m)
         return;
     struct rt_buf **const single[] = {
-        &m->cos,          &m->sin,        &m->ids,        &m->pos,         &m->rows,
-        &m->targets,      &m->seq_starts, &m->attn_index, &m->embed_index, &m->rows_index,
-        &m->scored,       &m->seq_logp,   &m->row_coef,   &m->scratch,     &m->head.logits,
-        &m->head.dlogits, &m->head.state, &m->delta,      &m->dy,          &m->adapter_sum,
-        &m->adapter_dt,
+        &m->pos_index,  &m->ids,        &m->pos,         &m->rows,        &m->targets,
+        &m->seq_starts, &m->attn_index, &m->embed_index, &m->rows_index,  &m->scored,
+        &m->seq_logp,   &m->row_coef,   &m->scratch,     &m->head.logits, &m->head.dlogits,
+        &m->head.state, &m->delta,      &m->dy,          &m->adapter_sum, &m->adapter_dt,
     };
     for (size_t i = 0; i < COUNT_OF(single); i++)
         rt_buf_destroy(single[i]);
+    for (int i = 0; i < MD_ROPE_TABLES; i++) {
+        rt_buf_destroy(&m->rope[i].cos);
+        rt_buf_destroy(&m->rope[i].sin);
+    }
     for (int i = 0; m->slots && i < m->graph.n_slots; i++)
         rt_buf_destroy(&m->slots[i]);
     free(m->slots);
@@ -319,6 +372,22 @@ done:
     return err;
 }
 
+static enum rt_err load_positions(struct md_model *m, const struct md_batch *b)
+{
+    enum rt_err err = RT_OK;
+    uint32_t most = 0;
+
+    for (uint32_t i = 0; i < b->n_tokens; i++)
+        most = u32_max(most, b->pos[i]);
+    m->now_long = m->rope[MD_ROPE_LONG].cos && most >= m->arch.rope.original_max_positions;
+    if (!m->pos_index)
+        goto done;
+    m->n_pos_ids = op_scatter_index(b->pos, b->n_tokens, m->words);
+    RT_TRY(rt_buf_write(m->pos_index, 0, op_scatter_words(b->n_tokens), RT_U32, m->words));
+done:
+    return err;
+}
+
 enum rt_err md_pass_load(struct md_model *m, const struct md_batch *b)
 {
     enum rt_err err = RT_OK;
@@ -334,6 +403,7 @@ enum rt_err md_pass_load(struct md_model *m, const struct md_batch *b)
     RT_TRY(rt_buf_write(m->attn_index, 0, m->attn.words, RT_U32, m->words));
     m->n_embed_ids = op_scatter_index(b->ids, b->n_tokens, m->words);
     RT_TRY(rt_buf_write(m->embed_index, 0, op_scatter_words(b->n_tokens), RT_U32, m->words));
+    RT_TRY(load_positions(m, b));
     if (b->n_rows == 0)
         goto done;
     m->n_row_ids = op_scatter_index(b->rows, b->n_rows, m->words);

@@ -39,6 +39,12 @@ struct md_model_desc {
     uint64_t seed;
 };
 
+// cos and sin of a set of frequencies: (max_positions, rot_dim / 2) f32, times attention_factor.
+struct md_rope_table {
+    struct rt_buf *cos, *sin;
+};
+enum { MD_ROPE_MAIN, MD_ROPE_LOCAL, MD_ROPE_LONG, MD_ROPE_TABLES };
+
 struct md_model {
     struct md_arch arch;
     struct md_params params;
@@ -59,9 +65,10 @@ struct md_model {
     struct rt_buf *adapter_dt;     // (max_tokens, rank) storage type; train
 
     struct rt_buf **slots;                                  // graph.n_slots buffers
-    struct rt_buf *cos, *sin;                               // (max_positions, head_dim / 2)
+    struct md_rope_table rope[MD_ROPE_TABLES];              // those that the description needs
     struct rt_buf *ids, *pos, *rows, *targets, *seq_starts; // u32, as loaded
     struct rt_buf *attn_index, *embed_index, *rows_index;   // u32: made by the ops' host helpers
+    struct rt_buf *pos_index;        // likewise, where positions have embeddings
     struct rt_buf *scored;           // (max_rows, OP_LOGPROB_COLUMNS) f32: results of the head
     struct rt_buf *seq_logp;         // (max_seqs) f32: sums of log-probs, nats
     struct rt_buf *row_coef;         // (max_rows) f32: d loss / d log-prob
@@ -78,6 +85,8 @@ struct md_model {
     uint32_t *words; // host memory for indices
     uint32_t n_words;
     uint32_t n_embed_ids, n_row_ids; // distinct token ids, distinct scored tokens
+    uint32_t n_pos_ids;              // distinct positions
+    bool now_long;                   // LONGROPE: the pass goes beyond the original positions
 };
 
 // Read config and weights and allocate everything. Errors: those of md_arch_read, fmt_st_get,

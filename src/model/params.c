@@ -5,65 +5,69 @@
 #include <string.h>
 
 #include "src/base/arith.h"
+#include "src/model/family.h"
 #include "src/op/cast.h"
 #include "src/op/op.h"
 
-// The weights of a llama-shaped decoder. `rows` and `cols` come from the description, below.
-static const struct weight_row {
-    enum md_weight weight;
-    const char *name; // %u = layer
-    bool per_layer, matrix, decay;
-} WEIGHTS[] = {
-    {MD_EMBED, "model.embed_tokens.weight", false, true, true},
-    {MD_ATTN_NORM, "model.layers.%u.input_layernorm.weight", true, false, false},
-    {MD_Q, "model.layers.%u.self_attn.q_proj.weight", true, true, true},
-    {MD_K, "model.layers.%u.self_attn.k_proj.weight", true, true, true},
-    {MD_V, "model.layers.%u.self_attn.v_proj.weight", true, true, true},
-    {MD_O, "model.layers.%u.self_attn.o_proj.weight", true, true, true},
-    {MD_MLP_NORM, "model.layers.%u.post_attention_layernorm.weight", true, false, false},
-    {MD_GATE, "model.layers.%u.mlp.gate_proj.weight", true, true, true},
-    {MD_UP, "model.layers.%u.mlp.up_proj.weight", true, true, true},
-    {MD_DOWN, "model.layers.%u.mlp.down_proj.weight", true, true, true},
-    {MD_FINAL_NORM, "model.norm.weight", false, false, false},
-    {MD_HEAD, "lm_head.weight", false, true, true},
-};
-
-static void shape_of(const struct md_arch *a, enum md_weight w, uint32_t *rows, uint32_t *cols)
+static bool per_layer(enum md_weight w)
 {
-    const uint32_t q = a->heads * a->head_dim, kv = a->kv_heads * a->head_dim;
-    const uint32_t shape[MD_WEIGHT_COUNT][2] = {
-        [MD_EMBED] = {a->vocab, a->hidden},
-        [MD_ATTN_NORM] = {1, a->hidden},
-        [MD_Q] = {q, a->hidden},
-        [MD_K] = {kv, a->hidden},
-        [MD_V] = {kv, a->hidden},
-        [MD_O] = {a->hidden, q},
-        [MD_MLP_NORM] = {1, a->hidden},
-        [MD_GATE] = {a->ffn, a->hidden},
-        [MD_UP] = {a->ffn, a->hidden},
-        [MD_DOWN] = {a->hidden, a->ffn},
-        [MD_FINAL_NORM] = {1, a->hidden},
-        [MD_HEAD] = {a->vocab, a->hidden},
-    };
-    *rows = shape[w][0];
-    *cols = shape[w][1];
+    return w >= MD_ATTN_NORM && w <= MD_MLP_POST_NORM;
 }
 
-static void add(struct md_params *p, const struct md_arch *a, const struct weight_row *row,
-                uint32_t layer)
+// Rows and columns; no rows: a vector.
+static void shape_of(const struct md_arch *a, enum md_weight w, uint32_t *rows, uint32_t *cols)
 {
-    struct md_param *q = &p->all[p->n++];
-    *q = (struct md_param){
-        .weight = row->weight, .layer = layer, .rank = row->matrix ? 2 : 1, .decay = row->decay};
-    q->linear = row->matrix && row->weight != MD_EMBED && row->weight != MD_HEAD;
-    shape_of(a, row->weight, &q->rows, &q->cols);
-    // The one place with a format from a table: every name has at most one %u.
-    const char *mark = strstr(row->name, "%u");
-    if (mark)
-        snprintf(q->name, sizeof(q->name), "%.*s%u%s", (int) (mark - row->name), row->name, layer,
-                 mark + 2);
+    const uint32_t q = a->heads * a->head_dim, kv = a->kv_heads * a->head_dim, c = a->hidden;
+    const bool full = a->family->qk_norm == MD_QK_NORM_FULL;
+    const uint32_t shape[MD_WEIGHT_COUNT][2] = {
+        [MD_EMBED] = {a->vocab, c},
+        [MD_POSITIONS] = {a->max_positions, c},
+        [MD_QKV] = {q + 2 * kv, c},
+        [MD_QKV_BIAS] = {0, q + 2 * kv},
+        [MD_Q] = {q, c},
+        [MD_Q_BIAS] = {0, q},
+        [MD_K] = {kv, c},
+        [MD_K_BIAS] = {0, kv},
+        [MD_V] = {kv, c},
+        [MD_V_BIAS] = {0, kv},
+        [MD_Q_NORM] = {0, full ? q : a->head_dim},
+        [MD_K_NORM] = {0, full ? kv : a->head_dim},
+        [MD_O] = {c, q},
+        [MD_GATE_UP] = {2 * a->ffn, c},
+        [MD_GATE] = {a->ffn, c},
+        [MD_GATE_BIAS] = {0, a->ffn},
+        [MD_UP] = {a->ffn, c},
+        [MD_UP_BIAS] = {0, a->ffn},
+        [MD_DOWN] = {c, a->ffn},
+        [MD_HEAD] = {a->vocab, c},
+    };
+    *rows = shape[w][0];
+    *cols = shape[w][1] ? shape[w][1] : c; // norms, and biases of what goes to the stream
+}
+
+static bool is_table(enum md_weight w)
+{
+    return w == MD_EMBED || w == MD_POSITIONS || w == MD_HEAD;
+}
+
+static void add(struct md_params *p, const struct md_arch *a, enum md_weight w, uint32_t layer)
+{
+    const char *name = md_family_name(a->family, w), *mark = strstr(name, "%u");
+    struct md_param *q = &p->all[p->n];
+    uint32_t rows;
+
+    *q = (struct md_param){.weight = w, .layer = layer};
+    shape_of(a, w, &rows, &q->cols);
+    q->rank = rows ? 2 : 1;
+    q->rows = rows ? rows : 1;
+    q->decay = rows > 0;
+    q->linear = rows > 0 && !is_table(w);
+    q->transposed = q->linear && a->family->transposed;
+    if (mark) // every name has at most one %u
+        snprintf(q->name, sizeof(q->name), "%.*s%u%s", (int) (mark - name), name, layer, mark + 2);
     else
-        snprintf(q->name, sizeof(q->name), "%s", row->name);
+        snprintf(q->name, sizeof(q->name), "%s", name);
+    p->at[(size_t) layer * MD_WEIGHT_COUNT + w] = (int32_t) p->n++;
 }
 
 static uint64_t padded(const struct md_param *q)
@@ -113,44 +117,48 @@ enum rt_err md_params_make(const struct md_arch *arch, uint64_t max_elements, st
 {
     enum rt_err err = RT_OK;
     struct md_params p = {0};
+    const size_t most = (size_t) arch->layers * MD_WEIGHT_COUNT;
 
     *out = p;
-    p.all = calloc((size_t) arch->layers * COUNT_OF(WEIGHTS) + COUNT_OF(WEIGHTS), sizeof(*p.all));
-    if (!p.all)
+    p.all = calloc(most, sizeof(*p.all));
+    p.at = malloc(most * sizeof(*p.at));
+    if (!p.all || !p.at)
         RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: list of weights"));
-    add(&p, arch, &WEIGHTS[MD_EMBED], 0);
+    for (size_t i = 0; i < most; i++)
+        p.at[i] = -1;
+    for (enum md_weight w = 0; w < MD_ATTN_NORM; w++)
+        if (md_arch_has(arch, w))
+            add(&p, arch, w, 0);
     for (uint32_t l = 0; l < arch->layers; l++)
-        for (size_t i = 0; i < COUNT_OF(WEIGHTS); i++)
-            if (WEIGHTS[i].per_layer)
-                add(&p, arch, &WEIGHTS[i], l);
-    add(&p, arch, &WEIGHTS[MD_FINAL_NORM], 0);
-    if (!arch->tied)
-        add(&p, arch, &WEIGHTS[MD_HEAD], 0);
+        for (enum md_weight w = MD_ATTN_NORM; w <= MD_MLP_POST_NORM; w++)
+            if (md_arch_has(arch, w))
+                add(&p, arch, w, l);
+    for (enum md_weight w = MD_FINAL_NORM; w < MD_WEIGHT_COUNT; w++)
+        if (md_arch_has(arch, w) && !(w == MD_HEAD && arch->tied))
+            add(&p, arch, w, 0);
     RT_TRY(md_params_place(&p, max_elements));
     *out = p;
-    p.all = NULL;
+    p = (struct md_params){0};
 done:
-    free(p.all);
+    md_params_free(&p);
     return err;
 }
 
 void md_params_free(struct md_params *p)
 {
     free(p->all);
+    free(p->at);
     *p = (struct md_params){0};
 }
 
 const struct md_param *md_params_get(const struct md_params *p, enum md_weight weight,
                                      uint32_t layer)
 {
-    const uint32_t per_layer = MD_DOWN - MD_ATTN_NORM + 1, last = p->n - 1;
-    if (weight == MD_EMBED)
-        return &p->all[0];
-    if (weight == MD_HEAD)
-        return p->all[last].weight == MD_HEAD ? &p->all[last] : &p->all[0];
-    if (weight == MD_FINAL_NORM)
-        return &p->all[last - (p->all[last].weight == MD_HEAD)];
-    return &p->all[1 + layer * per_layer + (uint32_t) (weight - MD_ATTN_NORM)];
+    const size_t row = per_layer(weight) ? layer : 0;
+    const int32_t at = p->at[row * MD_WEIGHT_COUNT + weight];
+    if (at < 0 && weight == MD_HEAD)
+        return &p->all[p->at[MD_EMBED]];
+    return at < 0 ? NULL : &p->all[at];
 }
 
 enum rt_err md_flat_create(struct rt_dev *dev, const struct md_params *params, enum rt_type type,

@@ -15,16 +15,34 @@ enum { MD_MAX_CHUNKS = 64 };
 // What a weight is to the forward.
 enum md_weight {
     MD_EMBED,
-    MD_ATTN_NORM,
+    MD_POSITIONS,
+    MD_ATTN_NORM, // of a layer, from here ...
+    MD_ATTN_NORM_BIAS,
+    MD_QKV, // q, k and v, one behind the other
+    MD_QKV_BIAS,
     MD_Q,
+    MD_Q_BIAS,
     MD_K,
+    MD_K_BIAS,
     MD_V,
+    MD_V_BIAS,
+    MD_Q_NORM,
+    MD_K_NORM,
     MD_O,
+    MD_O_BIAS,
+    MD_ATTN_POST_NORM,
     MD_MLP_NORM,
+    MD_MLP_NORM_BIAS,
+    MD_GATE_UP, // gate and up, one behind the other
     MD_GATE,
+    MD_GATE_BIAS,
     MD_UP,
+    MD_UP_BIAS,
     MD_DOWN,
+    MD_DOWN_BIAS,
+    MD_MLP_POST_NORM, // ... to here
     MD_FINAL_NORM,
+    MD_FINAL_NORM_BIAS,
     MD_HEAD,
     MD_WEIGHT_COUNT
 };
@@ -44,8 +62,9 @@ struct md_param {
     uint32_t layer;
     uint32_t rank; // 1: (cols); 2: (rows, cols)
     uint32_t rows, cols, ld;
-    bool decay;  // weight decay applies (trl.md section 4: not to norms and biases)
-    bool linear; // of a linear layer of the decoder: may have an adapter
+    bool decay;      // weight decay applies (trl.md section 4: not to norms and biases)
+    bool linear;     // of a linear layer of the decoder: may have an adapter
+    bool transposed; // the file has (cols, rows)
     uint32_t chunk;
     uint64_t first; // element offset in the chunk
 };
@@ -62,6 +81,7 @@ struct md_params {
     struct md_chunk chunks[MD_MAX_CHUNKS];
     uint32_t n_chunks;
     uint64_t elements; // of the file's tensors, without padding
+    int32_t *at;       // of a model's list: number of a weight of a layer in `all`, -1 = none
 };
 
 // Lay out `arch` so that no chunk has more than max_elements (>= the largest tensor, else
@@ -74,8 +94,8 @@ void md_params_free(struct md_params *p);
 // chunks, ld and elements. Errors: RT_E_UNSUPPORTED as above.
 RT_NODISCARD enum rt_err md_params_place(struct md_params *p, uint64_t max_elements);
 
-// The weight of a layer (layer ignored where there is one for the model). MD_HEAD of a tied model
-// is the embedding. Never NULL.
+// The weight of a layer (layer ignored where there is one for the model), or NULL if a model has
+// none. MD_HEAD of a tied model is the embedding.
 const struct md_param *md_params_get(const struct md_params *p, enum md_weight weight,
                                      uint32_t layer);
 

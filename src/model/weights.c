@@ -17,8 +17,10 @@ static uint32_t slice_rows(const struct md_param *p)
 static enum rt_err check_shape(const struct md_param *p, const struct fmt_tensor *t,
                                const char *folder)
 {
-    const bool same = t->rank == p->rank && t->shape[p->rank - 1] == p->cols &&
-                      (p->rank == 1 || t->shape[0] == p->rows);
+    const uint32_t rows = p->transposed ? p->cols : p->rows,
+                   cols = p->transposed ? p->rows : p->cols;
+    const bool same = t->rank == p->rank && t->shape[p->rank - 1] == cols &&
+                      (p->rank == 1 || t->shape[0] == rows);
     struct str found = {0};
     enum rt_err err = RT_OK;
 
@@ -33,7 +35,7 @@ static enum rt_err check_shape(const struct md_param *p, const struct fmt_tensor
                       p->cols, by, found.data ? found.data : "");
     else
         err = rt_fail(RT_E_SHAPE, "%s: %s: expected shape (%u, %u) by %s, found (%s)", folder,
-                      p->name, p->rows, p->cols, by, found.data ? found.data : "");
+                      p->name, rows, cols, by, found.data ? found.data : "");
     str_free(&found);
     return err;
 }
@@ -46,6 +48,56 @@ static void round_to(float *x, uint64_t n, enum rt_type type)
         x[i] = bf16_to_f32(bf16_from_f32(x[i]));
 }
 
+// The file's tensor of a weight. Some files leave out the first word of the names, "transformer."
+// or "model.".
+static enum rt_err find_tensor(const struct fmt_st *st, const struct md_param *p,
+                               const struct fmt_tensor **out)
+{
+    const char *dot = strchr(p->name, '.');
+    *out = fmt_st_find(st, p->name);
+    if (!*out && dot)
+        *out = fmt_st_find(st, dot + 1);
+    return *out ? RT_OK : fmt_st_get(st, p->name, out);
+}
+
+// y (cols, rows) = x (rows, cols) transposed, in blocks that stay in the cache.
+static void transpose(const float *x, uint32_t rows, uint32_t cols, float *y)
+{
+    enum { B = 32 };
+    for (uint32_t r0 = 0; r0 < rows; r0 += B)
+        for (uint32_t c0 = 0; c0 < cols; c0 += B)
+            for (uint32_t r = r0; r < rows && r < r0 + B; r++)
+                for (uint32_t c = c0; c < cols && c < c0 + B; c++)
+                    y[(size_t) c * rows + r] = x[(size_t) r * cols + c];
+}
+
+static enum rt_err two_alloc(const struct md_param *p, float **out)
+{
+    const size_t n = (size_t) p->rows * p->cols;
+    *out = malloc(2 * n * sizeof(**out));
+    return *out ? RT_OK : rt_fail(RT_E_NOMEM, "out of memory: %s, transposed", p->name);
+}
+
+// A tensor that the file has the other way round, as a whole.
+static enum rt_err load_transposed(const struct fmt_st *st, const struct md_param *p,
+                                   const struct fmt_tensor *t, enum rt_type load_dtype,
+                                   struct md_flat *to)
+{
+    enum rt_err err = RT_OK;
+    const uint64_t n = (uint64_t) p->rows * p->cols;
+    float *x = NULL;
+
+    RT_TRY(two_alloc(p, &x));
+    RT_TRY(fmt_tensor_to_f32(t, 0, n, x));
+    round_to(x, n, load_dtype);
+    transpose(x, p->cols, p->rows, x + n);
+    RT_TRY(md_flat_write(to, p, 0, p->rows, x + n));
+    fmt_st_done_with(st, t, 0, n);
+done:
+    free(x);
+    return err;
+}
+
 static enum rt_err load_one(const struct fmt_st *st, const struct md_param *p, const char *folder,
                             enum rt_type load_dtype, float *x, struct md_flat *to)
 {
@@ -53,8 +105,12 @@ static enum rt_err load_one(const struct fmt_st *st, const struct md_param *p, c
     const struct fmt_tensor *t;
     const uint32_t step = slice_rows(p);
 
-    RT_TRY(fmt_st_get(st, p->name, &t));
+    RT_TRY(find_tensor(st, p, &t));
     RT_TRY(check_shape(p, t, folder));
+    if (p->transposed) {
+        RT_TRY(load_transposed(st, p, t, load_dtype, to));
+        goto done;
+    }
     for (uint32_t row = 0; row < p->rows; row += step) {
         const uint32_t k = u32_min(step, p->rows - row);
         const uint64_t at = (uint64_t) row * p->cols, n = (uint64_t) k * p->cols;
@@ -95,12 +151,32 @@ done:
     return err;
 }
 
+static enum rt_err save_transposed(struct fmt_st_writer *w, const struct md_param *p,
+                                   const struct md_flat *from, double scale)
+{
+    enum rt_err err = RT_OK;
+    const uint64_t n = (uint64_t) p->rows * p->cols;
+    float *x = NULL;
+
+    RT_TRY(two_alloc(p, &x));
+    RT_TRY(md_flat_read(from, p, 0, p->rows, x));
+    transpose(x, p->rows, p->cols, x + n);
+    for (uint64_t i = n; scale != 1.0 && i < 2 * n; i++)
+        x[i] = (float) (scale * (double) x[i]);
+    RT_TRY(fmt_st_writer_put_f32(w, x + n, n));
+done:
+    free(x);
+    return err;
+}
+
 static enum rt_err save_one(struct fmt_st_writer *w, const struct md_param *p,
                             const struct md_flat *from, float *x, double scale)
 {
     enum rt_err err = RT_OK;
     const uint32_t step = slice_rows(p);
 
+    if (p->transposed)
+        return save_transposed(w, p, from, scale);
     for (uint32_t row = 0; row < p->rows; row += step) {
         const uint32_t k = u32_min(step, p->rows - row);
         const uint64_t n = (uint64_t) k * p->cols;
@@ -125,7 +201,9 @@ enum rt_err md_weights_save(const struct md_params *params, const struct md_flat
     RT_TRY(fmt_st_writer_create(&(struct fmt_st_writer_args){.dir = dir, .stem = stem}, &w));
     for (uint32_t i = 0; i < params->n; i++) {
         const struct md_param *p = &params->all[i];
-        const uint64_t shape[2] = {p->rank == 2 ? p->rows : p->cols, p->cols};
+        const bool first_cols = p->rank == 1 || p->transposed;
+        const uint64_t shape[2] = {first_cols ? p->cols : p->rows,
+                                   p->transposed ? p->rows : p->cols};
         RT_TRY(fmt_st_writer_add(w, p->name, to, p->rank, shape));
     }
     RT_TRY(fmt_st_writer_begin(w));

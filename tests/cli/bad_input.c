@@ -98,9 +98,9 @@ static void make_inputs(void)
     config("bad/wrong_shape", "llama", "64", "true");
     config("bad/wrong_value", "llama", "\"wide\"", "true");
     config("bad/untied", "llama", "56", "false");
-    config("bad/bias", "llama", "56", "true, \"attention_bias\": true");
+    config("bad/bias", "llama", "56", "true, \"rope_interleaved\": true");
     config("bad/scaling", "llama", "56",
-           "true, \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}");
+           "true, \"rope_scaling\": {\"type\": \"ntk\", \"factor\": 2}");
 }
 
 #define TRAIN                                                                                      \
@@ -181,8 +181,8 @@ static const struct {
     {MODEL("wrong_shape"), 1, {"model.embed_tokens.weight", "64", "56"}},
     {MODEL("wrong_value"), 1, {"hidden_size"}},
     {MODEL("untied"), 1, {"lm_head.weight"}},
-    {MODEL("bias"), 1, {"attention_bias"}},
-    {MODEL("scaling"), 1, {"yarn"}},
+    {MODEL("bias"), 1, {"rope_interleaved"}},
+    {MODEL("scaling"), 1, {"ntk"}},
 };
 
 static void rows(void **state)

@@ -80,6 +80,20 @@ static const char *const CASES[] = {
     "lora_continue",
     "sync_ref",
     "precompute",
+    "family_mistral",
+    "family_qwen2",
+    "family_qwen3",
+    "family_gpt2",
+    "family_gemma",
+    "family_gemma2",
+    "family_gemma3_text",
+    "family_phi3",
+    "family_olmo2",
+    "conv_qwen2",
+    "conv_gemma3",
+    "lora_gpt2",
+    "lora_phi3",
+    "lora_qwen2_default_targets",
 };
 
 // tolerances.json is 20 x the noise of f32 rounding (2^-24). The same roundings at 2^-11 (f16) or
