@@ -138,17 +138,3 @@ enum rt_err options_resolve(const struct options *o, bool train, struct tr_confi
 done:
     return err;
 }
-
-enum rt_err options_help(struct str *out, bool markdown)
-{
-    static const char *const RULE[] = {"", "no effect: ", "only the default: ", "refused: "};
-    enum rt_err err = RT_OK;
-
-    if (markdown)
-        RT_TRY(str_puts(out, "| option | default | meaning |\n|---|---|---|\n"));
-    for (const struct opt_row *r = OPT_ROWS; r->name; r++)
-        RT_TRY(str_printf(out, markdown ? "| `%s` | %s | %s%s |\n" : "  --%-30s %-18s %s%s\n",
-                          r->name, r->def ? r->def : "-", RULE[r->rule], r->help));
-done:
-    return err;
-}

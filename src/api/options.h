@@ -76,7 +76,9 @@ RT_NODISCARD enum rt_err options_resolve(const struct options *o, bool train,
 // appended to *out: what tr_config.options wants. RT_E_NOMEM.
 RT_NODISCARD enum rt_err options_print(const struct options *o, struct str *out);
 
-// Help text of all rows, one a line, appended to *out; `markdown`: a table for the README.
-RT_NODISCARD enum rt_err options_help(struct str *out, bool markdown);
+// Help text of all rows, one a line, appended to *out. And their names by what happens to them, as
+// the README lists them.
+RT_NODISCARD enum rt_err options_help(struct str *out);
+RT_NODISCARD enum rt_err options_markdown(struct str *out);
 
 #endif // API_OPTIONS_H

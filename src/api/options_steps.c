@@ -176,13 +176,8 @@ enum rt_err opt_resolve_optim(const struct options *o, struct tr_config *c)
 {
     static const char *const ADAMW[] = {"adamw_torch_fused", "adamw_torch", "adamw_hf",
                                         "adamw_torch_xla", "adamw_torch_npu_fused"};
-    const char *name = text_of(o, "optim"), *args = text_of(o, "optim_args");
+    const char *name = text_of(o, "optim");
 
-    if (args && args[0])
-        return rt_fail(RT_E_USAGE,
-                       "optim_args: %.60s is not supported: AdamW reads adam_beta1, adam_beta2, "
-                       "adam_epsilon and weight_decay, sgd weight_decay (it has no momentum)",
-                       args);
     c->optim = strcmp(name, "sgd") == 0 ? TR_SGD : TR_ADAMW;
     if (c->optim == TR_SGD)
         return RT_OK;

@@ -140,7 +140,9 @@ const struct opt_row OPT_ROWS[] = {
          "gradients are clipped to this norm; 0: not at all"),
     WORD("optim", "adamw_torch_fused", NULL,
          "adamw_torch_fused, adamw_torch, adamw_hf: one AdamW; sgd: without momentum"),
-    TEXT("optim_args", "not supported"),
+    DEFAULT("optim_args", OPT_STR, NULL,
+            "AdamW reads adam_beta1, adam_beta2, adam_epsilon and weight_decay, sgd weight_decay "
+            "(it has no momentum)"),
     FLAG("gradient_checkpointing", NULL,
          "recompute activations in the backward: the same bits in less memory; default: what fits"),
     FLAG("activation_checkpointing", NULL, "newer name of gradient_checkpointing"),

@@ -9,11 +9,13 @@
 #include "src/base/str.h"
 #include "src/format/json.h"
 
-static enum rt_err help(const char *command)
+static enum rt_err help(const char *command, bool markdown)
 {
     struct str s = {0};
-    const enum rt_err err = options_help(&s, false);
-    if (err == RT_OK)
+    const enum rt_err err = markdown ? options_markdown(&s) : options_help(&s);
+    if (err == RT_OK && markdown)
+        printf("%s", s.data);
+    else if (err == RT_OK)
         printf("usage: anydpo %s [--config RECIPE] [--OPTION VALUE]...\n\n%s", command, s.data);
     str_free(&s);
     return err;
@@ -91,7 +93,7 @@ enum rt_err cmd_job_make(const char *command, int n, char **words, struct anydpo
 
     *out = NULL;
     if (n > 0 && (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0))
-        return help(command);
+        return help(command, n > 1 && strcmp(words[1], "markdown") == 0);
     RT_TRY(cmd_job_err(anydpo_job_create(out)));
     RT_TRY(parse(*out, n, words, &recipe));
     if (recipe)

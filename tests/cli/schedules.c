@@ -107,7 +107,6 @@ static const struct row REFUSED[] = {
     {{{"optim", "galore_adamw"}}, "GaLore"},
     {{{"optim", "adamw_anyprecision"}}, "half precision"},
     {{{"optim", "sgdd"}}, "found sgdd"},
-    {{{"optim", "sgd"}, {"optim_args", "momentum=0.9"}}, "no momentum"},
 };
 
 static enum rt_err resolve(const struct row *r, struct tr_config *c)
@@ -134,6 +133,7 @@ static void refusals(void)
                      REFUSED[i].set[0][1], REFUSED[i].says, rt_err_name(err), said);
     }
     T_ERR(RT_E_USAGE, options_set_text(&o, "lr_scheduler_type", "wobble", "test"));
+    T_ERR(RT_E_USAGE, options_set_text(&o, "optim_args", "momentum=0.9", "test"));
     T_ERR(RT_E_USAGE, options_set_text(&o, "lr_scheduler_kwargs", "[1]", "test"));
     T_ERR(RT_E_USAGE, options_set_text(&o, "lr_scheduler_kwargs", "{\"a\": ", "test"));
     T_ERR(RT_E_USAGE, options_set_text(&o, "lr_scheduler_kwargs", "0.5", "test"));
