@@ -134,12 +134,40 @@ done:
     return err;
 }
 
+static enum rt_err part_as_json(const struct view *v, const struct part *p, struct fmt_jw *w)
+{
+    enum rt_err err = RT_OK;
+    const struct {
+        const char *key;
+        uint32_t n;
+    } numbers[] = {{"skip", p->skip}, {"kept", p->kept}, {"trained", p->predicted}};
+    struct str text = {0};
+
+    fmt_jw_key(w, p->name);
+    fmt_jw_object(w);
+    for (size_t k = 0; k < COUNT_OF(numbers); k++) {
+        fmt_jw_key(w, numbers[k].key);
+        fmt_jw_int(w, numbers[k].n);
+    }
+    fmt_jw_key(w, "ids");
+    fmt_jw_array(w);
+    for (uint32_t k = 0; k < p->n; k++)
+        fmt_jw_int(w, p->ids[k]);
+    fmt_jw_end(w);
+    RT_TRY(txt_decode(v->tok, p->ids, p->n, false, &text));
+    fmt_jw_key(w, "text");
+    fmt_jw_str_n(w, text.data ? text.data : "", text.len);
+    fmt_jw_end(w);
+done:
+    str_free(&text);
+    return err;
+}
+
 static enum rt_err row_as_json(const struct view *v, uint32_t pair)
 {
     enum rt_err err = RT_OK;
     const struct ds_pair *p = &v->set->pairs[pair];
     struct part parts[3];
-    struct str text = {0};
     struct fmt_jw w = {.out = v->out};
 
     parts_of(v->set, pair, parts);
@@ -148,34 +176,12 @@ static enum rt_err row_as_json(const struct view *v, uint32_t pair)
     fmt_jw_int(&w, p->row);
     fmt_jw_key(&w, "boundary_cut");
     fmt_jw_int(&w, p->cut);
-    for (int i = 0; i < 3; i++) {
-        const struct {
-            const char *key;
-            uint32_t n;
-        } numbers[] = {
-            {"skip", parts[i].skip}, {"kept", parts[i].kept}, {"trained", parts[i].predicted}};
-        fmt_jw_key(&w, parts[i].name);
-        fmt_jw_object(&w);
-        for (size_t k = 0; k < COUNT_OF(numbers); k++) {
-            fmt_jw_key(&w, numbers[k].key);
-            fmt_jw_int(&w, numbers[k].n);
-        }
-        fmt_jw_key(&w, "ids");
-        fmt_jw_array(&w);
-        for (uint32_t k = 0; k < parts[i].n; k++)
-            fmt_jw_int(&w, parts[i].ids[k]);
-        fmt_jw_end(&w);
-        str_clear(&text);
-        RT_TRY(txt_decode(v->tok, parts[i].ids, parts[i].n, false, &text));
-        fmt_jw_key(&w, "text");
-        fmt_jw_str_n(&w, text.data ? text.data : "", text.len);
-        fmt_jw_end(&w);
-    }
+    for (int i = 0; i < 3; i++)
+        RT_TRY(part_as_json(v, &parts[i], &w));
     fmt_jw_end(&w);
     RT_TRY(fmt_jw_done(&w));
     RT_TRY(str_putc(v->out, '\n'));
 done:
-    str_free(&text);
     return err;
 }
 
