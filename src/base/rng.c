@@ -46,3 +46,11 @@ void rng_permutation(struct rng *r, uint32_t n, uint32_t *order)
         order[j] = t;
     }
 }
+
+uint64_t rng_mix(uint64_t a, uint64_t b)
+{
+    uint64_t x = a ^ (b + 0x9e3779b97f4a7c15u) * 0xd1342543de82ef95u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}

@@ -20,4 +20,8 @@ float rng_uniform(struct rng *r);
 // order[0..n) = torch.randperm(n) for this generator; n < 2^32/20.
 void rng_permutation(struct rng *r, uint32_t n, uint32_t *order);
 
+// A hash of two words: keys of independent streams. Source: the finaliser of splitmix64, Steele et
+// al. 2014.
+uint64_t rng_mix(uint64_t a, uint64_t b);
+
 #endif // BASE_RNG_H

@@ -2,8 +2,10 @@
 // rounded once, so that an adapter whose B is zero changes no bit.
 #include "src/model/internal.h"
 
+#include "src/base/rng.h"
 #include "src/op/cast.h"
 #include "src/op/colsum.h"
+#include "src/op/dropout.h"
 
 // The adapter's tensors of a node.
 struct lora {
@@ -40,22 +42,53 @@ static enum rt_err round_sum(const struct md_model *m, struct rt_cmd *cmd, uint3
                        .x = m->adapter_sum, .y = y, .n = (uint64_t) rows * ld, .scale = scale});
 }
 
+// y = dropout of x (+ y), with the adapter's mask.
+static enum rt_err drop(const struct md_model *m, struct rt_cmd *cmd, const struct md_node *n,
+                        const struct rt_buf *x, struct rt_buf *y, bool add)
+{
+    // By the adapter, which linears that are rows of one weight share.
+    const int adapter = md_adapter_of(&m->adapter, n->weight, n->layer).a;
+    return op_dropout(
+        cmd, &(struct op_dropout_args){.x = x,
+                                       .y = y,
+                                       .n = (uint64_t) md_rows(m, n->out) * md_ld(m, n->in[0]),
+                                       .p = m->drop.p,
+                                       .key = rng_mix(m->drop.key, (uint64_t) adapter),
+                                       .add = add});
+}
+
+// The adapter's input: the linear's, with dropout where that is on.
+static enum rt_err adapter_input(struct md_model *m, struct rt_cmd *cmd, const struct md_node *n,
+                                 struct op_mat *out)
+{
+    enum rt_err err = RT_OK;
+
+    *out = (struct op_mat){md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])};
+    if (m->drop.p > 0.0) {
+        RT_TRY(drop(m, cmd, n, out->buf, m->adapter_x, false));
+        out->buf = m->adapter_x;
+    }
+done:
+    return err;
+}
+
 // t = scale * A x, (rows, rank).
 static enum rt_err down(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
                         const struct md_node *n, const struct lora *l)
 {
     enum rt_err err = RT_OK;
     const uint32_t rows = md_rows(m, n->out);
+    struct op_mat x;
 
-    RT_TRY(
-        op_matmul(cmd, &(struct op_matmul_args){.form = OP_NT,
-                                                .m = rows,
-                                                .n = m->adapter.rank,
-                                                .k = l->a->cols,
-                                                .a = {md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])},
-                                                .b = md_mat(w.adapter, l->a),
-                                                .c = {m->adapter_sum, 0, l->ldt},
-                                                .scratch = m->scratch}));
+    RT_TRY(adapter_input(m, cmd, n, &x));
+    RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = OP_NT,
+                                                   .m = rows,
+                                                   .n = m->adapter.rank,
+                                                   .k = l->a->cols,
+                                                   .a = x,
+                                                   .b = md_mat(w.adapter, l->a),
+                                                   .c = {m->adapter_sum, 0, l->ldt},
+                                                   .scratch = m->scratch}));
     RT_TRY(round_sum(m, cmd, rows, l->ldt, m->adapter.scale, md_buf(m, n->aux)));
 done:
     return err;
@@ -121,6 +154,7 @@ static enum rt_err lora_backward(struct md_model *m, struct rt_cmd *cmd, struct 
 {
     enum rt_err err = RT_OK;
     const uint32_t rows = md_rows(m, n->out), r = m->adapter.rank;
+    struct op_mat x;
 
     RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = OP_NN,
                                                    .m = rows,
@@ -140,21 +174,21 @@ static enum rt_err lora_backward(struct md_model *m, struct rt_cmd *cmd, struct 
                                                    .c = out_rows_of(n, md_mat_out(grads, l->b)),
                                                    .accumulate = true,
                                                    .scratch = m->scratch}));
-    RT_TRY(
-        op_matmul(cmd, &(struct op_matmul_args){.form = OP_TN,
-                                                .m = r,
-                                                .n = l->a->cols,
-                                                .k = rows,
-                                                .a = {m->adapter_dt, 0, l->ldt},
-                                                .b = {md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])},
-                                                .c = md_mat_out(grads, l->a),
-                                                .accumulate = true,
-                                                .scratch = m->scratch}));
+    RT_TRY(adapter_input(m, cmd, n, &x));
+    RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = OP_TN,
+                                                   .m = r,
+                                                   .n = l->a->cols,
+                                                   .k = rows,
+                                                   .a = {m->adapter_dt, 0, l->ldt},
+                                                   .b = x,
+                                                   .c = md_mat_out(grads, l->a),
+                                                   .accumulate = true,
+                                                   .scratch = m->scratch}));
 done:
     return err;
 }
 
-// dx = dy W + dt A.
+// dx = dy W + dt A, the second through the dropout.
 static enum rt_err input_gradient(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
                                   const struct md_node *n, const struct lora *l, struct op_mat dy,
                                   bool sum)
@@ -180,8 +214,13 @@ static enum rt_err input_gradient(struct md_model *m, struct rt_cmd *cmd, struct
     a.k = m->adapter.rank;
     a.a = (struct op_mat){m->adapter_dt, 0, l->ldt};
     a.b = md_mat(w.adapter, l->a);
-    a.accumulate = true;
+    a.accumulate = m->drop.p <= 0.0;
+    struct rt_buf *const to = a.c.buf;
+    if (!a.accumulate)
+        a.c.buf = m->adapter_dx;
     RT_TRY(op_matmul(cmd, &a));
+    if (!a.accumulate)
+        RT_TRY(drop(m, cmd, n, m->adapter_dx, to, true));
     if (narrow)
         RT_TRY(round_sum(m, cmd, rows, ld, 1.0f, out));
 done:

@@ -247,6 +247,10 @@ static enum rt_err make_adapter(struct md_model *m, const struct md_model_desc *
     RT_TRY(rt_buf_create(m->dev, RT_F32, sum, "sums of adapters", &m->adapter_sum));
     if (desc->train)
         RT_TRY(rt_buf_create(m->dev, m->storage, dt, "adapter gradient", &m->adapter_dt));
+    if (desc->drop) {
+        RT_TRY(rt_buf_create(m->dev, m->storage, sum, "adapter dropout", &m->adapter_x));
+        RT_TRY(rt_buf_create(m->dev, RT_F32, sum, "adapter dropout gradient", &m->adapter_dx));
+    }
     RT_TRY(md_flat_create(m->dev, list, m->storage, "adapter", &m->adapter_work));
     if (two)
         RT_TRY(md_flat_create(m->dev, list, RT_F32, "adapter master", &m->adapter_master));
@@ -314,6 +318,7 @@ void md_model_close(struct md_model **model)
         &m->seq_starts, &m->attn_index, &m->embed_index, &m->rows_index,  &m->scored,
         &m->seq_logp,   &m->row_coef,   &m->scratch,     &m->head.logits, &m->head.dlogits,
         &m->head.state, &m->delta,      &m->dy,          &m->adapter_sum, &m->adapter_dt,
+        &m->adapter_x,  &m->adapter_dx,
     };
     for (size_t i = 0; i < COUNT_OF(single); i++)
         rt_buf_destroy(single[i]);

@@ -37,6 +37,15 @@ struct md_model_desc {
     const struct fmt_peft *peft;   // an adapter on top: it alone is trained; NULL = none
     const char *adapter;           // folder of its tensors; NULL: a new one, from `seed`
     uint64_t seed;
+    bool drop; // buffers for dropout on the adapter's input (md_model.drop)
+};
+
+// Dropout on the input of adapters, in the forward and backward that are recorded now: set by
+// whoever records, only where the model was opened for it. p 0 = none. The mask follows from key,
+// adapter and element.
+struct md_drop {
+    double p; // of being left out, below 1
+    uint64_t key;
 };
 
 // cos and sin of a set of frequencies: (max_positions, rot_dim / 2) f32, times attention_factor.
@@ -53,6 +62,7 @@ struct md_model {
     enum rt_type storage;
     uint32_t max_tokens, max_segments, max_rows, max_seqs, max_positions;
     bool squares; // md_score also makes OP_LOGPROB_WEIGHT; set by whoever records
+    struct md_drop drop;
 
     struct md_flat master; // f32; empty unless train without an adapter in 16-bit storage
     struct md_flat work;   // storage type; is the master when the storage is f32
@@ -61,6 +71,8 @@ struct md_model {
     struct md_flat adapter_master; // f32; empty unless train and the storage is 16-bit
     struct md_flat adapter_work;   // storage type; is the master when the storage is f32
     struct md_flat adapter_ref;    // the adapter as it was loaded: the reference; empty: none
+    struct rt_buf *adapter_x;      // (max_tokens, widest) storage type: an input with dropout
+    struct rt_buf *adapter_dx;     // (max_tokens, widest) f32: its gradient; both only for dropout
     struct rt_buf *adapter_sum;    // (max_tokens, widest) f32: what is rounded once
     struct rt_buf *adapter_dt;     // (max_tokens, rank) storage type; train
 

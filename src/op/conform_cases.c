@@ -10,6 +10,7 @@
 #include "src/op/cast.h"
 #include "src/op/conform.h"
 #include "src/op/embed.h"
+#include "src/op/dropout.h"
 #include "src/op/lerp.h"
 #include "src/op/logprob.h"
 #include "src/op/loss.h"
@@ -467,6 +468,22 @@ done:
     return err;
 }
 
+static enum rt_err dropout(struct op_side *s)
+{
+    enum rt_err err = RT_OK;
+    struct rt_buf *x, *y;
+    FILL(s, RT_F32, 4098, 1, -1.0, 1.0, &x);
+    FILL(s, s->type, 4098, 2, 0.0, 0.0, &y);
+    RT_TRY(op_dropout(s->cmd, &(struct op_dropout_args){.x = x,
+                                                        .y = y,
+                                                        .n = 4098,
+                                                        .p = 0.3,
+                                                        .key = 0x123456789abcdefu}));
+    op_side_output(s, "y", y, 4098, rounding(s->type) + 2 * ULP);
+done:
+    return err;
+}
+
 const struct op_conform_case OP_CONFORM_CASES[] = {
     {"cast", NULL, NULL, cast},
     {"embed", NULL, NULL, embed},
@@ -485,5 +502,6 @@ const struct op_conform_case OP_CONFORM_CASES[] = {
     {"sgd", NULL, NULL, sgd},
     {"add", NULL, NULL, add},
     {"lerp", NULL, NULL, lerp},
+    {"dropout", NULL, NULL, dropout},
     {NULL, NULL, NULL, NULL},
 };

@@ -83,10 +83,6 @@ enum rt_err tr_adapter_settings(const struct tr_config *c, struct fmt_peft *out)
     RT_TRY(copy_names(l->targets, true, &out->targets));
     RT_TRY(copy_names(l->save, false, &out->save));
 done:
-    if (err == RT_OK && l->drop && out->dropout > 0.0)
-        err = rt_fail(RT_E_UNSUPPORTED, "disable_dropout is false and lora_dropout is %g: dropout "
-                                        "is not supported yet",
-                      out->dropout);
     if (err != RT_OK)
         fmt_peft_free(out);
     return err;

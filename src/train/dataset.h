@@ -19,6 +19,7 @@ struct tr_batch {
     const struct tr_dataset *data;
     const uint32_t *pairs; // (n) indices into data->set
     uint32_t n;
+    uint64_t number; // of the batch in the run: what masks of dropout are made of
 };
 
 // The file that is trained on: dataset_name, or train.jsonl of that folder.

@@ -38,7 +38,7 @@ enum rt_err tr_evaluate(const struct tr_evaluate_args *a, struct tr_evaluation *
         k = u32_min(batch, n - i);
         for (uint32_t j = 0; j < k; j++)
             pairs[j] = i + j;
-        const struct tr_batch b = {a->data, pairs, k};
+        const struct tr_batch b = {.data = a->data, .pairs = pairs, .n = k};
         RT_TRY(tr_objective_run(a->objective, &b, NULL, 1.0, &r));
         if (a->on_batch)
             RT_TRY(a->on_batch(a->user, &b, &r));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "src/base/arith.h"
+#include "src/base/rng.h"
 #include "src/op/loss.h"
 #include "src/op/segment.h"
 
@@ -25,6 +26,7 @@ struct tr_objective {
     uint32_t *words;                       // (6P): starts of heads and tails, or ranks
     float *scored;                         // (rows of the largest pass, columns)
     float *logps;                          // (2P) on their way to or from the device
+    double drop_p;                         // of the policy's forward now
     // Of the micro-batch, P' = its pairs
     double *values; // (5 P'): chosen, rejected, ref chosen, ref rejected, loss
     float *token_logps;
@@ -267,6 +269,7 @@ static enum rt_err forward(struct tr_objective *o, struct rt_cmd *cmd, bool poli
     const struct md_weights w = policy ? md_policy(m) : tr_reference_weights(o->ref, m);
 
     rt_dev_phase(m->dev, policy ? "forward" : "reference");
+    m->drop.p = policy ? o->drop_p : 0.0;
     RT_TRY(md_forward(m, cmd, w, NULL));
     m->squares = o->log_weight && policy;
     RT_TRY(md_score(m, cmd, w));
@@ -414,12 +417,19 @@ done:
     return err;
 }
 
+// What the masks of dropout follow from: the same in both forwards of a pass, and after a resume.
+static uint64_t drop_key(const struct tr_objective *o, const struct tr_batch *b, uint32_t first)
+{
+    return rng_mix(rng_mix(o->c->seed, b->number), first);
+}
+
 // After all passes of a micro-batch: ranks, the loss, and the backward of each pass. One pass has
 // its activations still; of several, each is forwarded again.
-static enum rt_err run_batch(struct tr_objective *o, const uint32_t *pairs, uint32_t n, bool one,
+static enum rt_err run_batch(struct tr_objective *o, const struct tr_batch *batch, bool one,
                              const struct aim *aim)
 {
     enum rt_err err = RT_OK;
+    const uint32_t *pairs = batch->pairs, n = batch->n;
     struct rt_cmd *cmd = NULL;
 
     RT_TRY(collect_pairs(o, (struct span){0, n, n})); // the losses are not yet there
@@ -432,6 +442,7 @@ static enum rt_err run_batch(struct tr_objective *o, const uint32_t *pairs, uint
     RT_TRY(rt_cmd_wait(&cmd));
     RT_TRY(collect_pairs(o, (struct span){0, n, n}));
     for (uint32_t i = 0, k; i < n && !one && aim->grads; i += k) {
+        o->model->drop.key = drop_key(o, batch, i);
         k = pass_pairs(o, pairs + i, n - i);
         RT_TRY(load_pass(o, pairs + i, (struct span){i, k, n}));
         RT_TRY(rt_cmd_create(o->model->dev, &cmd));
@@ -469,7 +480,9 @@ enum rt_err tr_objective_run(struct tr_objective *o, const struct tr_batch *batc
     lay_out_tokens(o, pairs, n);
     const struct aim aim = {grads, grad_scale, (double) n / u32_max(o->token_starts[n], 1)};
     uint32_t i = 0, k = 0;
+    o->drop_p = grads && o->c->lora.drop ? o->model->adapter.peft.dropout : 0.0;
     for (; i < n; i += k) {
+        o->model->drop.key = drop_key(o, batch, i);
         k = pass_pairs(o, pairs + i, n - i);
         const struct span b = o->batch ? (struct span){i, k, n} : (struct span){0, k, k};
         RT_TRY(load_pass(o, pairs + i, b));
@@ -480,7 +493,7 @@ enum rt_err tr_objective_run(struct tr_objective *o, const struct tr_batch *batc
         num_tokens += o->pack.num_tokens;
     }
     if (o->batch)
-        RT_TRY(run_batch(o, pairs, n, k == n, &aim));
+        RT_TRY(run_batch(o, batch, k == n, &aim));
     const double *v = o->values;
     for (i = 0; i < n; i++)
         mean += v[4 * (size_t) n + i] / n;

@@ -109,8 +109,8 @@ static enum rt_err compute(const struct tr_config *c, struct tr_session *s, stru
         pairs[i] = i;
     for (uint32_t i = 0, k; i < n; i += k) {
         k = u32_min(batch, n - i);
-        RT_TRY(tr_objective_reference(s->objective, &(struct tr_batch){d, pairs + i, k}, to + i,
-                                      to + n + i));
+        const struct tr_batch b = {.data = d, .pairs = pairs + i, .n = k};
+        RT_TRY(tr_objective_reference(s->objective, &b, to + i, to + n + i));
     }
     log_info("%s: reference log-probs of %u pairs computed in %.1f s", d->name, n,
              os_seconds() - start);

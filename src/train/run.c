@@ -78,6 +78,7 @@ static enum rt_err accumulate(struct tr_run_state *r)
 
     for (uint32_t i = 0; i < window; i++) {
         struct tr_batch b = {.data = &r->s.train};
+        b.number = r->at.step * r->c->gradient_accumulation_steps + i;
         ds_order_next(&r->order, &b.pairs, &b.n);
         RT_TRY(tr_objective_run(r->s.objective, &b, &r->opt.grads,
                                 r->scaler.scale / ((double) b.n * window), &result));

@@ -90,6 +90,7 @@ enum rt_err tr_session_open_model(const struct tr_config *c, bool train,
     if (c->lora.use) {
         RT_TRY(tr_adapter_settings(c, &peft));
         model.peft = &peft;
+        model.drop = train && c->lora.drop && peft.dropout > 0.0;
     }
     for (uint32_t i = 0; i < tr_session_datasets(s); i++)
         tr_limits(c, &tr_session_dataset(s, i)->set,

@@ -36,6 +36,7 @@ static enum rt_err open_model(struct rt_dev *dev, const char *family, const stru
                                                  .max_seqs = SEQS,
                                                  .max_positions = TOKENS,
                                                  .train = true,
+                                                 .drop = true,
                                                  .peft = peft,
                                                  .seed = 7},
                          out);
@@ -100,7 +101,8 @@ static double loss_at(struct md_model *m, const struct md_param *p, uint64_t at,
 
 // In float64 the error of a central difference with step h = 2^-10 is h^2 / 6 times the third
 // derivative: of these losses below 100 times the gradient's size.
-static void differences(struct t *t, const char *family, const char *targets, const char *save)
+static void differences(struct t *t, const char *family, const char *targets, const char *save,
+                        double drop)
 {
     struct fmt_peft peft = peft_of(targets, save);
     struct md_flat grads;
@@ -108,6 +110,7 @@ static void differences(struct t *t, const char *family, const char *targets, co
     const double h = 0x1p-10;
 
     T_OK(open_model(t_ref(t), family, &peft, RT_F32, &m));
+    m->drop = (struct md_drop){drop, 99};
     pass_load(m);
     shake(m, 0.1);
     pass_gradient(m, &grads);
@@ -135,7 +138,7 @@ static void differences(struct t *t, const char *family, const char *targets, co
 }
 
 // Each tensor's gradient against the host's in float64, by the relative l2 distance.
-static void close_gradients(struct t *t, enum rt_type storage, double tol)
+static void close_gradients(struct t *t, enum rt_type storage, double drop, double tol)
 {
     struct fmt_peft peft = peft_of("\".*\\\\.1\\\\.mlp\\\\.up_proj|.*[qo]_proj\"", "[\"lm_head\"]");
     struct md_flat got, want;
@@ -145,6 +148,7 @@ static void close_gradients(struct t *t, enum rt_type storage, double tol)
     T_OK(open_model(t_ref(t), "llama", &peft, RT_F32, &b));
     struct md_model *const both[2] = {a, b};
     for (size_t i = 0; i < 2; i++) {
+        both[i]->drop = (struct md_drop){drop, 99};
         pass_load(both[i]);
         shake(both[i], 0.1);
         pass_gradient(both[i], i ? &want : &got);
@@ -169,6 +173,32 @@ static void close_gradients(struct t *t, enum rt_type storage, double tol)
     md_model_close(&b);
     fmt_peft_free(&peft);
     t_reset(t);
+}
+
+// The same key gives the same bits, another one others; none gives what no dropout gives.
+static void drops(struct t *t)
+{
+    struct fmt_peft peft = peft_of("\"all-linear\"", NULL);
+    struct md_model *m;
+    double off[SEQS], one[SEQS], two[SEQS];
+
+    T_OK(open_model(t_dev(t), "llama", &peft, RT_F16, &m));
+    pass_load(m);
+    shake(m, 0.1);
+    pass_forward(m, md_policy(m), off);
+    m->drop = (struct md_drop){0.25, 5};
+    pass_forward(m, md_policy(m), one);
+    pass_forward(m, md_policy(m), two);
+    assert_memory_equal(one, two, sizeof(one));
+    m->drop.key = 6;
+    pass_forward(m, md_policy(m), two);
+    assert_memory_not_equal(one, two, sizeof(one));
+    assert_memory_not_equal(one, off, sizeof(one));
+    m->drop.p = 0.0;
+    pass_forward(m, md_policy(m), two);
+    assert_memory_equal(off, two, sizeof(off));
+    md_model_close(&m);
+    fmt_peft_free(&peft);
 }
 
 // Only what the targets need is kept: with the last layer's o_proj alone, no node below it has a
@@ -240,17 +270,21 @@ static void body(struct t *t)
         zero_b_is_exact(t, STORAGE[i]);
     // f32: sums of up to 448 terms through two layers. Halves: a few dozen roundings of 2^-11 and
     // 2^-8 on the way, of which the gradients of small differences keep the size.
-    close_gradients(t, RT_F32, 1e-5);
-    close_gradients(t, RT_F16, 2e-2);
-    close_gradients(t, RT_BF16, 1.6e-1);
+    close_gradients(t, RT_F32, 0.0, 1e-5);
+    close_gradients(t, RT_F16, 0.0, 2e-2);
+    close_gradients(t, RT_BF16, 0.0, 1.6e-1);
+    close_gradients(t, RT_F32, 0.25, 1e-5);
+    close_gradients(t, RT_F16, 0.25, 2e-2);
+    drops(t);
     frozen_is_free(t);
     if (!t_on_host(t))
         return;
     names(t);
-    differences(t, "llama", "\"all-linear\"", NULL);
+    differences(t, "llama", "\"all-linear\"", NULL, 0.0);
+    differences(t, "llama", "\"all-linear\"", NULL, 0.5);
     differences(t, "llama", "[\"v_proj\", \"gate_proj\"]",
-                "[\"lm_head\", \"embed_tokens\", \"k_proj\", \"post_attention_layernorm\"]");
-    differences(t, "llama3", "[\"model.layers.1.mlp.down_proj\"]", "[\"norm\"]");
+                "[\"lm_head\", \"embed_tokens\", \"k_proj\", \"post_attention_layernorm\"]", 0.0);
+    differences(t, "llama3", "[\"model.layers.1.mlp.down_proj\"]", "[\"norm\"]", 0.0);
 }
 
 int main(void)
