@@ -10,7 +10,7 @@
 #include "src/data/records.h"
 
 // Rows are read in batches, each tokenised on all cores and then added in order.
-enum { BATCH_BYTES = 8 << 20, BATCH_ROWS = 1 << 14 };
+enum { BATCH_BYTES = 8 << 20, BATCH_ROWS = 1 << 14, SAY_EVERY_S = 10 };
 
 // One row of a batch. Its messages are held back until the rows before it are through.
 struct item {
@@ -34,6 +34,7 @@ struct reader {
     struct item *items; // (BATCH_ROWS)
     uint32_t n_items;
     uint64_t n_ids;
+    double said; // when progress was last shown, seconds
 };
 
 // ---- One row ----------------------------------------------------------------------------------
@@ -168,6 +169,10 @@ static enum rt_err add_batch(struct reader *r)
         RT_TRY(r->items[i].err);
         RT_TRY(add_item(r, &r->items[i]));
     }
+    if (os_seconds() - r->said > SAY_EVERY_S) {
+        r->said = os_seconds();
+        log_info("%s: %u rows tokenised so far", r->file->path, r->set->n_read);
+    }
 done:
     r->n_items = 0;
     str_clear(&r->texts);
@@ -243,7 +248,7 @@ static enum rt_err read_all(const struct ds_read_args *args, const struct ds_fil
                             uint64_t *limits, struct ds_cache_out *cache, struct ds_set *set)
 {
     enum rt_err err = RT_OK;
-    struct reader r = {.args = args, .set = set, .cache = cache};
+    struct reader r = {.args = args, .set = set, .cache = cache, .said = os_seconds()};
 
     *set = (struct ds_set){.max_length = args->max_length, .truncation = args->truncation};
     r.items = calloc(BATCH_ROWS, sizeof(*r.items));
