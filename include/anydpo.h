@@ -29,6 +29,9 @@ struct anydpo_metrics {
     double rewards_chosen, rewards_rejected, rewards_accuracies, rewards_margins;
     double logps_chosen, logps_rejected; // nats, summed over a completion
     double train_loss, train_runtime;    // of the last entry: mean loss, seconds
+    const char *eval; // of an evaluation: "eval" or "eval_NAME", borrowed for the call; the rewards
+                      // and log-probs are those of its pairs. NULL: of training
+    double eval_loss; // of an evaluation: mean loss
 };
 
 typedef void anydpo_metrics_fn(void *user, const struct anydpo_metrics *metrics);

@@ -1,5 +1,6 @@
 #include "anydpo.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "src/api/job.h"
@@ -105,7 +106,9 @@ static void forward(void *user, const struct tr_entry *e)
                                        .logps_chosen = tr_metrics_get(m, TR_LOGPS_CHOSEN),
                                        .logps_rejected = tr_metrics_get(m, TR_LOGPS_REJECTED),
                                        .train_loss = e->train_loss,
-                                       .train_runtime = e->train_runtime};
+                                       .train_runtime = e->train_runtime,
+                                       .eval = e->eval ? e->eval->name : NULL,
+                                       .eval_loss = e->eval ? e->eval->loss : (double) NAN};
     job->on_metrics(job->user, &out);
 }
 

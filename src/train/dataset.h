@@ -12,6 +12,7 @@ struct tr_dataset {
     struct ds_set set;
     float *ref_logps; // (2 set.n) nats: chosen of all pairs, then rejected; NULL: not precomputed,
                       // the reference is run
+    uint64_t ref_key; // what they depend on, but for the kernels; 0 without them
 };
 
 // Pairs of one micro-batch, in order. Borrowed.

@@ -26,14 +26,6 @@ static uint64_t print_data(const struct ds_set *set)
     return hash_end(&h);
 }
 
-static uint64_t print_logps(const struct tr_dataset *d)
-{
-    struct hash h;
-    hash_begin(&h, 0);
-    hash_add(&h, d->ref_logps, 2 * (size_t) d->set.n * sizeof(*d->ref_logps));
-    return hash_end(&h);
-}
-
 // Names, shapes and two rows of each weight: training moves every row of most weights, so that two
 // models that differ at all differ there.
 static enum rt_err print_flat(const struct md_flat *flat, const struct md_params *params,
@@ -78,7 +70,7 @@ enum rt_err tr_fingerprint_take(const struct tr_session *s, struct tr_fingerprin
     RT_TRY(print_flat(&m->work, &m->params, &out->model));
     RT_TRY(print_flat(t.master, t.params, &out->trained));
     if (s->train.ref_logps)
-        out->reference = print_logps(&s->train);
+        out->reference = s->train.ref_key;
     else if (m->adapter_ref.n)
         RT_TRY(print_flat(&m->adapter_ref, &m->adapter.params, &out->reference));
     else

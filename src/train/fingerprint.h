@@ -13,7 +13,7 @@ struct tr_fingerprint {
     uint64_t data;      // token ids of all pairs, in order, and what cuts them
     uint64_t model;     // a sample of the model's weights as loaded
     uint64_t trained;   // the same of what is trained
-    uint64_t reference; // the same of the frozen reference, or its log-probs where
+    uint64_t reference; // the same of the frozen reference, or what its log-probs depend on where
                         // they were computed beforehand; 0 = it is the model itself
 };
 

@@ -1,5 +1,6 @@
 #include "src/train/metrics.h"
 
+#include <math.h>
 #include <string.h>
 
 const char *tr_metric_name(enum tr_metric m)
@@ -35,6 +36,11 @@ void tr_metrics_add(struct tr_metrics *m, const struct tr_result *r, double beta
         m->sums[i] += v[i];
     m->n++;
     m->num_tokens += r->num_tokens;
+}
+
+double tr_loss_filter(double loss, double sum, uint64_t steps)
+{
+    return isfinite(loss) ? loss : sum / (double) (1 + steps);
 }
 
 double tr_metrics_get(const struct tr_metrics *m, enum tr_metric which)

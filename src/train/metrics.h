@@ -31,6 +31,11 @@ struct tr_metrics {
 // Add one micro-batch. Source: trl.md section 2.
 void tr_metrics_add(struct tr_metrics *m, const struct tr_result *r, double beta);
 
+// What a micro-batch's loss adds to the sum of a log entry: NaN and Inf count as the mean of what
+// is in it (logging_nan_inf_filter). `steps`: optimizer steps since the last log, the current one
+// left out. Source: transformers' Trainer, _run_epoch.
+double tr_loss_filter(double loss, double sum, uint64_t steps);
+
 // Mean of a metric (num_tokens: the running total); then clear with tr_metrics_clear.
 double tr_metrics_get(const struct tr_metrics *m, enum tr_metric which);
 void tr_metrics_clear(struct tr_metrics *m);

@@ -59,9 +59,11 @@ static enum rt_err find(const struct tr_config *c, const char *kernels, struct t
 {
     enum rt_err err = RT_OK;
     struct tr_ref_key k = {0};
-    char *path = NULL;
+    char *path = NULL, name[17];
 
     RT_TRY(tr_ref_key_make(c, d, &k));
+    tr_ref_key_name(&k, "", name);
+    d->ref_key = strtoull(name, NULL, 16);
     RT_TRY(file_of(c, &k, kernels, &path));
     if (!file_exists(path))
         goto done;

@@ -60,11 +60,10 @@ static void close_run(struct tr_run_state *r)
 
 // ---- Steps ------------------------------------------------------------------------------------
 
-// HF's logging_nan_inf_filter: NaN and Inf count as the mean of what the log entry has so far.
 static void add_loss(struct tr_run_state *r, double loss)
 {
-    if (!isfinite(loss) && !r->c->log_nan)
-        loss = r->at.loss_sum / (double) (1 + r->at.step - r->at.steps_at_log);
+    if (!r->c->log_nan)
+        loss = tr_loss_filter(loss, r->at.loss_sum, r->at.step - r->at.steps_at_log);
     r->at.loss_sum += loss;
     r->at.loss_total += loss;
 }

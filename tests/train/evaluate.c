@@ -69,6 +69,15 @@ static void metrics_are_means_over_batches(void)
     assert_false(tr_evaluation_get(&(struct tr_evaluation){0}, "eval_loss", &v));
 }
 
+// After losses 1 and 3 of two steps a NaN of the third counts as 4 / 3.
+static void no_number_counts_as_the_mean(void)
+{
+    assert_true(fabs(tr_loss_filter((double) NAN, 4.0, 2) - 4.0 / 3.0) < 1e-15);
+    assert_true(fabs(tr_loss_filter((double) -INFINITY, 4.0, 1) - 2.0) < 1e-15);
+    assert_true(tr_loss_filter((double) NAN, 0.0, 0) == 0.0);
+    assert_true(tr_loss_filter(5.0, 4.0, 2) == 5.0);
+}
+
 static void due_when_hf_says(void)
 {
     static const struct {
@@ -292,6 +301,7 @@ static void body(struct t *t)
 {
     loss_is_a_mean_over_pairs();
     metrics_are_means_over_batches();
+    no_number_counts_as_the_mean();
     due_when_hf_says();
     looking_changes_nothing(t);
     files_are_found(t);

@@ -190,6 +190,36 @@ static void edit(const char *path, const char *from, const char *to)
     str_free(&out);
 }
 
+// A checkpoint of such a run goes on, with values that were changed in their last digits too
+// (another device made them); not with another reference.
+static void precomputed_resumed(struct t *t)
+{
+    struct tr_config c = base(t, RT_F32, "reference-out");
+    const char *const model = golden_path("models/llama_ref");
+    char other[1024];
+
+    snprintf(other, sizeof(other), "%s", model ? model : "");
+    c.precompute_ref_log_probs = true;
+    c.ref_log_probs_file = "reference-resumed.jsonl";
+    (void) remove(c.ref_log_probs_file);
+    c.save_strategy = TR_SAVE_STEPS;
+    c.save_steps = 2;
+    (void) run(&c);
+    c.output_dir = "reference-again";
+    c.resume_from_checkpoint = "reference-out/checkpoint-2";
+    (void) run(&c);
+    if (!same_file("reference-out/model.safetensors", "reference-again/model.safetensors"))
+        fail_msg("on %s: resumed with a precomputed reference: other weights", t_name(t));
+    edit(c.ref_log_probs_file, ", \"rejected\": -", "1, \"rejected\": -");
+    (void) run(&c);
+    if (!model)
+        return;
+    c.ref_log_probs_file = "reference-other.jsonl";
+    (void) remove(c.ref_log_probs_file);
+    c.ref_model_name_or_path = other;
+    refused(&c, RT_E_USAGE, "another reference");
+}
+
 // A named file of another run is refused, and what differs is said; so is a damaged one. Values
 // that someone changes are used: the file is what counts.
 static void foreign_files(struct t *t)
@@ -273,6 +303,7 @@ static void body(struct t *t)
     small_syncs_add_up(t);
     resumed_alike(t);
     precomputed_alike(t);
+    precomputed_resumed(t);
     foreign_files(t);
     cache_heals(t);
 }
