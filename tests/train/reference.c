@@ -14,10 +14,23 @@
 
 static const enum rt_type STORAGE[] = {RT_F32, RT_F16, RT_BF16};
 
+// The first n rows of a file, as another: a run on the host with the sanitizers takes its time.
+static void few_rows(const char *from, uint32_t n, const char *to)
+{
+    struct str s = {0};
+    size_t end = 0;
+
+    T_OK(file_read(from, &s));
+    for (; n && end < s.len; end++)
+        n -= s.data[end] == '\n';
+    T_OK(file_write(to, s.data, end));
+    str_free(&s);
+}
+
 static struct tr_config base(struct t *t, enum rt_type storage, const char *out)
 {
     return (struct tr_config){.model_name_or_path = golden_own_path("models/llama"),
-                              .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
+                              .dataset_name = "reference-rows.jsonl",
                               .output_dir = out,
                               .device = t_name(t),
                               .storage = storage,
@@ -150,10 +163,11 @@ static void precomputed_alike(struct t *t)
 
     snprintf(other, sizeof(other), "%s", found ? found : "");
     for (size_t i = 0; i < COUNT_OF(STORAGE); i++)
-        for (int named = 0; named < (found ? 2 : 1); named++) {
+        for (int named = 0; named < (found && i == 0 ? 2 : 1); named++) {
             struct tr_config c = base(t, STORAGE[i], "reference-out"), p;
             struct seen a, b;
             c.ref_model_name_or_path = named ? other : NULL;
+            c.max_steps = 2;
             c.ld = i == 1;
             c.ld_alpha = 0.5;
             a = run(&c);
@@ -257,10 +271,10 @@ static void foreign_files(struct t *t)
     edit(c.ref_log_probs_file, "\"rejected\": -", "\"rejected\": null, \"was\": -");
     refused(&c, RT_E_FORMAT, "reference-foreign.jsonl:2");
     T_OK(file_copy("reference-good.jsonl", c.ref_log_probs_file));
-    edit(c.ref_log_probs_file, "\"pairs\": 27", "\"pairs\": 26");
+    edit(c.ref_log_probs_file, "\"pairs\": 8", "\"pairs\": 7");
     refused(&c, RT_E_FORMAT, "as many pairs");
     T_OK(file_copy("reference-good.jsonl", c.ref_log_probs_file));
-    for (int i = 0; i < 27; i++)
+    for (int i = 0; i < 8; i++)
         edit(c.ref_log_probs_file, "\"chosen\": -", "\"chosen\":  0");
     if (run(&c).loss[0] == first)
         fail_msg("on %s: the values of the file are not used", t_name(t));
@@ -299,6 +313,7 @@ static void cache_heals(struct t *t)
 
 static void body(struct t *t)
 {
+    few_rows(golden_own_path("runs/family_llama/train.jsonl"), 8, "reference-rows.jsonl");
     whole_sync_is_ln2(t);
     small_syncs_add_up(t);
     resumed_alike(t);
