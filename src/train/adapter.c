@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/arith.h"
 #include "src/base/file.h"
+#include "src/format/json.h"
 
 // A word that could be a module's name: no pattern.
 static bool is_name(const char *s)
@@ -105,6 +107,34 @@ enum rt_err tr_adapter_check(const struct tr_config *c, const struct md_model *m
                        c->lora.adapter));
 done:
     cJSON_Delete(targets);
+    return err;
+}
+
+enum rt_err tr_dropout_check(const struct tr_config *c)
+{
+    static const char *const KEYS[] = {"attention_dropout", "attn_pdrop", "embd_pdrop",
+                                       "resid_pdrop", "hidden_dropout"};
+    enum rt_err err = RT_OK;
+    char *path = NULL;
+    cJSON *root = NULL;
+    double p;
+
+    if (!c->lora.drop)
+        goto done;
+    RT_TRY(path_join(c->model_name_or_path, "config.json", &path));
+    RT_TRY(fmt_json_read(path, &root));
+    const struct fmt_json j = {root, path};
+    for (size_t i = 0; i < COUNT_OF(KEYS); i++) {
+        RT_TRY(fmt_json_num_or(&j, KEYS[i], 0.0, &p));
+        if (p > 0.0)
+            RT_TRY(rt_fail(RT_E_UNSUPPORTED,
+                           "disable_dropout is false and %s has %s %g: dropout within the model is "
+                           "not supported, only lora_dropout",
+                           path, KEYS[i], p));
+    }
+done:
+    cJSON_Delete(root);
+    free(path);
     return err;
 }
 

@@ -15,6 +15,10 @@ RT_NODISCARD enum rt_err tr_adapter_settings(const struct tr_config *c, struct f
 // The same for the options that only the model can tell, when it is open: lora_target_modules.
 RT_NODISCARD enum rt_err tr_adapter_check(const struct tr_config *c, const struct md_model *model);
 
+// With disable_dropout false: a model whose config.json asks for dropout of its own is refused, as
+// only the adapter's is there. Errors: RT_E_UNSUPPORTED names the key; those of fmt_json_read.
+RT_NODISCARD enum rt_err tr_dropout_check(const struct tr_config *c);
+
 // Write the adapter of `model` into `dir` (which is there) as PEFT does: adapter_config.json,
 // adapter_model.safetensors; with a frozen starting adapter also dir/ref/. `source`: name of the
 // base.

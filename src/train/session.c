@@ -87,6 +87,8 @@ enum rt_err tr_session_open_model(const struct tr_config *c, bool train,
                                   .recompute = recompute,
                                   .seed = c->seed};
 
+    if (train)
+        RT_TRY(tr_dropout_check(c));
     if (c->lora.use) {
         RT_TRY(tr_adapter_settings(c, &peft));
         model.peft = &peft;

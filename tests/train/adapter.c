@@ -206,6 +206,35 @@ static void another_base(struct t *t)
         fail_msg("expected one message on the shape, found %s: %s", rt_err_name(err), said);
 }
 
+// Dropout within the model is refused by the key that asks for it; the adapter's is not.
+static void dropout_of_the_model(struct t *t)
+{
+    struct tr_config c = config(t, RT_F32, NULL);
+    struct str text = {0};
+    struct tr_session s;
+    char path[600];
+
+    c.lora.drop = true;
+    T_OK(tr_session_open(&c, true, &s));
+    tr_session_close(&s);
+    snprintf(path, sizeof(path), "%s/config.json", c.model_name_or_path);
+    T_OK(file_read(path, &text));
+    char *at = strchr(text.data, '{');
+    assert_non_null(at);
+    T_OK(dir_make("adapter-model"));
+    struct str changed = {0};
+    T_OK(str_printf(&changed, "{\"resid_pdrop\": 0.1,%s", at + 1));
+    T_OK(file_write("adapter-model/config.json", changed.data, changed.len));
+    c.model_name_or_path = "adapter-model";
+    (void) t_logged();
+    assert_int_equal(tr_dropout_check(&c), RT_E_UNSUPPORTED);
+    assert_non_null(strstr(t_logged(), "resid_pdrop"));
+    c.lora.drop = false;
+    T_OK(tr_dropout_check(&c));
+    str_free(&text);
+    str_free(&changed);
+}
+
 static void body(struct t *t)
 {
     static const enum rt_type STORAGE[] = {RT_F32, RT_F16, RT_BF16};
@@ -215,6 +244,7 @@ static void body(struct t *t)
         return;
     contradictions(t);
     another_base(t);
+    dropout_of_the_model(t);
 }
 
 int main(void)
