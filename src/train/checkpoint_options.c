@@ -26,6 +26,10 @@ static const char *const FREE[] = {
     "clamp",
     "pass_tokens",
     "precompute_ref_batch_size",
+    "precompute_ref_batch_size",
+    "gradient_checkpointing",
+    "activation_checkpointing",
+    "env",
     // compared as one storage type
     "fp16",
     "bf16",
@@ -49,6 +53,7 @@ static const char *const FREE[] = {
     "per_row",
     "sample_*",
     "per_device_eval_batch_size",
+    "per_row",
     "dataset_test_split",
 };
 

@@ -13,22 +13,24 @@
 #include "tests/support/golden.h"
 #include "tests/t.h"
 
-// 27 rows: an epoch has 14 micro-batches in 7 steps, so that the run ends in the second epoch, and
-// logs at 4 and 8. In f16 the first loss scale overflows: some steps are skipped.
-enum { STEPS = 9, EPOCH = 7 };
+// 9 rows: an epoch has 9 micro-batches in 5 steps, the last one of a single micro-batch, so that
+// the run ends in the second epoch, and logs at 3 and 6. In f16 the first loss scale overflows:
+// some steps are skipped.
+enum { ROWS = 9, STEPS = 7, EPOCH = 5 };
+#define DATA "ck-rows.jsonl"
 #define MODEL "model.safetensors"
 
 static struct tr_config base(struct t *t, enum rt_type storage, const char *out)
 {
     return (struct tr_config){.model_name_or_path = golden_own_path("models/llama"),
-                              .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
+                              .dataset_name = DATA,
                               .output_dir = out,
                               .device = t_name(t),
                               .storage = storage,
                               .max_length = 1024,
                               .seed = 42,
                               .data_seed = 42,
-                              .per_device_train_batch_size = 2,
+                              .per_device_train_batch_size = 1,
                               .gradient_accumulation_steps = 2,
                               .num_train_epochs = 1.0,
                               .max_steps = STEPS,
@@ -40,8 +42,8 @@ static struct tr_config base(struct t *t, enum rt_type storage, const char *out)
                               .adam_beta2 = 0.999,
                               .adam_epsilon = 1e-8,
                               .max_grad_norm = 1.0,
-                              .loss_scale = 0x1p24,
-                              .logging_steps = 4,
+                              .loss_scale = 0x1p21,
+                              .logging_steps = 3,
                               .disable_tqdm = true,
                               .save_strategy = TR_SAVE_STEPS,
                               .save_steps = 1};
@@ -147,15 +149,15 @@ static void same_run(const char *a, const char *b, const char *model)
     same_json(x, y, "trainer_state.json");
 }
 
-// Each step was skipped, or was a clean one since the last that was.
-static void every_step_counted(const char *dir)
+// The loss scale's state is in the checkpoint, and both kinds of steps were there.
+static void steps_of_both_kinds(const char *dir)
 {
     cJSON *root = json_of(dir, "training_state.json");
     const cJSON *j = root->child;
     const int clean = cJSON_GetObjectItem(j, "loss_scale_clean_steps")->valueint,
               skipped = cJSON_GetObjectItem(j, "loss_scale_skipped_steps")->valueint;
-    if (skipped < 2 || clean + skipped != STEPS)
-        fail_msg("%s: %d steps skipped and %d clean of %d", dir, skipped, clean, STEPS);
+    if (skipped < 2 || clean < 1)
+        fail_msg("%s: %d steps skipped, then %d clean", dir, skipped, clean);
     cJSON_Delete(root);
 }
 
@@ -165,28 +167,28 @@ static void same_bits(struct t *t)
         const char *name;
         enum rt_type storage, save;
         bool lora, sync;
-    } ROWS[] = {{"f32", RT_F32, RT_F32, false, false},
-                {"f16", RT_F16, RT_F16, false, false},
-                {"bf16, reference synced", RT_BF16, RT_F32, false, true},
-                {"f32, reference synced", RT_F32, RT_BF16, false, true},
-                {"bf16, LoRA", RT_BF16, RT_F32, true, false}};
-    static const int AT[] = {1, 3, EPOCH, STEPS - 1, STEPS};
+    } CASES[] = {{"f32", RT_F32, RT_F32, false, false},
+                 {"f16", RT_F16, RT_F16, false, false},
+                 {"bf16, reference synced", RT_BF16, RT_F32, false, true},
+                 {"f32, reference synced", RT_F32, RT_BF16, false, true},
+                 {"bf16, LoRA", RT_BF16, RT_F32, true, false}};
+    static const int AT[] = {1, 2, EPOCH, STEPS - 1, STEPS};
     char from[64];
 
-    for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
-        const char *model = ROWS[i].lora ? "adapter_model.safetensors" : MODEL;
-        struct tr_config c = base(t, ROWS[i].storage, "ck/straight");
+    for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+        const char *model = CASES[i].lora ? "adapter_model.safetensors" : MODEL;
+        struct tr_config c = base(t, CASES[i].storage, "ck/straight");
         clear("ck");
-        c.save_dtype = ROWS[i].save;
-        c.lora.use = ROWS[i].lora;
-        c.sync_ref_model = ROWS[i].sync;
+        c.save_dtype = CASES[i].save;
+        c.lora.use = CASES[i].lora;
+        c.sync_ref_model = CASES[i].sync;
         c.ref_model_sync_steps = 2;
         c.ref_model_mixup_alpha = 0.6;
         T_OK(tr_run(&c, NULL));
         for (size_t k = 0; k < COUNT_OF(AT); k++) {
-            if (i >= 2 && AT[k] != 3) // once each is enough
+            if (i >= 2 && AT[k] != 2) // once each is enough
                 continue;
-            printf("  %s on %s from step %d\n", ROWS[i].name, t_name(t), AT[k]);
+            printf("  %s on %s from step %d\n", CASES[i].name, t_name(t), AT[k]);
             snprintf(from, sizeof(from), "ck/straight/checkpoint-%d", AT[k]);
             clear("ck/resumed");
             c.output_dir = "ck/resumed";
@@ -197,19 +199,21 @@ static void same_bits(struct t *t)
                 same_file("ck/straight", "ck/resumed", model);
             else
                 same_run("ck/straight", "ck/resumed", model);
-            if (AT[k] != STEPS && ROWS[i].storage == RT_F16)
-                every_step_counted("ck/resumed/checkpoint-9");
-            if (ROWS[i].sync)
-                same_file("ck/straight/checkpoint-9", "ck/resumed/checkpoint-9",
+            if (AT[k] != STEPS && CASES[i].storage == RT_F16)
+                steps_of_both_kinds("ck/resumed/checkpoint-7");
+            if (CASES[i].sync)
+                same_file("ck/straight/checkpoint-7", "ck/resumed/checkpoint-7",
                           "reference.safetensors");
         }
+        if (i > 0)
+            continue;
         // Saving changes nothing.
         c.output_dir = "ck/unsaved";
         c.resume_from_checkpoint = NULL;
         c.save_strategy = TR_SAVE_NO;
         T_OK(tr_run(&c, NULL));
         same_file("ck/straight", "ck/unsaved", model);
-        assert_false(dir_exists("ck/unsaved/checkpoint-9"));
+        assert_false(dir_exists("ck/unsaved/checkpoint-7"));
     }
 }
 
@@ -221,10 +225,10 @@ static void same_bits_in_f64(struct t *t)
     c.device = "host:f64";
     T_OK(tr_run(&c, NULL));
     c.output_dir = "ck/resumed";
-    c.resume_from_checkpoint = "ck/straight/checkpoint-3";
+    c.resume_from_checkpoint = "ck/straight/checkpoint-2";
     T_OK(tr_run(&c, NULL));
     same_run("ck/straight", "ck/resumed", MODEL);
-    same_file("ck/straight/checkpoint-9", "ck/resumed/checkpoint-9", "master.safetensors");
+    same_file("ck/straight/checkpoint-7", "ck/resumed/checkpoint-7", "master.safetensors");
 }
 
 // Stopped by the caller, twice, and gone on in the same folder.
@@ -242,7 +246,7 @@ static void on_log(void *user, const struct tr_entry *e)
 static void stops(struct t *t)
 {
     struct tr_config c = base(t, RT_F32, "ck/straight");
-    struct stopper s = {.at = 4};
+    struct stopper s = {.at = 3};
     const struct tr_hooks hooks = {.on_log = on_log, .user = &s, .stop = &s.stop};
 
     clear("ck");
@@ -250,12 +254,12 @@ static void stops(struct t *t)
     T_OK(tr_run(&c, NULL));
     c.output_dir = "ck/stopped";
     T_ERR(RT_E_INTERRUPTED, tr_run(&c, &hooks));
-    assert_true(file_exists("ck/stopped/checkpoint-4/optimizer.safetensors"));
+    assert_true(file_exists("ck/stopped/checkpoint-3/optimizer.safetensors"));
     assert_false(file_exists("ck/stopped/model.safetensors"));
     c.resume_from_checkpoint = "true";
     s = (struct stopper){.stop = 1}; // before the first step: nothing new to keep
     T_ERR(RT_E_INTERRUPTED, tr_run(&c, &hooks));
-    s = (struct stopper){.at = 8};
+    s = (struct stopper){.at = 6};
     T_ERR(RT_E_INTERRUPTED, tr_run(&c, &hooks));
     s = (struct stopper){.at = 0};
     T_OK(tr_run(&c, &hooks));
@@ -416,27 +420,27 @@ static void limits(struct t *t)
     c.save_total_limit = 2;
     T_OK(tr_run(&c, NULL));
     assert_int_equal(count("ck/out", "checkpoint-"), 2);
-    assert_true(dir_exists("ck/out/checkpoint-8") && dir_exists("ck/out/checkpoint-9"));
-    // A share of all steps: ceil(0.4 * 9) = 4; and always the last one.
+    assert_true(dir_exists("ck/out/checkpoint-6") && dir_exists("ck/out/checkpoint-7"));
+    // A share of all steps: ceil(0.4 * 7) = 3; and always the last one.
     clear("ck");
     c.save_total_limit = 0;
     c.save_steps = 0.4;
     T_OK(tr_run(&c, NULL));
     assert_int_equal(count("ck/out", "checkpoint-"), 3);
-    assert_true(dir_exists("ck/out/checkpoint-4") && dir_exists("ck/out/checkpoint-8"));
+    assert_true(dir_exists("ck/out/checkpoint-3") && dir_exists("ck/out/checkpoint-6"));
     clear("ck");
     c.save_strategy = TR_SAVE_EPOCH;
     c.save_only_model = true;
     T_OK(tr_run(&c, NULL));
     assert_int_equal(count("ck/out", "checkpoint-"), 2);
-    assert_true(file_exists("ck/out/checkpoint-7/model.safetensors"));
-    assert_false(file_exists("ck/out/checkpoint-7/training_state.json"));
+    assert_true(file_exists("ck/out/checkpoint-5/model.safetensors"));
+    assert_false(file_exists("ck/out/checkpoint-5/training_state.json"));
     c.resume_from_checkpoint = "true";
     refused(&c, RT_E_NOT_FOUND, (const char *const[]){"save_only_model", NULL, NULL});
     // A checkpoint is a model folder.
     clear("ck/next");
     c = base(t, RT_F32, "ck/next");
-    c.model_name_or_path = "ck/out/checkpoint-7";
+    c.model_name_or_path = "ck/out/checkpoint-5";
     c.max_steps = 1;
     T_OK(tr_run(&c, NULL));
 }
@@ -446,7 +450,7 @@ static void limits(struct t *t)
 static struct tr_config watched(struct t *t, bool greater_is_better)
 {
     struct tr_config c = base(t, RT_F32, "ck/out");
-    c.eval_files[0].path = golden_own_path("runs/family_llama/train.jsonl");
+    c.eval_files[0].path = DATA;
     c.n_eval_files = 1;
     c.eval_strategy = TR_EVAL_STEPS;
     c.eval_steps = 2;
@@ -484,7 +488,7 @@ static void best(struct t *t)
     c.save_total_limit = 2;
     T_OK(tr_run(&c, NULL));
     assert_int_equal(count("ck/out", "checkpoint-"), 2);
-    assert_true(dir_exists("ck/out/checkpoint-2") && dir_exists("ck/out/checkpoint-9"));
+    assert_true(dir_exists("ck/out/checkpoint-2") && dir_exists("ck/out/checkpoint-7"));
     same_file("ck/out", "ck/out/checkpoint-2", MODEL);
     best_is("ck/out", 2, true);
     // Gone on from, the best is still known.
@@ -498,8 +502,8 @@ static void best(struct t *t)
     clear("ck");
     c.save_steps = 4;
     T_OK(tr_run(&c, NULL)); // also evaluated, and saved, at the last step
-    same_file("ck/out", "ck/out/checkpoint-9", MODEL);
-    best_is("ck/out", 9, true);
+    same_file("ck/out", "ck/out/checkpoint-7", MODEL);
+    best_is("ck/out", STEPS, true);
     best_is("ck/out/checkpoint-4", 4, true);
     // Only the best are saved; 16-bit models as they are.
     c = watched(t, true);
@@ -514,7 +518,7 @@ static void best(struct t *t)
     c.metric_for_best_model = "eval_rewards/margins"; // grows: every evaluation is the best
     clear("ck");
     T_OK(tr_run(&c, NULL));
-    assert_int_equal(count("ck/out", "checkpoint-"), 5);
+    assert_int_equal(count("ck/out", "checkpoint-"), 4);
 }
 
 static void leftovers(struct t *t)
@@ -536,8 +540,22 @@ static void leftovers(struct t *t)
     assert_int_equal(count("ck/out", ".tmp-"), 1);
 }
 
+// Short ones: the host computes every number in f64, one by one.
+static void write_rows(void)
+{
+    struct str s = {0};
+    for (int i = 0; i < ROWS; i++)
+        T_OK(str_printf(&s,
+                        "{\"prompt\": \"q %d\", \"chosen\": \"yes %d\", \"rejected\": "
+                        "\"no, %d is not\"}\n",
+                        7 * i, i, i * i));
+    T_OK(file_write(DATA, s.data, s.len));
+    str_free(&s);
+}
+
 static void body(struct t *t)
 {
+    write_rows();
     same_bits(t);
     if (t_on_host(t))
         same_bits_in_f64(t);
