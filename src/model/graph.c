@@ -291,6 +291,12 @@ static void drop(struct md_graph *g, struct md_recompute r)
     for (int i = 0; i < g->n_nodes; i++) {
         struct md_node *n = &g->nodes[i];
         n->dropped = n->dropped && g->tensors[n->out].dropped;
+        // What is made beside `out`: kept if that is, and nobody else's place if it is made again.
+        struct md_tensor *aux = n->aux == MD_NONE ? NULL : &g->tensors[n->aux];
+        if (aux) {
+            aux->dropped = aux->dropped && n->dropped;
+            aux->saved = aux->saved || n->dropped;
+        }
         for (int k = 0; k < 3; k++) // what it is made of again
             if (n->dropped && n->in[k] != MD_NONE)
                 g->tensors[n->in[k]].saved = true;
