@@ -67,6 +67,8 @@ struct md_arch {
     bool tied;                // the head is the embedding
     int32_t bos, eos[4], pad; // token ids of config.json, -1 = none; eos as many as n_eos
     uint32_t n_eos;
+    // torch.nn.Embedding's padding_idx is pad in most families: what the token's embedding gets as
+    // an input's gradient is dropped, though not what a tied head's row gets.
 };
 
 // Read `folder`/config.json, in the spelling of transformers 4 or 5.

@@ -7,21 +7,22 @@
 #include "src/model/params.h"
 
 struct md_family {
-    const char *model_type;          // of config.json
-    const char *architecture;        // of config.json
-    const char *const *names;        // by enum md_weight; NULL, or NULL inside: as Llama's
-    const char *act_key, *act;       // key of the activation, and its default
-    const char *eps_key;             // key of the norms' epsilon
-    double eps, theta;               // defaults
-    uint32_t head_dim, kv_heads;     // defaults; 0 = hidden / heads, heads
-    uint32_t window;                 // default of sliding_window
-    enum md_qk_norm qk_norm;         //
-    bool tied;                       // default of tie_word_embeddings
-    bool layer_norm;                 // LayerNorm with bias, else RMSNorm
-    bool norm_offset;                // norm weights are stored less one
-    bool pre_norm, post_norm;        // a norm before a sublayer; behind it
-    bool no_gate;                    // the feed-forward block is plain: up, activation, down
-    bool learned_positions;          // a table of positions, and no rotation
+    const char *model_type;      // of config.json
+    const char *architecture;    // of config.json
+    const char *const *names;    // by enum md_weight; NULL, or NULL inside: as Llama's
+    const char *act_key, *act;   // key of the activation, and its default
+    const char *eps_key;         // key of the norms' epsilon
+    double eps, theta;           // defaults
+    uint32_t head_dim, kv_heads; // defaults; 0 = hidden / heads, heads
+    uint32_t window;             // default of sliding_window
+    enum md_qk_norm qk_norm;     //
+    bool tied;                   // default of tie_word_embeddings
+    bool layer_norm;             // LayerNorm with bias, else RMSNorm
+    bool norm_offset;            // norm weights are stored less one
+    bool pre_norm, post_norm;    // a norm before a sublayer; behind it
+    bool no_gate;                // the feed-forward block is plain: up, activation, down
+    bool learned_positions;      // a table of positions, and no rotation
+    bool trains_pad; // the padding token has an embedding like the others; see md_arch.pad
     bool fused_qkv, fused_gate;      // q, k, v (gate, up) are one tensor
     bool transposed;                 // linears are stored (in, out)
     bool qkv_bias, o_bias, mlp_bias; // defaults

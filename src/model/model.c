@@ -407,6 +407,9 @@ enum rt_err md_pass_load(struct md_model *m, const struct md_batch *b)
     RT_TRY(op_attention_index(m->dev, b->segs, b->n_segments, m->words, m->n_words, &m->attn));
     RT_TRY(rt_buf_write(m->attn_index, 0, m->attn.words, RT_U32, m->words));
     m->n_embed_ids = op_scatter_index(b->ids, b->n_tokens, m->words);
+    for (uint32_t i = 0; i < m->n_embed_ids && !m->arch.family->trains_pad; i++)
+        if (m->arch.pad >= 0 && m->words[i] == (uint32_t) m->arch.pad)
+            m->words[i] = UINT32_MAX; // no row: adds nothing
     RT_TRY(rt_buf_write(m->embed_index, 0, op_scatter_words(b->n_tokens), RT_U32, m->words));
     RT_TRY(load_positions(m, b));
     if (b->n_rows == 0)

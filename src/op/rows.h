@@ -41,14 +41,14 @@ static inline uint64_t op_scatter_words(uint32_t n)
 // ascending within an id. The rest of out is zero. Returns U. n >= 1. Cannot fail; O(n log n).
 uint32_t op_scatter_index(const uint32_t *ids, uint32_t n, uint32_t *out);
 
-// dx[t][c] += scale * sum of dy[m][c] over the m with ids[m] == t, in ascending order of m (a
-// source beyond a binding's range is cut, and the parts are added in order). Padding columns are
-// not touched.
+// dx[t][c] += scale * sum of dy[m][c] over the m with ids[m] == t, in ascending order of m; a
+// distinct id of the index that is not below T adds nothing (a source beyond a binding's range is
+// cut, and the parts are added in order). Padding columns are not touched.
 struct op_rows_scatter_args {
     struct op_vec dy;           // (M, ldy) in: f32, f16 or bf16
     const struct rt_buf *index; // in: u32, op_scatter_words(M) words of op_scatter_index(ids, M)
     struct op_vec dx;           // (T, ldx) in and out: f32; must not overlap dy
-    uint32_t n_table;           // T, >= 1, more than every id
+    uint32_t n_table;           // T, >= 1
     uint32_t n_rows;            // M, >= 1
     uint32_t n_unique;          // what op_scatter_index() returned, 1 .. M
     uint32_t cols;              // C, even, >= 2
