@@ -368,8 +368,12 @@ static enum rt_err loss(struct op_side *s)
                                                        {OP_LOSS_SPPO_HARD, 0.01},
                                                        {OP_LOSS_APO_ZERO, 0.5},
                                                        {OP_LOSS_APO_DOWN, 0.5},
-                                                       {OP_LOSS_SFT, 0.1}},
-                                             .n_terms = 15,
+                                                       {OP_LOSS_SFT, 0.1},
+                                                       {OP_LOSS_CDPO, 0.5},
+                                                       {OP_LOSS_SIMPO, 0.5},
+                                                       {OP_LOSS_ORPO, 0.5}},
+                                             .n_terms = 18,
+                                             .simpo_gamma = 0.5,
                                              .label_smoothing = 0.1,
                                              .discopop_tau = 0.5};
     enum rt_err err = RT_OK;

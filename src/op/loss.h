@@ -47,7 +47,7 @@ bool op_loss_needs_batch(
 
 bool op_loss_is_alone(enum op_loss_type t); // simpo, orpo: it has no reference
 
-enum { OP_LOSS_TERMS = 16 };
+enum { OP_LOSS_TERMS = 20 };
 
 // The loss: sum of weight * term. { 0 } is sigmoid alone.
 struct op_loss_spec {
