@@ -1,5 +1,6 @@
 #include "src/format/quant.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -156,23 +157,116 @@ static void q6_k(const unsigned char *p, uint64_t n, float *out)
     }
 }
 
+// 16 sub-blocks of 16 whose low two bits lie in 64 bytes: within a half of 128 elements, 32 bytes
+// hold two bits each for elements i, 32 + i, 64 + i, 96 + i.
+static int two_bits(const unsigned char *q, unsigned i)
+{
+    return q[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3;
+}
+
+// 16 bytes with a scale in the low and a minimum in the high nibble, 64 bytes of two bits, f16 d,
+// f16 dmin. x = d scale q - dmin min.
+static void q2_k(const unsigned char *p, uint64_t n, float *out)
+{
+    for (; n; n--, p += 84, out += 256) {
+        const float d = load_f16(p + 80), dmin = load_f16(p + 82);
+        for (unsigned i = 0; i < 256; i++) {
+            const float scale = d * (float) (p[i / 16] & 15), min = dmin * (float) (p[i / 16] >> 4);
+            out[i] = scale * (float) two_bits(p + 16, i) - min;
+        }
+    }
+}
+
+// 32 bytes of third bits, bit i / 32 of byte i % 32; 64 bytes of two bits; 12 bytes of 6-bit
+// scales, the low nibbles of 0 .. 7 and high nibbles of 8 .. 15 first, then four times four pairs
+// of bits; f16 d. x = d (scale - 32) (q - 4).
+static void q3_k(const unsigned char *p, uint64_t n, float *out)
+{
+    for (; n; n--, p += 110, out += 256) {
+        const unsigned char *s = p + 96;
+        const float d = load_f16(p + 108);
+        for (unsigned i = 0; i < 256; i++) {
+            const unsigned k = i / 16;
+            const int low = s[k % 8] >> (k / 8 * 4) & 15, high = s[8 + k % 4] >> (k / 4 * 2) & 3;
+            const int q = two_bits(p + 32, i) | (p[i % 32] >> (i / 32) & 1) << 2;
+            out[i] = d * (float) ((low | high << 4) - 32) * (float) (q - 4);
+        }
+    }
+}
+
+// ---- writing ----
+
+static void store16(unsigned char *p, uint16_t v)
+{
+    p[0] = (unsigned char) v;
+    p[1] = (unsigned char) (v >> 8);
+}
+
+static void put_f32(const float *x, uint64_t n, unsigned char *p)
+{
+    memcpy(p, x, n * sizeof(*x));
+}
+
+static void put_f16(const float *x, uint64_t n, unsigned char *p)
+{
+    for (uint64_t i = 0; i < n; i++)
+        store16(p + 2 * i, f16_from_f32(x[i]));
+}
+
+static void put_bf16(const float *x, uint64_t n, unsigned char *p)
+{
+    for (uint64_t i = 0; i < n; i++)
+        store16(p + 2 * i, bf16_from_f32(x[i]));
+}
+
+// d = amax / 127, q = x / d rounded to nearest, ties away from zero; q by the d before its rounding
+// to f16, as the reference has it.
+static void put_q8_0(const float *x, uint64_t n, unsigned char *p)
+{
+    for (; n; n--, p += 34, x += 32) {
+        float amax = 0.0f;
+        for (unsigned i = 0; i < 32; i++)
+            amax = fmaxf(amax, fabsf(x[i]));
+        const float d = amax / 127.0f, inverse = d > 0.0f ? 1.0f / d : 0.0f;
+        store16(p, f16_from_f32(d));
+        // 1 / d overflows below 2^-128: then d is 0 in f16, and any q will do
+        for (unsigned i = 0; i < 32; i++)
+            p[2 + i] = (unsigned char) (isfinite(inverse) ? (int8_t) roundf(x[i] * inverse) : 0);
+    }
+}
+
 // By the kind's number. A new format is a row here and its function above.
 static const struct fmt_quant KINDS[] = {
-    [0] = {"F32", 1, 4, f32},          [1] = {"F16", 1, 2, f16},
-    [2] = {"Q4_0", 32, 18, q4_0},      [3] = {"Q4_1", 32, 20, q4_1},
-    [6] = {"Q5_0", 32, 22, q5_0},      [7] = {"Q5_1", 32, 24, q5_1},
-    [8] = {"Q8_0", 32, 34, q8_0},      [10] = {"Q2_K", 256, 84, NULL},
-    [11] = {"Q3_K", 256, 110, NULL},   [12] = {"Q4_K", 256, 144, q4_k},
-    [13] = {"Q5_K", 256, 176, q5_k},   [14] = {"Q6_K", 256, 210, q6_k},
-    [15] = {"Q8_K", 256, 292, NULL},   [16] = {"IQ2_XXS", 256, 66, NULL},
-    [17] = {"IQ2_XS", 256, 74, NULL},  [18] = {"IQ3_XXS", 256, 98, NULL},
-    [19] = {"IQ1_S", 256, 50, NULL},   [20] = {"IQ4_NL", 32, 18, NULL},
-    [21] = {"IQ3_S", 256, 110, NULL},  [22] = {"IQ2_S", 256, 82, NULL},
-    [23] = {"IQ4_XS", 256, 136, NULL}, [24] = {"I8", 1, 1, NULL},
-    [25] = {"I16", 1, 2, NULL},        [26] = {"I32", 1, 4, NULL},
-    [27] = {"I64", 1, 8, NULL},        [28] = {"F64", 1, 8, f64},
-    [29] = {"IQ1_M", 256, 56, NULL},   [30] = {"BF16", 1, 2, bf16},
-    [34] = {"TQ1_0", 256, 54, NULL},   [35] = {"TQ2_0", 256, 66, NULL},
+    [0] = {"F32", 1, 4, f32, put_f32, INFINITY},
+    [1] = {"F16", 1, 2, f16, put_f16, 65520.0f},
+    [2] = {"Q4_0", 32, 18, q4_0},
+    [3] = {"Q4_1", 32, 20, q4_1},
+    [6] = {"Q5_0", 32, 22, q5_0},
+    [7] = {"Q5_1", 32, 24, q5_1},
+    [8] = {"Q8_0", 32, 34, q8_0, put_q8_0, 127.0f * 65519.0f},
+    [10] = {"Q2_K", 256, 84, q2_k},
+    [11] = {"Q3_K", 256, 110, q3_k},
+    [12] = {"Q4_K", 256, 144, q4_k},
+    [13] = {"Q5_K", 256, 176, q5_k},
+    [14] = {"Q6_K", 256, 210, q6_k},
+    [15] = {"Q8_K", 256, 292, NULL},
+    [16] = {"IQ2_XXS", 256, 66, NULL},
+    [17] = {"IQ2_XS", 256, 74, NULL},
+    [18] = {"IQ3_XXS", 256, 98, NULL},
+    [19] = {"IQ1_S", 256, 50, NULL},
+    [20] = {"IQ4_NL", 32, 18, NULL},
+    [21] = {"IQ3_S", 256, 110, NULL},
+    [22] = {"IQ2_S", 256, 82, NULL},
+    [23] = {"IQ4_XS", 256, 136, NULL},
+    [24] = {"I8", 1, 1, NULL},
+    [25] = {"I16", 1, 2, NULL},
+    [26] = {"I32", 1, 4, NULL},
+    [27] = {"I64", 1, 8, NULL},
+    [28] = {"F64", 1, 8, f64},
+    [29] = {"IQ1_M", 256, 56, NULL},
+    [30] = {"BF16", 1, 2, bf16, put_bf16, 0x1.ffp127f},
+    [34] = {"TQ1_0", 256, 54, NULL},
+    [35] = {"TQ2_0", 256, 66, NULL},
     [39] = {"MXFP4", 32, 17, NULL},
 };
 

@@ -367,12 +367,12 @@ static void tensors(void **state)
     fmt_gguf_close(&g);
 
     struct spec f = GOOD;
-    f.kind = 10; // known size: 84 bytes for 256
+    f.kind = 35; // known size: 66 bytes for 256
     f.dim = 256;
     f.second_dim = 1;
     build(&bytes, &f);
     U_OK(fmt_gguf_open_memory(bytes.data, bytes.len, "m", &g));
-    U_FAILS(RT_E_UNSUPPORTED, "tensor t0: kind Q2_K (10)", fmt_gguf_to_f32(g.tensors, 0, 1, x));
+    U_FAILS(RT_E_UNSUPPORTED, "tensor t0: kind TQ2_0 (35)", fmt_gguf_to_f32(g.tensors, 0, 1, x));
     fmt_gguf_close(&g);
     f.kind = 77;
     build(&bytes, &f);
@@ -448,6 +448,23 @@ static const struct {
      {0, 70, 128, 166, 192, 196, 204, 207, 209},
      {0x95, 0x30, 0xb1, 0x40, 0x02, 0x03, 0xff, 0x01, 0x38},
      {{0, -11.0f}, {64, 37.5f}, {198, 14.5f}, {240, -16.0f}, {230, -0.0f}}},
+    // d = 0.5, dmin = -2. Scale byte 0 = 0x32: 2 and minimum 3; byte 15 = 0x01. q[0] = 0x83:
+    // element
+    // 0 has 3, 96 has 2 (scale 0). q[63] = 0x40: element 255 has 1.
+    {10,
+     "Q2_K",
+     {0, 15, 16, 79, 81, 83},
+     {0x32, 0x01, 0x83, 0x40, 0x38, 0xc0},
+     {{0, 9.0f}, {1, 6.0f}, {96, 0.0f}, {255, 0.5f}, {254, 0.0f}}},
+    // d = 0.5. Third bits: byte 1 = 0x81: elements 1 and 225. q[1] = 0x02: element 1; q[63] = 0xc0:
+    // 255. Scales: s[0] = 0x05, s[8] = 0x03: scale 0 is 5 + 48 - 32 = 21, scales 4 and 8 -32; s[6]
+    // =
+    // 0x70: scale 14 is 7 - 32, s[7] = 0x10: 15 is 1 + 2 * 16 - 32 with s[11] = 0x80.
+    {11,
+     "Q3_K",
+     {1, 33, 95, 96, 102, 103, 104, 107, 109},
+     {0x81, 0x02, 0xc0, 0x05, 0x70, 0x10, 0x03, 0x80, 0x38},
+     {{1, 21.0f}, {224, 50.0f}, {225, 0.0f}, {255, -0.5f}, {64, 64.0f}}},
     {1, "F16", {1}, {0x38}, {{0, 0.5f}, {0, 0.5f}, {0, 0.5f}, {0, 0.5f}}},
     {30, "BF16", {0, 1}, {0x80, 0xbf}, {{0, -1.0f}, {0, -1.0f}, {0, -1.0f}}},
     {28, "F64", {6, 7}, {0xe0, 0x3f}, {{0, 0.5f}, {0, 0.5f}, {0, 0.5f}}},
