@@ -93,6 +93,19 @@ enum anydpo_status anydpo_plan(struct anydpo_job *job, anydpo_plan_fn *row, void
 typedef void anydpo_eval_fn(void *user, const char *name, const struct anydpo_eval *eval);
 enum anydpo_status anydpo_evaluate_each(struct anydpo_job *job, anydpo_eval_fn *fn, void *user);
 
+// Training steps timed: `steps` after a first one that is left out, nothing written.
+struct anydpo_step {
+    uint32_t steps;
+    double seconds;               // median of a step
+    double pairs_per_s;           // of all timed steps, as the next two
+    double tokens_per_s;          // shared prompts counted once
+    double useful_gflops;         // what the mathematics needs: recomputation does not count
+    double matmul_gflops;         // the device's best product of this model's layers, same storage
+    const char *storage, *device; // static, and borrowed until the job is destroyed
+};
+enum anydpo_status anydpo_bench_step(struct anydpo_job *job, uint32_t steps,
+                                     struct anydpo_step *out);
+
 // Ask a running anydpo_train to finish its step, save a checkpoint and return ANYDPO_STOPPED;
 // setting resume_from_checkpoint to "true" then goes on. Safe from a signal handler.
 void anydpo_stop(struct anydpo_job *job);

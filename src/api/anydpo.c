@@ -6,6 +6,7 @@
 #include "src/api/job.h"
 #include "src/base/log.h"
 #include "src/train/eval.h"
+#include "src/train/bench.h"
 #include "src/train/plan.h"
 #include "src/train/run.h"
 
@@ -193,6 +194,28 @@ static void keep(void *user, const char *name, const struct anydpo_eval *eval)
 {
     (void) name;
     *(struct anydpo_eval *) user = *eval;
+}
+
+enum anydpo_status anydpo_bench_step(struct anydpo_job *job, uint32_t steps,
+                                     struct anydpo_step *out)
+{
+    enum rt_err err = RT_OK;
+    struct tr_config config;
+    struct tr_bench b;
+
+    *out = (struct anydpo_step){0};
+    RT_TRY(options_resolve(&job->options, false, &config));
+    RT_TRY(tr_bench_step(&config, steps, &b));
+    *out = (struct anydpo_step){.steps = b.steps,
+                                .seconds = b.seconds,
+                                .pairs_per_s = b.pairs_per_s,
+                                .tokens_per_s = b.tokens_per_s,
+                                .useful_gflops = b.useful_gflops,
+                                .matmul_gflops = b.matmul_gflops,
+                                .storage = rt_type_name(config.storage),
+                                .device = config.device};
+done:
+    return status_of(err);
 }
 
 enum anydpo_status anydpo_evaluate(struct anydpo_job *job, struct anydpo_eval *out)

@@ -87,7 +87,7 @@ enum rt_err api_bench(const struct api_bench_args *a)
                     : "%s: %s, %s; medians of 5; * = what training uses\n",
             rt_dev_id(dev), caps->name, caps->driver);
     if (a->matmul)
-        RT_TRY(op_bench_matmul(dev, OP_BENCH_SHAPES, OP_BENCH_SHAPE_COUNT, a->seconds, matmul_row,
+        RT_TRY(op_bench_matmul(dev, OP_BENCH_SHAPES, OP_BENCH_SHAPE_COUNT, NULL, a->seconds, matmul_row,
                                &p));
     if (a->ops)
         RT_TRY(op_bench_ops(dev, a->seconds, op_row, &p));

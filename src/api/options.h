@@ -54,6 +54,9 @@ void options_destroy(struct options *o);
 RT_NODISCARD enum rt_err options_set_text(struct options *o, const char *name, const char *text,
                                           const char *from);
 
+// A word as JSON text, appended: for the items of a list option.
+RT_NODISCARD enum rt_err options_quote(struct str *out, const char *word);
+
 // Every key of a recipe (JSON or YAML). Those that are set already are kept: a flag beats the file.
 RT_NODISCARD enum rt_err options_load(struct options *o, const char *path);
 

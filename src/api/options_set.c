@@ -213,6 +213,11 @@ done:
     return err == RT_E_FORMAT ? RT_E_USAGE : err;
 }
 
+enum rt_err options_quote(struct str *out, const char *word)
+{
+    return fmt_json_escape(out, word, strlen(word), false);
+}
+
 enum rt_err options_load(struct options *o, const char *path)
 {
     enum rt_err err = RT_OK;

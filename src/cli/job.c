@@ -7,7 +7,6 @@
 
 #include "src/api/options.h"
 #include "src/base/str.h"
-#include "src/format/json.h"
 
 static enum rt_err help(const char *command, bool markdown)
 {
@@ -35,7 +34,7 @@ static enum rt_err add_word(struct str *list, const char *word, bool first, bool
     enum rt_err err = RT_OK;
 
     RT_TRY(str_puts(list, first ? "[" : ""));
-    RT_TRY(fmt_json_escape(list, word, strlen(word), false));
+    RT_TRY(options_quote(list, word));
     RT_TRY(str_puts(list, last ? "]" : ","));
 done:
     return err;

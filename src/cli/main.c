@@ -10,8 +10,8 @@
 #include "src/cli/cmd.h"
 
 static const struct cmd *const COMMANDS[] = {
-    &cmd_train,    &cmd_generate, &cmd_eval,    &cmd_devices, &cmd_conform, &cmd_convert,
-    &cmd_tokenize, &cmd_chat,     &cmd_inspect, &cmd_bench,   &cmd_plan};
+    &cmd_train,    &cmd_generate, &cmd_eval,    &cmd_devices,    &cmd_conform, &cmd_convert,
+    &cmd_tokenize, &cmd_chat,     &cmd_inspect, &cmd_bench_step, &cmd_bench,   &cmd_plan};
 
 enum { MOST_OPTIONS = 32 };
 
@@ -134,6 +134,19 @@ static int exit_status(enum rt_err err)
     return err == RT_OK ? 0 : err == RT_E_USAGE ? 2 : 1;
 }
 
+// How many of the words are the command's name, which may be two; 0: they are another's.
+static int words_of(const struct cmd *c, int n, char **words)
+{
+    const char *second = strchr(c->name, ' ');
+    const size_t first = second ? (size_t) (second - c->name) : strlen(c->name);
+
+    if (n < 1 || strlen(words[0]) != first || memcmp(words[0], c->name, first) != 0)
+        return 0;
+    if (!second)
+        return 1;
+    return n > 1 && strcmp(words[1], second + 1) == 0 ? 2 : 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
@@ -144,9 +157,10 @@ int main(int argc, char **argv)
         printf("anydpo %s\n", anydpo_version());
         return 0;
     }
-    for (size_t i = 0; argc >= 2 && i < COUNT_OF(COMMANDS); i++)
-        if (strcmp(argv[1], COMMANDS[i]->name) == 0) {
-            const int status = exit_status(run(COMMANDS[i], argc - 2, argv + 2));
+    for (size_t i = 0; i < COUNT_OF(COMMANDS); i++)
+        if (words_of(COMMANDS[i], argc - 1, argv + 1) > 0) {
+            const int n = 1 + words_of(COMMANDS[i], argc - 1, argv + 1);
+            const int status = exit_status(run(COMMANDS[i], argc - n, argv + n));
             if (fflush(stdout) != 0 || ferror(stdout)) {
                 fprintf(stderr, "anydpo: error: standard output cannot be written\n");
                 return 1;

@@ -107,6 +107,14 @@ done:
     return err;
 }
 
+static bool is_choice(const struct rt_dev *dev, const struct op_bench_shape *s,
+                      const struct op_bench_row *r)
+{
+    const uint32_t n = r->form == OP_NT ? s->out : s->in;
+    const uint32_t k = r->form == OP_NT ? s->in : r->form == OP_TN ? s->tokens : s->out;
+    return r->variant == op_matmul_choice(dev, r->form, r->type, n, k);
+}
+
 static enum rt_err one(struct rt_dev *dev, const struct op_bench_shape *s, double seconds,
                        struct op_bench_row *r)
 {
@@ -115,7 +123,7 @@ static enum rt_err one(struct rt_dev *dev, const struct op_bench_shape *s, doubl
     struct rt_buf *bufs[4] = {0};
 
     RT_TRY(prepare(dev, s, r, &a, bufs));
-    r->is_choice = r->variant == op_matmul_choice(dev, r->form, r->type, r->n, r->k);
+    r->is_choice = is_choice(dev, s, r);
     RT_TRY(op_bench_time(repeat, &a, dev, seconds, &r->seconds));
     r->gflops = 2.0 * r->m * r->n * r->k / r->seconds / 1e9;
 done:
@@ -125,7 +133,7 @@ done:
 }
 
 enum rt_err op_bench_matmul(struct rt_dev *dev, const struct op_bench_shape *shapes,
-                            size_t n_shapes, double seconds,
+                            size_t n_shapes, const enum rt_type *only, double seconds,
                             void (*row)(void *user, const struct op_bench_row *row), void *user)
 {
     static const enum rt_type TYPES[] = {RT_F32, RT_F16, RT_BF16};
@@ -141,6 +149,8 @@ enum rt_err op_bench_matmul(struct rt_dev *dev, const struct op_bench_shape *sha
                                  .type = TYPES[j / FORMS % COUNT_OF(TYPES)],
                                  .form = (enum op_matmul_form)(j % FORMS)};
         if (r.variant == OP_MATMUL_AUTO || !op_matmul_has(dev, r.variant, r.type))
+            continue;
+        if (only && (r.type != *only || !is_choice(dev, &shapes[i / EACH], &r)))
             continue;
         RT_TRY(one(dev, &shapes[i / EACH], seconds, &r));
         row(user, &r);

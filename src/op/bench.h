@@ -26,12 +26,13 @@ struct op_bench_row {
 };
 
 // Time every variant that `dev` has on every form of every shape in f32, f16 and bf16, for about
-// `seconds` each (0: one run after the first, which compiles), and hand each row to `row`.
+// `seconds` each (0: one run after the first, which compiles), and hand each row to `row`. With
+// `only` not NULL: of that type alone, and of the variants the chosen one.
 // Errors: RT_E_ARG    a shape with a zero, seconds < 0
 //         RT_E_DEVMEM, RT_E_NOMEM, else what op_matmul() returns; the rows before it were handed
 //         over
 RT_NODISCARD enum rt_err op_bench_matmul(struct rt_dev *dev, const struct op_bench_shape *shapes,
-                                         size_t n_shapes, double seconds,
+                                         size_t n_shapes, const enum rt_type *only, double seconds,
                                          void (*row)(void *user, const struct op_bench_row *row),
                                          void *user);
 

@@ -28,13 +28,17 @@ static void body(struct t *t)
     for (int v = OP_MATMUL_TILE; v < OP_MATMUL_VARIANTS; v++)
         for (int type = RT_F32; type <= RT_BF16; type++)
             want += 3 * op_matmul_has(t_dev(t), (enum op_matmul_variant) v, (enum rt_type) type);
-    T_ERR(RT_E_ARG, op_bench_matmul(t_dev(t), &BAD, 1, 0.0, row, &s));
-    T_ERR(RT_E_ARG, op_bench_matmul(t_dev(t), &SHAPE, 1, -1.0, row, &s));
-    T_OK(op_bench_matmul(t_dev(t), &SHAPE, 1, 0.0, row, &s));
+    T_ERR(RT_E_ARG, op_bench_matmul(t_dev(t), &BAD, 1, NULL, 0.0, row, &s));
+    T_ERR(RT_E_ARG, op_bench_matmul(t_dev(t), &SHAPE, 1, NULL, -1.0, row, &s));
+    T_OK(op_bench_matmul(t_dev(t), &SHAPE, 1, NULL, 0.0, row, &s));
     assert_int_equal(s.rows, want);
     assert_int_equal(s.choices, 9);
-    T_OK(op_bench_matmul(t_dev(t), &SHAPE, 1, 1e-3, row, &s));
+    T_OK(op_bench_matmul(t_dev(t), &SHAPE, 1, NULL, 1e-3, row, &s));
     assert_int_equal(s.rows, 2 * want);
+    s = (struct seen){0};
+    T_OK(op_bench_matmul(t_dev(t), &SHAPE, 1, &(enum rt_type){RT_F16}, 0.0, row, &s));
+    assert_int_equal(s.rows, 3);
+    assert_int_equal(s.choices, 3);
 }
 
 int main(void)
