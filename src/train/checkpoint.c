@@ -209,6 +209,21 @@ done:
     return err;
 }
 
+// A new run among the checkpoints of another may be a slip.
+static enum rt_err note_earlier(const char *dir)
+{
+    uint64_t *steps = NULL;
+    uint32_t n = 0;
+    const enum rt_err err = list_steps(dir, &steps, &n);
+
+    if (n)
+        log_info("%s has checkpoints of an earlier run up to step %" PRIu64
+                 "; this run begins anew (resume_from_checkpoint true would go on from there)",
+                 dir, steps[n - 1]);
+    free(steps);
+    return err;
+}
+
 enum rt_err tr_checkpoint_open(struct tr_config *c, struct tr_checkpoint *out)
 {
     enum rt_err err = RT_OK;
@@ -219,6 +234,7 @@ enum rt_err tr_checkpoint_open(struct tr_config *c, struct tr_checkpoint *out)
     *out = k;
     RT_TRY(remove_leftovers(c->output_dir));
     if (!c->resume_from_checkpoint) {
+        RT_TRY(note_earlier(c->output_dir));
         if (!c->now)
             RT_TRY(os_clock(&c->now));
         goto done;
@@ -518,6 +534,16 @@ enum rt_err tr_checkpoint_step(struct tr_run_state *r)
         RT_TRY(save(r, r->c->save_only_model));
 done:
     return err;
+}
+
+void tr_checkpoint_name_last(const struct tr_run_state *r)
+{
+    if (r->saved_step)
+        log_info("the last checkpoint is that of step %" PRIu64
+                 "; resume_from_checkpoint true goes on from there",
+                 r->saved_step);
+    else if (r->from.dir && r->at.step)
+        log_info("the last checkpoint is %s, which this run went on from", r->from.dir);
 }
 
 enum rt_err tr_checkpoint_load_best(struct tr_run_state *r)

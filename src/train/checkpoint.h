@@ -57,6 +57,9 @@ RT_NODISCARD enum rt_err tr_checkpoint_step(struct tr_run_state *r);
 // already.
 RT_NODISCARD enum rt_err tr_checkpoint_stop(struct tr_run_state *r);
 
+// After a failure: say from where the run can go on, if from anywhere.
+void tr_checkpoint_name_last(const struct tr_run_state *r);
+
 // load_best_model_at_end: the weights of the best checkpoint instead of the last ones. Nothing
 // where that option is off or no checkpoint is the best; a warning where it is gone.
 RT_NODISCARD enum rt_err tr_checkpoint_load_best(struct tr_run_state *r);

@@ -186,9 +186,9 @@ static enum rt_err stop(struct tr_run_state *r, bool moved)
 
     if (moved)
         RT_TRY(tr_checkpoint_stop(r));
-    log_info("stopped after %llu of %llu steps%s", (unsigned long long) r->at.step,
-             (unsigned long long) r->order.total_steps,
-             r->at.step ? "; the same command with resume_from_checkpoint true goes on" : "");
+    log_info("stopped after %llu of %llu steps", (unsigned long long) r->at.step,
+             (unsigned long long) r->order.total_steps);
+    tr_checkpoint_name_last(r);
     err = RT_E_INTERRUPTED;
 done:
     return err;
@@ -216,6 +216,8 @@ enum rt_err tr_run(const struct tr_config *c, const struct tr_hooks *hooks)
     RT_TRY(tr_profile_write(r.s.dev, c->output_dir));
     err = stopped ? stop(&r, moved) : finish(&r);
 done:
+    if (err != RT_OK && err != RT_E_INTERRUPTED)
+        tr_checkpoint_name_last(&r); // a stop has said so
     close_run(&r);
     return err;
 }
