@@ -286,6 +286,17 @@ static void write_print(struct fmt_jw *w, const char *key, uint64_t v)
     fmt_jw_str(w, hex);
 }
 
+// What the run began with, and what it computes with.
+static void write_origin(struct fmt_jw *w, const struct tr_run_state *r)
+{
+    write_print(w, "data", r->print.data);
+    write_print(w, "model", r->print.model);
+    write_print(w, "trained", r->print.trained);
+    write_print(w, "reference", r->print.reference);
+    fmt_jw_key(w, "kernels");
+    tr_kernels_write(w, &r->s);
+}
+
 static enum rt_err write_json(struct tr_run_state *r, const char *dir)
 {
     enum rt_err err = RT_OK;
@@ -308,12 +319,7 @@ static enum rt_err write_json(struct tr_run_state *r, const char *dir)
     fmt_jw_int(&w, r->c->pass_tokens);
     fmt_jw_key(&w, "max_steps");
     fmt_jw_int(&w, (int64_t) r->order.total_steps);
-    write_print(&w, "data", r->print.data);
-    write_print(&w, "model", r->print.model);
-    write_print(&w, "trained", r->print.trained);
-    write_print(&w, "reference", r->print.reference);
-    fmt_jw_key(&w, "kernels");
-    tr_kernels_write(&w, &r->s);
+    write_origin(&w, r);
     fmt_jw_key(&w, "options");
     if (r->c->options)
         RT_TRY(fmt_json_parse(r->c->options, strlen(r->c->options), "options", &options));
