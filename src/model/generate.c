@@ -113,6 +113,19 @@ static bool stops(const struct md_generate_args *a, uint32_t id)
     return false;
 }
 
+// Longer texts have other frequencies, and the keys that are held would need them too.
+static enum rt_err check_longrope(const struct md_model *m, const struct md_generate_args *a)
+{
+    const uint32_t short_end = m->arch.rope.original_max_positions;
+    if (m->arch.rope.scaling == MD_ROPE_LONGROPE && a->n_prompt <= short_end &&
+        a->max_new_tokens > short_end - a->n_prompt)
+        return rt_fail(RT_E_UNSUPPORTED,
+                       "a text of %u tokens and %u new ones passes the %u up to which longrope has "
+                       "its short factors: give fewer new ones",
+                       a->n_prompt, a->max_new_tokens, short_end);
+    return RT_OK;
+}
+
 enum rt_err md_generate(struct md_model *m, struct md_weights w, const struct md_generate_args *a,
                         struct rng *rng)
 {
@@ -124,6 +137,7 @@ enum rt_err md_generate(struct md_model *m, struct md_weights w, const struct md
     RT_REQUIRE(a->n_prompt >= 1 && a->max_new_tokens >= 1 && a->n_prompt <= m->max_tokens,
                RT_E_ARG);
     RT_REQUIRE(a->temperature >= 0.0f && a->top_p > 0.0f && a->top_p <= 1.0f, RT_E_ARG);
+    RT_TRY(check_longrope(m, a));
     logits = malloc(m->arch.vocab * sizeof(*logits));
     pos = malloc(a->n_prompt * sizeof(*pos));
     RT_REQUIRE(logits && pos, RT_E_NOMEM);

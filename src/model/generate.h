@@ -24,7 +24,8 @@ struct md_generate_args {
 // Prefill the prompt, then one token at a time through a KV cache. The model must have been opened
 // for at least n_prompt tokens (max_tokens, max_positions and max_keys >= n_prompt +
 // max_new_tokens, 1 segment, 1 row). `rng` is advanced. Errors: RT_E_ARG; those of md_pass_load and
-// md_forward; RT_E_NUMERIC a logit is NaN; RT_E_NOMEM.
+// md_forward; RT_E_NUMERIC a logit is NaN; RT_E_UNSUPPORTED
+// the text would pass the length up to which longrope has its short factors; RT_E_NOMEM.
 RT_NODISCARD enum rt_err md_generate(struct md_model *m, struct md_weights w,
                                      const struct md_generate_args *args, struct rng *rng);
 
