@@ -182,11 +182,22 @@ static double square(const double *a, const double *b, uint64_t n)
     return s;
 }
 
+// GPT-2's key bias, the middle third, cannot change a softmax: its gradient is rounding noise, which
+// Adam turns into steps as long as any other.
+static bool has_key_bias(const char *name)
+{
+    const char *bias = strstr(name, "attn.c_attn.bias");
+    return bias && strcmp(bias, "attn.c_attn.bias") == 0;
+}
+
 static void check_tensor(struct report *r, const char *what, const struct fmt_tensor *g,
                          const struct fmt_tensor *w, double rel, double total, double norm)
 {
     double *x = floats(g), *y = floats(w);
     if (x && y && g->count == w->count && g->rank == w->rank) {
+        const uint64_t third = w->count / 3;
+        if (has_key_bias(w->name))
+            memcpy(x + third, y + third, third * sizeof(*x));
         const double diff = sqrt(square(x, y, w->count)), size = sqrt(square(y, NULL, w->count));
         same(r, what, w->name, isfinite(diff) && (size == 0.0 || square(x, NULL, w->count) > 0.0));
         if (!(total > 0.0 && diff <= total * norm * r->scale))
@@ -266,6 +277,10 @@ static void check_stats(struct report *r, const char *what, const char *model, c
         const struct fmt_tensor *t = fmt_st_find(&st, w->string);
         double *x = t ? floats(t) : NULL;
         same(r, what, w->string, x != NULL);
+        if (x && has_key_bias(w->string)) {
+            free(x);
+            continue;
+        }
         if (x)
             close_to(r, what, w->string, sqrt(square(x, NULL, t->count)), num(get(w, "l2")), 1e-12,
                      rel);
