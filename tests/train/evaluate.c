@@ -152,6 +152,7 @@ static struct tr_config base(struct t *t, enum rt_type storage)
 struct seen {
     char order[256];
     double loss[16], margin[16];
+    uint64_t first_bytes, last_bytes; // most device memory so far
     int n;
 };
 
@@ -163,6 +164,8 @@ static void on_log(void *user, const struct tr_entry *e)
              e->eval                ? e->eval->name
              : isnan(e->train_loss) ? "T"
                                     : "E");
+    s->first_bytes = s->first_bytes ? s->first_bytes : e->device_bytes;
+    s->last_bytes = e->device_bytes;
     if (e->eval) {
         s->loss[s->n] = e->eval->loss;
         s->margin[s->n++] = tr_metrics_get(e->metrics, TR_REWARDS_MARGINS);
@@ -203,6 +206,7 @@ static void looking_changes_nothing(struct t *t)
     assert_string_equal(s.order,
                         "0:eval_evaluate-few 0:eval_far 2:T 2:eval_evaluate-few 2:eval_far "
                         "3:eval_evaluate-few 3:eval_far 3:E ");
+    assert_true(s.first_bytes > 0 && s.first_bytes == s.last_bytes); // all is allocated before
     assert_true(fabs(s.loss[0] - 0.69314718055994531) < 1e-7);
     assert_true(s.margin[0] == 0.0 && s.margin[2] != 0.0);
     for (int i = 0; i < s.n; i += 2) // the same pairs under two names

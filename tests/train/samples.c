@@ -101,15 +101,29 @@ static void answer(struct t *t, const char *folder, const char *prompt, struct s
     txt_tokenizer_close(&tok);
 }
 
+// Most device memory so far, at the first entry of the log and at the last.
+struct bytes {
+    uint64_t first, last;
+};
+
+static void on_log(void *user, const struct tr_entry *e)
+{
+    struct bytes *b = user;
+    b->first = b->first ? b->first : e->device_bytes;
+    b->last = e->device_bytes;
+}
+
 static void alone_and_while_training(struct t *t)
 {
+    struct bytes bytes = {0};
     struct tr_config c = base(t, "samples-out");
     struct str text = {0}, with = {0}, without = {0}, want = {0};
     static const char PROMPTS[] = "{\"prompt\": \"The river\"}\n\n{\"messages\": [{\"role\": "
                                   "\"user\", \"content\": \"Hi\"}]}\n";
 
     T_OK(file_write(c.sample_prompts, PROMPTS, sizeof(PROMPTS) - 1));
-    T_OK(tr_run(&c, NULL));
+    T_OK(tr_run(&c, &(struct tr_hooks){.on_log = on_log, .user = &bytes}));
+    assert_true(bytes.first > 0 && bytes.first == bytes.last); // planned, allocated before
     read_text("samples-out/samples.jsonl", &text);
     assert_int_equal(count(text.data, "\n"), 8);
     assert_int_equal(count(text.data, "{\"step\": 4, "), 2);
