@@ -16,7 +16,7 @@
     X(op_segment_sum_kernel) X(op_segment_spread_kernel) X(op_sumsq_kernel) X(op_adamw_kernel)     \
     X(op_adamw_copy_kernel) X(op_add_kernel) X(op_loss_fold_kernel) X(op_loss_unfold_kernel)     \
     X(op_logprob_cap_kernel) X(op_logprob_squares_kernel) X(op_logprob_squares_finish_kernel)                           \
-    X(op_sgd_kernel) X(op_sgd_copy_kernel) X(op_lerp_kernel) X(op_dropout_kernel)
+    X(op_sgd_kernel) X(op_sgd_copy_kernel) X(op_lerp_kernel) X(op_dropout_kernel) X(op_dora_norm_kernel) X(op_dora_scale_kernel) X(op_dora_back_kernel)
 // clang-format on
 
 #define DECLARE(k) extern const struct rt_kernel k;
