@@ -78,7 +78,9 @@ const struct opt_row OPT_ROWS[] = {
     USED("lora_modules_to_save", OPT_LIST, NULL, 0, 0,
          "names of modules that are trained as a whole, and saved with the adapter"),
     FLAG("use_rslora", "false", "rank-stabilised scale, see lora_alpha"),
-    FLAG("use_dora", "false", "not supported yet"),
+    FLAG("use_dora", "false",
+         "DoRA: a trained magnitude for each output; not of fused layers, not with lora_dropout "
+         "applied"),
     WORD("lora_task_type", "CAUSAL_LM", "CAUSAL_LM", "of the adapter's file"),
     DEFAULT("lora_target_parameters", OPT_LIST, NULL,
             "adapters of single parameters are not supported; use lora_target_modules"),

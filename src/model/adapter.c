@@ -199,6 +199,10 @@ static enum rt_err add_weight(struct md_adapter *a, const struct md_param *p, bo
         add(list, p, MD_PART_LORA_A, path, "lora_A.weight", a->rank, p->cols);
         to->b = (int) list->n;
         add(list, p, MD_PART_LORA_B, path, "lora_B.weight", p->rows, a->rank);
+        if (a->peft.use_dora) {
+            to->magnitude = (int) list->n;
+            add(list, p, MD_PART_MAGNITUDE, path, "lora_magnitude_vector", 0, p->rows);
+        }
     }
 done:
     return err;
@@ -226,13 +230,6 @@ done:
     return err;
 }
 
-static enum rt_err check_settings(const struct fmt_peft *p)
-{
-    if (p->use_dora)
-        return rt_fail(RT_E_UNSUPPORTED, "use_dora: DoRA is not supported yet");
-    return RT_OK;
-}
-
 enum rt_err md_adapter_make(const struct md_arch *arch, const struct md_params *base,
                             const struct fmt_peft *peft, uint64_t max_elements,
                             struct md_adapter *out)
@@ -243,11 +240,10 @@ enum rt_err md_adapter_make(const struct md_arch *arch, const struct md_params *
     const size_t n_of = (size_t) MD_WEIGHT_COUNT * arch->layers;
 
     *out = (struct md_adapter){0};
-    RT_TRY(check_settings(peft));
     RT_TRY(fmt_peft_copy(peft, &a.peft));
     a.scale = (float) (peft->alpha / (peft->use_rslora ? sqrt((double) peft->r) : peft->r));
     a.of = malloc(n_of * sizeof(*a.of));
-    a.params.all = calloc(3 * (size_t) base->n + 1, sizeof(*a.params.all));
+    a.params.all = calloc(4 * (size_t) base->n + 1, sizeof(*a.params.all));
     if (!chosen || !a.of || !a.params.all)
         RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: list of an adapter"));
     for (size_t i = 0; i < n_of; i++)

@@ -26,7 +26,7 @@ struct md_adapter {
 
 // Lay out the adapter that `peft` describes for the weights `base`.
 // Errors: RT_E_UNSUPPORTED  a target that is no linear of the decoder, lm_head among them, or a
-//                           module both adapted and saved; DoRA; a model type without default
+//                           module both adapted and saved; a model type without default
 //                           targets
 //         RT_E_NOT_FOUND    no module has such a name; the message lists those that there are
 //         RT_E_FORMAT, RT_E_NOMEM
@@ -44,8 +44,8 @@ static inline bool md_adapter_any(const struct md_adapter *a)
 struct md_adapted md_adapter_of(const struct md_adapter *a, enum md_weight weight, uint32_t layer);
 
 // The first values of a new adapter, as PEFT's: A uniform in +-1/sqrt(in) (kaiming_uniform_ with
-// a = sqrt 5) from `seed`, B zero, copies as `folder` has them, rounded to load_dtype once. `to`
-// (layout of a->params) must hold zeros.
+// a = sqrt 5) from `seed`, B zero, DoRA's magnitudes zero (md_model_open sets them), copies as
+// `folder` has them, rounded to load_dtype once. `to` (layout of a->params) must hold zeros.
 RT_NODISCARD enum rt_err md_adapter_init(const struct md_adapter *a, const char *folder,
                                          enum rt_type load_dtype, uint64_t seed,
                                          struct md_flat *to);

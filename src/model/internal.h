@@ -135,4 +135,28 @@ RT_NODISCARD enum rt_err md_linear_backward(struct md_model *m, struct rt_cmd *c
 struct op_attention_args md_attention_args(const struct md_model *m, const struct md_node *n,
                                            const struct md_cache *c);
 
+// ---- DoRA (src/model/dora.c) ------------------------------------------------------------------
+
+enum { MD_DORA_ROWS = 1024 }; // rows of B A at once
+
+// RT_E_UNSUPPORTED where a linear with DoRA is only rows of a weight, or dropout is on too.
+RT_NODISCARD enum rt_err md_dora_check(const struct md_model *m);
+
+// Magnitudes of a new adapter: the norms of the weights' rows. Runs and waits.
+RT_NODISCARD enum rt_err md_dora_init(struct md_model *m, struct md_flat *to);
+
+// Record m->dora_factor and m->dora_norm of an adapted linear.
+RT_NODISCARD enum rt_err md_dora_norms(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                                       const struct md_node *n);
+
+// Record out = factor * (m->adapter_sum) + bias (+ stream).
+RT_NODISCARD enum rt_err md_dora_scale(struct md_model *m, struct rt_cmd *cmd,
+                                       const struct md_node *n, struct op_vec bias);
+
+// Record the gradient of the magnitude from dy and the products in m->adapter_sum (overwritten);
+// *dz is the gradient of the products.
+RT_NODISCARD enum rt_err md_dora_backward(struct md_model *m, struct rt_cmd *cmd,
+                                          const struct md_node *n, struct op_mat dy,
+                                          struct md_flat *grads, struct op_mat *dz);
+
 #endif // MODEL_INTERNAL_H

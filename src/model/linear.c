@@ -2,6 +2,8 @@
 // rounded once, so that an adapter whose B is zero changes no bit.
 #include "src/model/internal.h"
 
+#include <string.h>
+
 #include "src/base/rng.h"
 #include "src/op/cast.h"
 #include "src/op/colsum.h"
@@ -109,40 +111,91 @@ static enum rt_err up(struct md_model *m, struct rt_cmd *cmd, struct md_weights 
                                                    .scratch = m->scratch});
 }
 
+// The host sums in f64: there one rounding to the storage type and two, through f32, may differ, so
+// that a switched-off adapter must take the same way as one that is on.
+static bool sums_wider(const struct md_model *m)
+{
+    return strcmp(rt_dev_plan(m->dev)->caps.api, "host") == 0;
+}
+
+// c = W x (+ bias) (+ c), of the weight alone.
+static enum rt_err plain(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                         const struct md_node *n, struct op_vec bias, struct op_mat_out c,
+                         bool accumulate)
+{
+    const struct op_matmul_args a = {.form = OP_NT,
+                                     .m = md_rows(m, n->out),
+                                     .n = m->graph.tensors[n->out].cols,
+                                     .k = md_weight_of(m, n)->cols,
+                                     .a = {md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])},
+                                     .b = rows_of(n, md_weight_mat(m, w, n->weight, n->layer)),
+                                     .c = c,
+                                     .bias = bias.buf,
+                                     .bias_first = bias.first + n->row,
+                                     .accumulate = accumulate,
+                                     .scratch = m->scratch};
+    return op_matmul(cmd, &a);
+}
+
+// With DoRA the sum goes through f32 in any case.
+static enum rt_err dora(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                        const struct md_node *n, struct op_vec bias)
+{
+    enum rt_err err = RT_OK;
+    const struct lora l = lora_of(m, n);
+    const struct op_mat_out z = {m->adapter_sum, 0, md_ld(m, n->out)};
+
+    RT_TRY(md_dora_norms(m, cmd, w, n));
+    RT_TRY(down(m, cmd, w, n, &l));
+    RT_TRY(plain(m, cmd, w, n, (struct op_vec){0}, z, false));
+    RT_TRY(up(m, cmd, w, n, &l, z));
+    RT_TRY(md_dora_scale(m, cmd, n, bias));
+done:
+    return err;
+}
+
 enum rt_err md_linear(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
                       const struct md_node *n)
 {
     enum rt_err err = RT_OK;
-    const struct md_param *p = md_weight_of(m, n);
     const bool onto = n->in[1] != MD_NONE, adapted = n->adapted && w.adapter;
     const uint32_t rows = md_rows(m, n->out), ld = md_ld(m, n->out);
     const struct op_vec bias = md_weight_vec(m, w, n->bias, n->layer);
     struct rt_buf *out = md_buf(m, n->out);
-    const bool narrow = adapted && rt_buf_type(out) != RT_F32;
+    const bool sums = adapted || (n->adapted && sums_wider(m));
+    const bool narrow = sums && rt_buf_type(out) != RT_F32;
     const struct op_mat_out y = {narrow ? m->adapter_sum : out, 0, ld};
     struct lora l = {0};
 
     RT_TRY(md_onto(m, cmd, n->in[1], n->out));
+    if (adapted && m->adapter.peft.use_dora)
+        return dora(m, cmd, w, n, bias);
     if (adapted) {
         l = lora_of(m, n);
         RT_TRY(down(m, cmd, w, n, &l));
     }
-    RT_TRY(op_matmul(
-        cmd, &(struct op_matmul_args){.form = OP_NT,
-                                      .m = rows,
-                                      .n = m->graph.tensors[n->out].cols,
-                                      .k = p->cols,
-                                      .a = {md_buf(m, n->in[0]), 0, md_ld(m, n->in[0])},
-                                      .b = rows_of(n, md_weight_mat(m, w, n->weight, n->layer)),
-                                      .c = y,
-                                      .bias = bias.buf,
-                                      .bias_first = bias.first + n->row,
-                                      .accumulate = onto,
-                                      .scratch = m->scratch}));
+    RT_TRY(plain(m, cmd, w, n, bias, y, onto));
     if (adapted)
         RT_TRY(up(m, cmd, w, n, &l, y));
     if (narrow)
         RT_TRY(round_sum(m, cmd, rows, ld, 1.0f, out));
+done:
+    return err;
+}
+
+// The products once more, then the gradient of the magnitude and that of the products.
+static enum rt_err dora_backward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                                 const struct md_node *n, struct op_mat dy, struct md_flat *grads,
+                                 struct op_mat *dz)
+{
+    enum rt_err err = RT_OK;
+    const struct lora l = lora_of(m, n);
+    const struct op_mat_out z = {m->adapter_sum, 0, md_ld(m, n->out)};
+
+    RT_TRY(md_dora_norms(m, cmd, w, n));
+    RT_TRY(plain(m, cmd, w, n, (struct op_vec){0}, z, false));
+    RT_TRY(up(m, cmd, w, n, &l, z));
+    RT_TRY(md_dora_backward(m, cmd, n, dy, grads, dz));
 done:
     return err;
 }
@@ -257,6 +310,8 @@ enum rt_err md_linear_backward(struct md_model *m, struct rt_cmd *cmd, struct md
                                   .scratch = m->scratch}));
     if (n->adapted) {
         l = lora_of(m, n);
+        if (m->adapter.peft.use_dora)
+            RT_TRY(dora_backward(m, cmd, w, n, dy, grads, &dy));
         RT_TRY(lora_backward(m, cmd, w, n, &l, dy, grads));
     }
     if (m->graph.tensors[x].moves)

@@ -148,6 +148,12 @@ static uint64_t node_scratch(const struct md_model *m, bool train, const struct 
         most = u64_max(most, linear_scratch(m, train, cols, r));
         most = u64_max(most, linear_scratch(m, train, r, md_weight_of(m, n)->cols));
     }
+    if (n->adapted && m->adapter.peft.use_dora) {
+        const uint32_t in = md_weight_of(m, n)->cols;
+        most = u64_max(
+            most, op_matmul_scratch(m->dev, OP_NN, m->storage, MD_DORA_ROWS, in, m->adapter.rank));
+        most = u64_max(most, train ? op_colsum_scratch(rows, cols) : 0);
+    }
     if (train && n->bias != MD_WEIGHT_COUNT)
         most = u64_max(most, op_colsum_scratch(rows, cols));
     return most;
@@ -228,6 +234,26 @@ done:
     return err;
 }
 
+// DoRA's buffers; of a new adapter the magnitudes are the norms of the weights, so that it changes
+// nothing at first.
+static enum rt_err make_dora(struct md_model *m, const struct md_model_desc *desc, uint32_t widest,
+                             struct md_flat *first)
+{
+    enum rt_err err = RT_OK;
+    const uint64_t ld = op_stride(widest);
+
+    RT_TRY(rt_buf_create(m->dev, RT_F32, MD_DORA_ROWS * ld, "dora products", &m->dora_d));
+    RT_TRY(rt_buf_create(m->dev, RT_F32, round_up(ld, 128), "dora factors", &m->dora_factor));
+    RT_TRY(rt_buf_create(m->dev, RT_F32, round_up(ld, 128), "dora norms", &m->dora_norm));
+    if (desc->train)
+        RT_TRY(rt_buf_create(m->dev, m->storage, m->max_tokens * ld, "dora gradient", &m->dora_dz));
+    RT_TRY(md_dora_check(m));
+    if (!desc->adapter)
+        RT_TRY(md_dora_init(m, first));
+done:
+    return err;
+}
+
 // The adapter's tensors, and what an adapted linear needs beside them.
 static enum rt_err make_adapter(struct md_model *m, const struct md_model_desc *desc)
 {
@@ -258,6 +284,8 @@ static enum rt_err make_adapter(struct md_model *m, const struct md_model_desc *
         RT_TRY(md_adapter_load(&m->adapter, desc->adapter, first));
     else
         RT_TRY(md_adapter_init(&m->adapter, desc->folder, desc->load_dtype, desc->seed, first));
+    if (m->adapter.peft.use_dora)
+        RT_TRY(make_dora(m, desc, widest, first));
     RT_TRY(rt_cmd_create(m->dev, &cmd));
     if (two)
         RT_TRY(md_flat_cast(cmd, &m->adapter_master, &m->adapter_work));
@@ -314,11 +342,12 @@ void md_model_close(struct md_model **model)
     if (!m)
         return;
     struct rt_buf **const single[] = {
-        &m->pos_index,  &m->ids,        &m->pos,         &m->rows,        &m->targets,
-        &m->seq_starts, &m->attn_index, &m->embed_index, &m->rows_index,  &m->scored,
-        &m->seq_logp,   &m->row_coef,   &m->scratch,     &m->head.logits, &m->head.dlogits,
-        &m->head.state, &m->delta,      &m->dy,          &m->adapter_sum, &m->adapter_dt,
-        &m->adapter_x,  &m->adapter_dx,
+        &m->pos_index,  &m->ids,         &m->pos,         &m->rows,        &m->targets,
+        &m->seq_starts, &m->attn_index,  &m->embed_index, &m->rows_index,  &m->scored,
+        &m->seq_logp,   &m->row_coef,    &m->scratch,     &m->head.logits, &m->head.dlogits,
+        &m->head.state, &m->delta,       &m->dy,          &m->adapter_sum, &m->adapter_dt,
+        &m->dora_d,     &m->dora_factor, &m->dora_norm,   &m->dora_dz,     &m->adapter_x,
+        &m->adapter_dx,
     };
     for (size_t i = 0; i < COUNT_OF(single); i++)
         rt_buf_destroy(single[i]);

@@ -71,10 +71,13 @@ struct md_model {
     struct md_flat adapter_master; // f32; empty unless train and the storage is 16-bit
     struct md_flat adapter_work;   // storage type; is the master when the storage is f32
     struct md_flat adapter_ref;    // the adapter as it was loaded: the reference; empty: none
-    struct rt_buf *adapter_x;      // (max_tokens, widest) storage type: an input with dropout
-    struct rt_buf *adapter_dx;     // (max_tokens, widest) f32: its gradient; both only for dropout
-    struct rt_buf *adapter_sum;    // (max_tokens, widest) f32: what is rounded once
-    struct rt_buf *adapter_dt;     // (max_tokens, rank) storage type; train
+    struct rt_buf *dora_d; // (rows at once, widest) f32: B A; this and the next three for DoRA
+    struct rt_buf *dora_factor, *dora_norm; // (widest) f32
+    struct rt_buf *dora_dz;                 // (max_tokens, widest) storage type; train
+    struct rt_buf *adapter_x;   // (max_tokens, widest) storage type: an input with dropout
+    struct rt_buf *adapter_dx;  // (max_tokens, widest) f32: its gradient; both only for dropout
+    struct rt_buf *adapter_sum; // (max_tokens, widest) f32: what is rounded once
+    struct rt_buf *adapter_dt;  // (max_tokens, rank) storage type; train
 
     struct rt_buf **slots;                                  // graph.n_slots buffers
     struct md_rope_table rope[MD_ROPE_TABLES];              // those that the description needs

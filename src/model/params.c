@@ -81,7 +81,11 @@ enum rt_err md_params_place(struct md_params *p, uint64_t max_elements)
     enum rt_err err = RT_OK;
     uint64_t sum = 0;
 
-    for (uint32_t i = 0; i < p->n; i++) {
+    for (uint32_t k = 0; k < 2 * p->n; k++) {
+        const uint32_t i = k % p->n;
+        const bool f32 = k >= p->n; // the second time round those that stay f32
+        if ((p->all[i].part == MD_PART_MAGNITUDE) != f32)
+            continue;
         p->all[i].ld = op_stride(p->all[i].cols);
         p->elements += (uint64_t) p->all[i].rows * p->all[i].cols;
         const uint64_t size = padded(&p->all[i]);
@@ -89,11 +93,12 @@ enum rt_err md_params_place(struct md_params *p, uint64_t max_elements)
             RT_TRY(rt_fail(
                 RT_E_UNSUPPORTED, "%s: %llu elements, one allocation of the device holds %llu",
                 p->all[i].name, (unsigned long long) size, (unsigned long long) max_elements));
-        if (p->n_chunks == 0 || size > max_elements - sum) {
+        if (p->n_chunks == 0 || size > max_elements - sum ||
+            p->chunks[p->n_chunks - 1].f32 != f32) {
             if (p->n_chunks == MD_MAX_CHUNKS)
                 RT_TRY(rt_fail(RT_E_UNSUPPORTED, "the model needs more than %d allocations",
                                MD_MAX_CHUNKS));
-            p->n_chunks++;
+            p->chunks[p->n_chunks++].f32 = f32;
             sum = 0;
         }
         p->all[i].chunk = p->n_chunks - 1;
@@ -167,7 +172,8 @@ enum rt_err md_flat_create(struct rt_dev *dev, const struct md_params *params, e
     enum rt_err err = RT_OK;
     *out = (struct md_flat){0};
     for (uint32_t i = 0; i < params->n_chunks; i++) {
-        RT_TRY(rt_buf_create(dev, type, params->chunks[i].count, name, &out->chunk[i]));
+        const struct md_chunk *c = &params->chunks[i];
+        RT_TRY(rt_buf_create(dev, c->f32 ? RT_F32 : type, c->count, name, &out->chunk[i]));
         out->n = i + 1;
     }
 done:

@@ -72,6 +72,7 @@ struct md_param {
 struct md_chunk {
     uint64_t count; // elements, padding included
     uint64_t decay; // the first so many hold the tensors with weight decay
+    bool f32;       // in every flat buffer: DoRA's magnitudes, which halves would move at once
 };
 
 // Owned by the model. { 0 } is empty.

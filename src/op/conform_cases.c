@@ -10,6 +10,7 @@
 #include "src/op/cast.h"
 #include "src/op/conform.h"
 #include "src/op/embed.h"
+#include "src/op/dora.h"
 #include "src/op/dropout.h"
 #include "src/op/lerp.h"
 #include "src/op/logprob.h"
@@ -478,12 +479,44 @@ static enum rt_err dropout(struct op_side *s)
     struct rt_buf *x, *y;
     FILL(s, RT_F32, 4098, 1, -1.0, 1.0, &x);
     FILL(s, s->type, 4098, 2, 0.0, 0.0, &y);
-    RT_TRY(op_dropout(s->cmd, &(struct op_dropout_args){.x = x,
-                                                        .y = y,
-                                                        .n = 4098,
-                                                        .p = 0.3,
-                                                        .key = 0x123456789abcdefu}));
+    RT_TRY(op_dropout(s->cmd, &(struct op_dropout_args){
+                                  .x = x, .y = y, .n = 4098, .p = 0.3, .key = 0x123456789abcdefu}));
     op_side_output(s, "y", y, 4098, rounding(s->type) + 2 * ULP);
+done:
+    return err;
+}
+
+static enum rt_err dora(struct op_side *s)
+{
+    enum { DORA_ROWS = 33, DORA_COLS = 136, DORA_LD = 136, DORA_N = DORA_ROWS * DORA_LD };
+    enum rt_err err = RT_OK;
+    struct rt_buf *w, *d, *m, *factor, *norm, *y, *dz;
+    FILL(s, s->type, DORA_N, 1, 0.5, 1.0, &w);
+    FILL(s, RT_F32, DORA_N, 2, 0.5, 1.0, &d);
+    FILL(s, RT_F32, DORA_LD, 3, 5.0, 9.0, &m);
+    FILL(s, RT_F32, DORA_LD, 4, 0.0, 0.0, &factor);
+    FILL(s, RT_F32, DORA_LD, 5, 0.0, 0.0, &norm);
+    FILL(s, s->type, DORA_N, 6, 0.0, 0.0, &y);
+    FILL(s, s->type, DORA_N, 7, 0.0, 0.0, &dz);
+    const struct op_dora_norm_args n = {VEC(w),    VEC(d),    VEC(m),  VEC(factor), VEC(norm),
+                                        DORA_ROWS, DORA_COLS, DORA_LD, DORA_LD,     0.5f};
+    const struct op_dora_scale_args a = {.z = VEC(d),
+                                         .factor = VEC(m),
+                                         .y = VEC(y),
+                                         .n_rows = DORA_ROWS,
+                                         .cols = DORA_COLS,
+                                         .ldz = DORA_LD,
+                                         .ldy = DORA_LD};
+    RT_TRY(op_dora_norm(s->cmd, &n));
+    RT_TRY(op_dora_scale(s->cmd, &a));
+    RT_TRY(
+        op_dora_back(s->cmd, &(struct op_dora_back_args){VEC(w), VEC(m), VEC(m), VEC(d), VEC(dz),
+                                                         DORA_ROWS, DORA_COLS, DORA_LD, DORA_LD}));
+    op_side_output(s, "factor", factor, DORA_ROWS, 16 * ULP);
+    op_side_output(s, "norm", norm, DORA_ROWS, 16 * ULP);
+    op_side_output(s, "y", y, DORA_N, rounding(s->type) + 2 * ULP);
+    op_side_output(s, "z", d, DORA_N, 6 * ULP);
+    op_side_output(s, "dz", dz, DORA_N, rounding(s->type) + 2 * ULP);
 done:
     return err;
 }
@@ -507,5 +540,6 @@ const struct op_conform_case OP_CONFORM_CASES[] = {
     {"add", NULL, NULL, add},
     {"lerp", NULL, NULL, lerp},
     {"dropout", NULL, NULL, dropout},
+    {"dora", NULL, NULL, dora},
     {NULL, NULL, NULL, NULL},
 };
