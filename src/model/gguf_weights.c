@@ -1,30 +1,14 @@
 // The weights: GGUF tensors -> Hugging Face names and order, in slices of rows.
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "src/base/arith.h"
 #include "src/format/quant.h"
 #include "src/model/gguf.h"
+#include "src/model/gguf_names.h"
 #include "src/model/params.h"
 
 enum { SLICE = 1 << 20 }; // elements converted at once
-
-// GGUF names; those with a dot in front are of a layer, "blk.N" before them.
-static const char *const NAMES[MD_WEIGHT_COUNT] = {
-    [MD_EMBED] = "token_embd.weight",
-    [MD_ATTN_NORM] = ".attn_norm.weight",
-    [MD_Q] = ".attn_q.weight",
-    [MD_K] = ".attn_k.weight",
-    [MD_V] = ".attn_v.weight",
-    [MD_O] = ".attn_output.weight",
-    [MD_MLP_NORM] = ".ffn_norm.weight",
-    [MD_GATE] = ".ffn_gate.weight",
-    [MD_UP] = ".ffn_up.weight",
-    [MD_DOWN] = ".ffn_down.weight",
-    [MD_FINAL_NORM] = "output_norm.weight",
-    [MD_HEAD] = "output.weight",
-};
 
 // Not weights: read by md_gguf_arch.
 static const char ROPE_FREQS[] = "rope_freqs.weight";
@@ -48,31 +32,32 @@ done:
     return err;
 }
 
+struct reader {
+    const struct fmt_gguf *g;
+    const struct md_arch *arch;
+    const struct md_gguf_family *family;
+};
+
 // The tensor of a weight, of the right shape and readable.
 static enum rt_err find(const struct fmt_gguf *g, const struct md_param *p,
                         const struct fmt_gguf_tensor **out)
 {
     enum rt_err err = RT_OK;
-    const char *suffix = NAMES[p->weight];
+    const struct md_gguf_key name = md_gguf_name(p);
     const struct fmt_gguf_tensor *t;
     const struct fmt_quant *q;
-    char name[64];
 
-    if (suffix[0] == '.')
-        snprintf(name, sizeof(name), "blk.%u%s", p->layer, suffix);
-    else
-        snprintf(name, sizeof(name), "%s", suffix);
-    *out = t = fmt_gguf_tensor(g, name);
+    *out = t = fmt_gguf_tensor(g, name.text);
     if (!t)
-        RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: tensor %s is missing", g->path, name));
+        RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: tensor %s is missing", g->path, name.text));
     if (t->rank != p->rank || t->shape[p->rank - 1] != p->cols ||
         (p->rank == 2 && t->shape[0] != p->rows))
         RT_TRY(fail_shape(g, t, p));
     q = fmt_quant_find(t->kind);
     if (!q || !q->decode)
         RT_TRY(rt_fail(RT_E_UNSUPPORTED,
-                       "%s: tensor %s: block format %s cannot be read (number %u)", g->path, name,
-                       q ? q->name : "unknown", t->kind));
+                       "%s: tensor %s: block format %s cannot be read (number %u)", g->path,
+                       name.text, q ? q->name : "unknown", t->kind));
 done:
     return err;
 }
@@ -92,7 +77,7 @@ static enum rt_err check_list(const struct fmt_gguf *g, const struct md_params *
         used[extra - g->tensors] = true;
     for (uint32_t i = 0; i < g->n_tensors; i++)
         if (!used[i])
-            RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: tensor %s: no place for it in a llama model",
+            RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: tensor %s: no place for it in such a model",
                            g->path, g->tensors[i].name));
 done:
     free(used);
@@ -111,26 +96,21 @@ done:
     return err;
 }
 
-// llama.cpp rotates neighbours (2j, 2j+1) of a head, Hugging Face elements j and j + D/2, so its
-// converter moves row j + s D/2 of each head of q and k to 2j + s. The row of the file for `row`:
-static uint32_t source_row(const struct md_arch *a, uint32_t row)
-{
-    const uint32_t half = a->head_dim / 2, in = row % a->head_dim;
-    return row - in + 2 * (in % half) + in / half;
-}
-
-static enum rt_err read_rows(const struct fmt_gguf_tensor *t, const struct md_param *p,
-                             const struct md_arch *a, uint32_t row, uint32_t n, float *x)
+// Rows [row, row + n) of a weight as Hugging Face has them; of a vector, its elements.
+static enum rt_err read_rows(const struct reader *r, const struct md_param *p,
+                             const struct fmt_gguf_tensor *t, uint32_t row, uint32_t n, float *x)
 {
     enum rt_err err = RT_OK;
-    const uint64_t cols = p->cols;
+    const uint64_t cols = p->cols, width = p->rank == 1 ? 1 : cols, count = n * cols / width;
 
-    if (p->weight != MD_Q && p->weight != MD_K) {
+    if (md_gguf_row_in_file(r->family, r->arch, p->weight, 1) == 1) {
         RT_TRY(fmt_gguf_to_f32(t, row * cols, n * cols, x));
         goto done;
     }
-    for (uint32_t i = 0; i < n; i++)
-        RT_TRY(fmt_gguf_to_f32(t, source_row(a, row + i) * cols, cols, x + i * cols));
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t from = md_gguf_row_in_file(r->family, r->arch, p->weight, row + i);
+        RT_TRY(fmt_gguf_to_f32(t, from * width, width, x + i * width));
+    }
 done:
     return err;
 }
@@ -153,52 +133,76 @@ static enum rt_err check_finite(const struct fmt_gguf *g, const struct fmt_gguf_
     return RT_OK;
 }
 
-static enum rt_err put_one(const struct fmt_gguf *g, const struct md_param *p,
-                           const struct md_arch *a, enum fmt_dtype dtype, float *x,
-                           struct fmt_st_writer *w)
+// What is done with some rows of a weight, as Hugging Face has them.
+struct sink {
+    enum rt_err (*put)(void *user, const struct md_param *p, uint32_t row, uint32_t n, float *x);
+    void *user;
+};
+
+static enum rt_err read_one(const struct reader *r, const struct md_param *p, enum fmt_dtype dtype,
+                            float *x, const struct sink *to)
 {
     enum rt_err err = RT_OK;
     const struct fmt_gguf_tensor *t;
     const uint32_t step = u32_max(1, SLICE / p->cols);
 
-    RT_TRY(find(g, p, &t));
+    RT_TRY(find(r->g, p, &t));
     for (uint32_t row = 0; row < p->rows; row += step) {
         const uint32_t k = u32_min(step, p->rows - row);
-        const uint64_t n = (uint64_t) k * p->cols;
-        RT_TRY(read_rows(t, p, a, row, k, x));
-        RT_TRY(check_finite(g, t, dtype, x, n));
-        RT_TRY(fmt_st_writer_put_f32(w, x, n));
+        RT_TRY(read_rows(r, p, t, row, k, x));
+        RT_TRY(check_finite(r->g, t, dtype, x, (uint64_t) k * p->cols));
+        RT_TRY(to->put(to->user, p, row, k, x));
     }
-    fmt_gguf_done_with(g, t);
+    fmt_gguf_done_with(r->g, t);
 done:
     return err;
+}
+
+static enum rt_err read_all(const struct reader *r, const struct md_params *params,
+                            enum fmt_dtype dtype, const struct sink *to)
+{
+    enum rt_err err = RT_OK;
+    size_t most = SLICE;
+    float *x = NULL;
+
+    for (uint32_t i = 0; i < params->n; i++)
+        most = params->all[i].cols > most ? params->all[i].cols : most;
+    x = malloc(most * sizeof(*x));
+    if (!x)
+        RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: %zu floats", most));
+    for (uint32_t i = 0; i < params->n; i++)
+        RT_TRY(read_one(r, &params->all[i], dtype, x, to));
+done:
+    free(x);
+    return err;
+}
+
+static enum rt_err put_in_file(void *user, const struct md_param *p, uint32_t row, uint32_t n,
+                               float *x)
+{
+    (void) row;
+    return fmt_st_writer_put_f32(user, x, (uint64_t) n * p->cols);
 }
 
 enum rt_err md_gguf_weights(const struct fmt_gguf *g, const struct md_arch *arch,
                             enum fmt_dtype dtype, struct fmt_st_writer *w)
 {
     enum rt_err err = RT_OK;
+    struct reader r = {.g = g, .arch = arch};
     struct md_params params = {0};
-    size_t most = SLICE;
-    float *x = NULL;
 
     RT_REQUIRE(dtype == FMT_F32 || dtype == FMT_F16 || dtype == FMT_BF16, RT_E_ARG);
+    RT_TRY(md_gguf_family_find(g, &r.family));
     RT_TRY(md_params_make(arch, UINT64_MAX, &params));
     RT_TRY(check_list(g, &params));
     for (uint32_t i = 0; i < params.n; i++) {
         const struct md_param *p = &params.all[i];
         const uint64_t shape[2] = {p->rank == 2 ? p->rows : p->cols, p->cols};
-        most = p->cols > most ? p->cols : most;
         RT_TRY(fmt_st_writer_add(w, p->name, dtype, p->rank, shape));
     }
-    x = malloc(most * sizeof(*x));
-    if (!x)
-        RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: %zu floats", most));
     RT_TRY(fmt_st_writer_begin(w));
-    for (uint32_t i = 0; i < params.n; i++)
-        RT_TRY(put_one(g, &params.all[i], arch, dtype, x, w));
+    RT_TRY(read_all(&r, &params, dtype, &(struct sink){put_in_file, w}));
 done:
-    free(x);
     md_params_free(&params);
     return err;
 }

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "src/format/json.h"
+#include "src/model/family.h"
 #include "src/model/gguf.h"
 #include "tests/support/gguf_build.h"
 
@@ -134,6 +135,7 @@ static void config_text(void **state)
     (void) state;
 
     a.pad = -1;
+    a.family = md_family_find("llama");
     U_OK(md_gguf_config(&a, FMT_BF16, &text));
     for (size_t i = 0; i < COUNT_OF(WORDS); i++)
         if (!strstr(text.data, WORDS[i]))
@@ -341,7 +343,13 @@ static const struct {
     {{.u32_key = "tokenizer.ggml.eos_token_id", .u32 = 7}, RT_E_FORMAT, "expected an id below 7"},
     {{.extra = "blk.0.attn_q.bias", .extra_n = 1, .extra_x = &(const float){1.0f}},
      RT_E_UNSUPPORTED,
-     "blk.0.attn_q.bias: no place"},
+     "a bias of blk.0.attn_q and none of blk.0.attn_output"},
+    {{.extra = "blk.0.ffn_up.bias", .extra_n = TINY_FFN, .extra_x = (const float[TINY_FFN]){0.0f}},
+     RT_E_NOT_FOUND,
+     "blk.0.ffn_gate.bias is missing"},
+    {{.extra = "blk.0.attn_q_norm.weight", .extra_n = 1, .extra_x = &(const float){1.0f}},
+     RT_E_UNSUPPORTED,
+     "blk.0.attn_q_norm.weight: no place"},
     {{.extra = "blk.1.attn_norm.weight", .extra_n = 1, .extra_x = &(const float){1.0f}},
      RT_E_UNSUPPORTED,
      "blk.1.attn_norm.weight: no place"},
