@@ -1,16 +1,17 @@
 // src/cli/convert.c -- `anydpo convert`: a GGUF file, or a model and its adapter, to a Hugging Face
-// folder.
+// folder; a folder to a GGUF file.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "src/api/convert.h"
+#include "src/api/export.h"
 #include "src/api/merge.h"
 #include "src/base/arith.h"
 #include "src/base/file.h"
 #include "src/cli/cmd.h"
 
-enum { DTYPE, PRE, MERGE };
+enum { DTYPE, PRE, MERGE, TYPE };
 
 static const struct cmd_opt OPTS[] = {
     [DTYPE] = {"dtype", CMD_STR, NULL, 0, 0,
@@ -20,6 +21,10 @@ static const struct cmd_opt OPTS[] = {
         {"pre", CMD_STR, NULL, 0, 0,
          "pre-tokenizer in place of the file's: gpt-2 | smollm | starcoder | llama-bpe | qwen2"},
     [MERGE] = {"merge", CMD_STR, NULL, 0, 0, "folder of a PEFT adapter of the model IN_DIR"},
+    [TYPE] =
+        {"type", CMD_STR, NULL, 0, 0,
+         "f32 | f16 | bf16 | q8_0: of the matrices in OUT.gguf; default: bf16 of bf16 weights, "
+         "else f16"},
     {0},
 };
 
@@ -64,6 +69,23 @@ done:
     return err;
 }
 
+static enum rt_err export_gguf(const union cmd_val *opt, char **words)
+{
+    enum rt_err err = RT_OK;
+    struct api_exported r;
+    const double start = os_seconds();
+
+    if (opt[PRE].str || opt[DTYPE].str || opt[MERGE].str)
+        RT_TRY(rt_fail(RT_E_USAGE, "convert: --pre, --dtype and --merge are not for GGUF files as "
+                                   "results; the type is --type"));
+    RT_TRY(api_export(
+        &(struct api_export_args){.from = words[0], .to = words[1], .type = opt[TYPE].str}, &r));
+    printf("tensors=%u parameters=%" PRIu64 " type=%s seconds=%.2f\n", r.tensors, r.parameters,
+           r.type, os_seconds() - start);
+done:
+    return err;
+}
+
 static enum rt_err run(const union cmd_val *opt, int n, char **words)
 {
     enum rt_err err = RT_OK;
@@ -73,8 +95,14 @@ static enum rt_err run(const union cmd_val *opt, int n, char **words)
     const char *const dtype = opt[DTYPE].str ? opt[DTYPE].str : "float32";
 
     if (n != 2)
-        RT_TRY(rt_fail(RT_E_USAGE, "convert: expected %s and OUT_DIR, found %d words",
-                       opt[MERGE].str ? "the base model's folder" : "IN.gguf", n));
+        RT_TRY(rt_fail(RT_E_USAGE, "convert: expected %s, found %d words",
+                       opt[MERGE].str ? "the base model's folder and OUT_DIR"
+                                      : "IN.gguf and OUT_DIR, or IN_DIR and OUT.gguf",
+                       n));
+    if (str_has_suffix(words[1], ".gguf"))
+        return export_gguf(opt, words);
+    if (opt[TYPE].str)
+        RT_TRY(rt_fail(RT_E_USAGE, "convert: --type is for a result OUT.gguf, found %s", words[1]));
     if (opt[MERGE].str)
         return merge(opt, words);
     RT_TRY(read_dtype(dtype, &args.dtype));
@@ -89,12 +117,16 @@ done:
 
 const struct cmd cmd_convert = {
     "convert",
-    "turn a GGUF file, or a model and an adapter, into a Hugging Face folder",
-    "IN.gguf OUT_DIR [OPTIONS], or IN_DIR OUT_DIR --merge ADAPTER_DIR\n"
+    "GGUF file to Hugging Face folder and back; merge an adapter into a model",
+    "IN.gguf OUT_DIR [OPTIONS], or IN_DIR OUT.gguf [--type TYPE], or\n"
+    "IN_DIR OUT_DIR --merge ADAPTER_DIR\n"
+    "A folder of a llama, mistral, qwen2 or qwen3 with a byte-level BPE tokenizer becomes the "
+    "file\n"
+    "that llama.cpp runs; vectors are f32 whatever the type.\n"
     "With --merge the LoRA adapter of a model becomes part of its weights.\n"
-    "A llama with a byte-level BPE tokenizer in F32, F16, BF16, F64, Q8_0, Q4_0, Q4_1, Q5_0, "
-    "Q5_1,\n"
-    "Q4_K, Q5_K or Q6_K becomes model.safetensors, config.json, generation_config.json,\n"
+    "A file of a llama, qwen2 or qwen3 with a byte-level BPE tokenizer in F32, F16, BF16, F64,\n"
+    "Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K or Q6_K becomes model.safetensors, "
+    "config.json, generation_config.json,\n"
     "tokenizer.json and tokenizer_config.json. In an OUT_DIR that exists, files of these names "
     "are\n"
     "replaced one by one, chat_template.jinja, special_tokens_map.json and added_tokens.json are\n"

@@ -385,3 +385,11 @@ enum rt_err fmt_gguf_writer_commit(struct fmt_gguf_writer *w)
 done:
     return err;
 }
+
+void fmt_gguf_writer_count(const struct fmt_gguf_writer *w, uint32_t *tensors, uint64_t *elements)
+{
+    *tensors = w->n;
+    *elements = 0;
+    for (uint32_t i = 0; i < w->n; i++)
+        *elements += w->entries[i].count;
+}

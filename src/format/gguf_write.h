@@ -56,4 +56,7 @@ RT_NODISCARD enum rt_err fmt_gguf_writer_put_f32(struct fmt_gguf_writer *w, cons
 // Errors: RT_E_ARG not begun; RT_E_SHAPE data are missing, naming the tensor; RT_E_IO.
 RT_NODISCARD enum rt_err fmt_gguf_writer_commit(struct fmt_gguf_writer *w);
 
+// How many tensors are declared, and how many elements they have together.
+void fmt_gguf_writer_count(const struct fmt_gguf_writer *w, uint32_t *tensors, uint64_t *elements);
+
 #endif // FORMAT_GGUF_WRITE_H

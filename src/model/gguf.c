@@ -114,10 +114,12 @@ done:
 }
 
 // The parameters behind the divisors of the frequencies. All published Llamas from 3.1 on have 1, 4
-// and 8192, and the factor is what the slowest frequency is divided by; the divisors that follow
-// from these are compared with those of the file. They were computed from f32 frequencies, whose
-// error (2e-6) grows at most by the factor times 4/3 in between.
-static enum rt_err read_rope_freqs(const struct fmt_gguf *g, struct md_arch *a)
+// and 8192 (of which another number may be given), and the factor is what the slowest frequency is
+// divided by; the divisors that follow from these are compared with those of the file. They were
+// computed from f32 frequencies, whose error (2e-6) grows at most by the factor times 4/3 in
+// between.
+static enum rt_err read_rope_freqs(const struct fmt_gguf *g, const struct md_gguf_family *f,
+                                   struct md_arch *a)
 {
     enum rt_err err = RT_OK;
     const struct fmt_gguf_tensor *t = fmt_gguf_tensor(g, "rope_freqs.weight");
@@ -139,7 +141,8 @@ static enum rt_err read_rope_freqs(const struct fmt_gguf *g, struct md_arch *a)
     a->rope.scaling = a->rope.factor > 1.0 ? MD_ROPE_LLAMA3 : MD_ROPE_DEFAULT;
     a->rope.low_freq_factor = 1.0;
     a->rope.high_freq_factor = 4.0;
-    a->rope.original_max_positions = 8192;
+    RT_TRY(fmt_gguf_u32_or(g, KEY("rope.scaling.original_context_length"), 8192,
+                           &a->rope.original_max_positions));
     md_rope_frequencies(&a->rope, a->rot_dim, false, scaled_freq);
     md_rope_frequencies(&plain, a->rot_dim, false, plain_freq);
     for (uint32_t j = 0; j < n; j++)
@@ -147,8 +150,8 @@ static enum rt_err read_rope_freqs(const struct fmt_gguf *g, struct md_arch *a)
     if (!same)
         RT_TRY(rt_fail(RT_E_UNSUPPORTED,
                        "%s: the factors in rope_freqs.weight are not those of "
-                       "Llama 3 (low 1, high 4, 8192 positions)",
-                       g->path));
+                       "Llama 3 (low 1, high 4, %u positions)",
+                       g->path, a->rope.original_max_positions));
 done:
     return err;
 }
@@ -169,7 +172,7 @@ static enum rt_err read_numbers(const struct fmt_gguf *g, const struct md_gguf_f
     a->norm_eps = eps;
     a->rope.theta = md_gguf_widen(theta);
     RT_TRY(read_scaling(g, f, &a->rope));
-    RT_TRY(read_rope_freqs(g, a));
+    RT_TRY(read_rope_freqs(g, f, a));
 done:
     return err;
 }

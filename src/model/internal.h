@@ -2,10 +2,16 @@
 #ifndef MODEL_INTERNAL_H
 #define MODEL_INTERNAL_H
 
+#include "src/format/safetensors.h"
 #include "src/model/model.h"
 #include "src/model/family.h"
 #include "src/op/matmul.h"
 #include "src/op/norm.h"
+
+// The file's tensor of a weight, of the right shape; `folder` is its name in messages. Errors:
+// RT_E_NOT_FOUND, RT_E_SHAPE (named).
+RT_NODISCARD enum rt_err md_tensor_find(const struct fmt_st *st, const struct md_param *p,
+                                        const char *folder, const struct fmt_tensor **out);
 
 // The buffer of tensor t, or of its gradient; streams share one gradient.
 static inline struct rt_buf *md_buf(const struct md_model *m, int t)

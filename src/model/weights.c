@@ -6,6 +6,7 @@
 
 #include "src/base/arith.h"
 #include "src/format/safetensors.h"
+#include "src/model/internal.h"
 
 enum { SLICE = 1 << 20 }; // elements converted at once
 
@@ -48,16 +49,21 @@ static void round_to(float *x, uint64_t n, enum rt_type type)
         x[i] = bf16_to_f32(bf16_from_f32(x[i]));
 }
 
-// The file's tensor of a weight. Some files leave out the first word of the names, "transformer."
-// or "model.".
-static enum rt_err find_tensor(const struct fmt_st *st, const struct md_param *p,
-                               const struct fmt_tensor **out)
+// Some files leave out the first word of the names, "transformer." or "model.".
+enum rt_err md_tensor_find(const struct fmt_st *st, const struct md_param *p, const char *folder,
+                           const struct fmt_tensor **out)
 {
+    enum rt_err err = RT_OK;
     const char *dot = strchr(p->name, '.');
+
     *out = fmt_st_find(st, p->name);
     if (!*out && dot)
         *out = fmt_st_find(st, dot + 1);
-    return *out ? RT_OK : fmt_st_get(st, p->name, out);
+    if (!*out)
+        RT_TRY(fmt_st_get(st, p->name, out));
+    RT_TRY(check_shape(p, *out, folder));
+done:
+    return err;
 }
 
 // y (cols, rows) = x (rows, cols) transposed, in blocks that stay in the cache.
@@ -105,8 +111,7 @@ static enum rt_err load_one(const struct fmt_st *st, const struct md_param *p, c
     const struct fmt_tensor *t;
     const uint32_t step = slice_rows(p);
 
-    RT_TRY(find_tensor(st, p, &t));
-    RT_TRY(check_shape(p, t, folder));
+    RT_TRY(md_tensor_find(st, p, folder, &t));
     if (p->transposed) {
         RT_TRY(load_transposed(st, p, t, load_dtype, to));
         goto done;

@@ -5,35 +5,9 @@
 
 #include "src/base/arith.h"
 #include "src/format/json.h"
+#include "src/text/gguf_pre.h"
 #include "src/text/unicode.h"
 #include "src/text/vocab.h"
-
-// What the name of a pre-tokenizer stands for.
-struct pre_row {
-    const char *name;
-    const char *regex; // NULL: GPT-2's, which ByteLevel has built in
-    bool digits;       // every digit by itself, before anything else
-    bool nfc;
-    bool ignore_merges;
-    bool bos; // add_bos_token where the file has no such key
-};
-
-// Published expressions, from the models' tokenizer.json.
-#define ANY_CASE "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
-#define OTHERS "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define LLAMA3 ANY_CASE "\\p{N}{1,3}" OTHERS
-
-static const struct pre_row PRES[] = {
-    {.name = "gpt-2"},
-    {.name = "smollm"},
-    {.name = "starcoder", .digits = true},
-    {.name = "llama-bpe", .regex = LLAMA3, .ignore_merges = true, .bos = true},
-    {.name = "llama-v3", .regex = LLAMA3, .ignore_merges = true, .bos = true},
-    {.name = "llama3", .regex = LLAMA3, .ignore_merges = true, .bos = true},
-    {.name = "qwen2", .regex = ANY_CASE "\\p{N}" OTHERS, .nfc = true},
-};
-
-enum token_type { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
 
 // Special tokens by their keys.
 enum { BOS, EOS, PAD, UNK, EOT, EOM, NAMED };
@@ -46,7 +20,7 @@ static const char *const ID_KEYS[NAMED] = {
 // What is written. `vocab` owns NUL-terminated names.
 struct source {
     const struct fmt_gguf *g;
-    const struct pre_row *pre;
+    const struct txt_gguf_pre *pre;
     struct txt_vocab vocab;
     const struct fmt_gguf_kv *types, *merges; // types may be NULL
     int64_t named[NAMED];                     // ids, -1 = none
@@ -82,10 +56,10 @@ static enum rt_err read_pre(struct source *s, const char *name)
 
     if (!name)
         RT_TRY(fmt_gguf_text(s->g, "tokenizer.ggml.pre", &pre));
-    for (size_t i = 0; i < COUNT_OF(PRES); i++) {
-        if (strlen(PRES[i].name) == pre.len && memcmp(PRES[i].name, pre.data, pre.len) == 0)
-            s->pre = &PRES[i];
-        RT_TRY(str_printf(&known, "%s%s", i ? ", " : "", PRES[i].name));
+    for (const struct txt_gguf_pre *row = txt_gguf_pres(); row->name; row++) {
+        if (strlen(row->name) == pre.len && memcmp(row->name, pre.data, pre.len) == 0)
+            s->pre = row;
+        RT_TRY(str_printf(&known, "%s%s", known.len ? ", " : "", row->name));
     }
     if (!s->pre)
         RT_TRY(
@@ -140,7 +114,7 @@ static enum rt_err read_types(struct source *s)
         RT_TRY(rt_fail(RT_E_FORMAT, "%s: key %s: expected an array of %u integers, one a token",
                        s->g->path, key, s->vocab.rows));
     for (uint64_t i = 0; i < kv->count; i++)
-        if (!fmt_gguf_int_at(kv, i, &v) || v < 0 || v > BYTE)
+        if (!fmt_gguf_int_at(kv, i, &v) || v < 0 || v > TXT_GGUF_BYTE)
             RT_TRY(rt_fail(RT_E_FORMAT, "%s: key %s: element %llu is no type of a token (0 .. 6)",
                            s->g->path, key, (unsigned long long) i));
     s->types = kv;
@@ -225,15 +199,15 @@ done:
     return err;
 }
 
-static enum token_type type_of(const struct source *s, uint32_t id)
+static enum txt_gguf_token type_of(const struct source *s, uint32_t id)
 {
-    int64_t v = NORMAL;
+    int64_t v = TXT_GGUF_NORMAL;
     for (size_t i = 0; i < NAMED; i++)
         if (i != UNK && s->named[i] == id)
-            return CONTROL;
+            return TXT_GGUF_CONTROL;
     if (s->types)
         (void) fmt_gguf_int_at(s->types, id, &v);
-    return v == UNKNOWN ? CONTROL : (enum token_type) v;
+    return v == TXT_GGUF_UNKNOWN ? TXT_GGUF_CONTROL : (enum txt_gguf_token) v;
 }
 
 // ---- writing ----
@@ -275,15 +249,15 @@ static void put_added(struct fmt_jw *w, const struct source *s)
     fmt_jw_key(w, "added_tokens");
     fmt_jw_array(w);
     for (uint32_t id = 0; id < s->vocab.rows; id++) {
-        const enum token_type type = type_of(s, id);
-        if (type != CONTROL && type != USER_DEFINED)
+        const enum txt_gguf_token type = type_of(s, id);
+        if (type != TXT_GGUF_CONTROL && type != TXT_GGUF_USER_DEFINED)
             continue;
         fmt_jw_object(w);
         put_int(w, "id", id);
         put_str(w, "content", name_of(s, id));
         for (size_t i = 0; i < COUNT_OF(FLAGS); i++)
             put_bool(w, FLAGS[i], false);
-        put_bool(w, "special", type == CONTROL);
+        put_bool(w, "special", type == TXT_GGUF_CONTROL);
         fmt_jw_end(w);
     }
     fmt_jw_end(w);
@@ -298,7 +272,7 @@ static void put_byte_level(struct fmt_jw *w, bool prefix, bool trim, bool regex)
     fmt_jw_end(w);
 }
 
-static void put_pre_tokenizer(struct fmt_jw *w, const struct pre_row *pre)
+static void put_pre_tokenizer(struct fmt_jw *w, const struct txt_gguf_pre *pre)
 {
     fmt_jw_key(w, "pre_tokenizer");
     if (!pre->digits && !pre->regex) {

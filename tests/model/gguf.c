@@ -376,8 +376,8 @@ static void refused(void **state)
     U_OK(open_tiny(&(struct tiny){0}, &bytes, &g));
     for (uint32_t i = 0; i < g.n_tensors; i++)
         if (strcmp(g.tensors[i].name, "blk.0.attn_v.weight") == 0)
-            g.tensors[i].kind = 10;
-    U_FAILS(RT_E_UNSUPPORTED, "block format Q2_K", describe(&g));
+            g.tensors[i].kind = 35;
+    U_FAILS(RT_E_UNSUPPORTED, "block format TQ2_0", describe(&g));
     fmt_gguf_close(&g);
     str_free(&bytes);
 }
