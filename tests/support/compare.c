@@ -182,8 +182,8 @@ static double square(const double *a, const double *b, uint64_t n)
     return s;
 }
 
-// GPT-2's key bias, the middle third, cannot change a softmax: its gradient is rounding noise, which
-// Adam turns into steps as long as any other.
+// GPT-2's key bias, the middle third, cannot change a softmax: its gradient is rounding noise,
+// which Adam turns into steps as long as any other.
 static bool has_key_bias(const char *name)
 {
     const char *bias = strstr(name, "attn.c_attn.bias");
