@@ -77,6 +77,7 @@ static const char *const CASES[] = {
     "eval2",
     "trunc_keep_start",
     "lora_all",
+    "lora_dora",
     "lora_continue",
     "sync_ref",
     "precompute",
@@ -122,7 +123,9 @@ static bool set_lora(struct anydpo_job *job, const cJSON *config, const char *di
                                            {"lora_alpha", "lora_alpha"},
                                            {"lora_dropout", "lora_dropout"},
                                            {"target_modules", "lora_target_modules"},
-                                           {"use_rslora", "use_rslora"}};
+                                           {"use_rslora", "use_rslora"},
+                                           {"use_dora", "use_dora"},
+                                           {"modules_to_save", "lora_modules_to_save"}};
     char path[1100];
     bool ok = anydpo_set(job, "use_peft", "true") == ANYDPO_OK;
     for (size_t i = 0; i < COUNT_OF(NAMES); i++) {

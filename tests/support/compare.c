@@ -210,14 +210,25 @@ static void check_tensor(struct report *r, const char *what, const struct fmt_te
     free(y);
 }
 
-// A golden's name of a tensor as files have it: PEFT's memory has the adapter's name in it.
+// A golden's name of a tensor as files have it: PEFT's names in memory say more.
 static const char *file_name(const char *name, char buf[256])
 {
-    static const char MARK[] = ".default.";
-    const char *at = strstr(name, MARK);
-    if (!at)
-        return name;
-    snprintf(buf, 256, "%.*s.%s", (int) (at - name), name, at + sizeof(MARK) - 1);
+    static const struct {
+        const char *memory, *file;
+    } MARKS[] = {{".default.", "."},
+                 {".modules_to_save.", "."},
+                 {".lora_magnitude_vector.weight", ".lora_magnitude_vector"}};
+    char copy[256];
+
+    snprintf(buf, 256, "%s", name);
+    for (size_t i = 0; i < COUNT_OF(MARKS); i++) {
+        const char *at = strstr(buf, MARKS[i].memory);
+        if (!at)
+            continue;
+        snprintf(copy, sizeof(copy), "%s", buf);
+        snprintf(buf, 256, "%.*s%s%s", (int) (at - buf), copy, MARKS[i].file,
+                 copy + (at - buf) + strlen(MARKS[i].memory));
+    }
     return buf;
 }
 
