@@ -4,6 +4,7 @@
 
 #include "src/base/arith.h"
 #include "src/base/file.h"
+#include "src/format/gguf.h"
 #include "src/format/hub.h"
 
 static enum rt_err find_tokenizer(struct api_adapted *a)
@@ -54,9 +55,9 @@ enum rt_err api_adapted_open(const char *model, const char *adapter, struct api_
     base = a.peft.base_model;
     if (itself)
         RT_TRY(find_on_hub(&base, &found[2]));
-    if (itself && (!base || !dir_exists(base)))
+    if (itself && (!base || (!dir_exists(base) && !fmt_gguf_is(base))))
         RT_TRY(rt_fail(RT_E_NOT_FOUND,
-                       "%s is an adapter of %s, which is no folder here: give that base as "
+                       "%s is an adapter of %s, which is no folder or GGUF file here: give that base as "
                        "model_name_or_path and this as adapter_name_or_path",
                        model, base ? base : "an unnamed base"));
     if (itself)

@@ -7,6 +7,7 @@
 #include "src/api/adapter.h"
 #include "src/base/file.h"
 #include "src/model/generate.h"
+#include "src/text/open.h"
 
 struct api_generator {
     struct rt_dev *dev;
@@ -29,8 +30,8 @@ enum rt_err api_generator_open(const struct api_generator_desc *d, struct api_ge
         RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: generator"));
     g->max_tokens = d->max_tokens;
     RT_TRY(api_adapted_open(d->folder, d->adapter, &from));
-    RT_TRY(txt_tokenizer_open(from.tokenizer, &g->tok));
-    RT_TRY(txt_chat_open(from.tokenizer, &g->chat));
+    RT_TRY(txt_tokenizer_open_any(from.tokenizer, &g->tok));
+    RT_TRY(txt_chat_open_any(from.tokenizer, &g->chat));
     RT_TRY(rt_clamp_parse(d->disable, d->clamp, &dev.clamp));
     RT_TRY(dir_cache(d->cache_dir, &cache));
     dev.cache_dir = cache;

@@ -7,6 +7,7 @@
 #include "src/base/arith.h"
 #include "src/base/file.h"
 #include "src/base/thread.h"
+#include "src/format/gguf.h"
 #include "src/format/peft.h"
 #include "src/format/safetensors.h"
 #include "src/train/save.h"
@@ -339,6 +340,10 @@ static enum rt_err open_merge(struct merge *m)
 
     if (strcmp(a->to, a->base) == 0 || strcmp(a->to, a->adapter) == 0)
         RT_TRY(rt_fail(RT_E_ARG, "%s: expected another folder for the merged model", a->to));
+    if (fmt_gguf_is(a->base))
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED,
+                       "%s: an adapter can be merged into a folder only: convert the file first",
+                       a->base));
     RT_TRY(fmt_peft_read(a->adapter, &m->peft));
     if (m->peft.use_dora && m->peft.fan_in_fan_out)
         RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: use_dora with fan_in_fan_out is not supported",

@@ -1,5 +1,6 @@
 #include "src/format/gguf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -467,4 +468,15 @@ void fmt_gguf_done_with(const struct fmt_gguf *g, const struct fmt_gguf_tensor *
 {
     if (!g->borrowed)
         file_map_done_with(&g->map, (size_t) (t->data - g->map.data), t->bytes);
+}
+
+bool fmt_gguf_is(const char *path)
+{
+    char magic[4] = {0};
+    FILE *f = file_exists(path) ? fopen(path, "rb") : NULL;
+    const bool is = f && fread(magic, 1, sizeof(magic), f) == sizeof(magic) &&
+                    memcmp(magic, "GGUF", sizeof(magic)) == 0;
+    if (f)
+        fclose(f);
+    return is;
 }

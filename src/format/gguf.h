@@ -83,6 +83,9 @@ void fmt_gguf_close(struct fmt_gguf *g); // accepts closed
 RT_NODISCARD enum rt_err fmt_gguf_open_memory(const void *bytes, size_t size, const char *where,
                                               struct fmt_gguf *out);
 
+// A regular file that begins as GGUF files do.
+bool fmt_gguf_is(const char *path);
+
 // ---- metadata ----
 
 const struct fmt_gguf_kv *fmt_gguf_find(const struct fmt_gguf *g, const char *key); // or NULL

@@ -8,6 +8,7 @@
 #include "src/base/arith.h"
 #include "src/base/file.h"
 #include "src/base/rng.h"
+#include "src/format/gguf.h"
 #include "src/format/safetensors.h"
 #include "src/model/model.h"
 
@@ -338,15 +339,17 @@ enum rt_err md_adapter_init(const struct md_adapter *a, const char *folder, enum
     enum rt_err err = RT_OK;
     struct rng rng;
     struct fmt_st st = {0};
+    const bool gguf = fmt_gguf_is(folder); // finds a tied head by itself
 
     rng_seed(&rng, seed);
-    RT_TRY(fmt_st_open(folder, &st));
+    if (!gguf)
+        RT_TRY(fmt_st_open(folder, &st));
     for (uint32_t i = 0; i < a->params.n; i++) {
         const struct md_param *p = &a->params.all[i];
         const char *name = p->name + strlen(PREFIX);
         if (p->part == MD_PART_LORA_A)
             RT_TRY(init_a(p, &rng, to));
-        if (p->weight == MD_HEAD && !fmt_st_find(&st, name))
+        if (p->weight == MD_HEAD && !gguf && !fmt_st_find(&st, name))
             name = "model.embed_tokens.weight";
         if (p->part == MD_PART_WEIGHT)
             RT_TRY(init_copy(p, folder, load_dtype, name, to));

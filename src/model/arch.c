@@ -8,6 +8,7 @@
 #include "src/base/file.h"
 #include "src/format/json.h"
 #include "src/model/family.h"
+#include "src/model/gguf.h"
 #include "src/model/rope.h"
 
 // A key of config.json that is no part of the description.
@@ -393,9 +394,12 @@ enum rt_err md_arch_read(const char *folder, struct md_arch *out)
     const char *text = NULL;
 
     *out = a;
+    if (fmt_gguf_is(folder))
+        return md_gguf_arch_read(folder, out);
     RT_TRY(path_join(folder, "config.json", &path));
     if (!dir_exists(folder))
-        RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: expected a model folder, found none", folder));
+        RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: expected a model folder or a GGUF file, found %s",
+                       folder, file_exists(folder) ? "another file" : "none"));
     RT_TRY(fmt_json_read(path, &root));
     const struct fmt_json j = {root, path};
     RT_TRY(fmt_json_str(&j, "model_type", &text));

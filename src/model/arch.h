@@ -71,7 +71,8 @@ struct md_arch {
     // an input's gradient is dropped, though not what a tied head's row gets.
 };
 
-// Read `folder`/config.json, in the spelling of transformers 4 or 5.
+// Read `folder`/config.json, in the spelling of transformers 4 or 5; or the metadata of a GGUF file
+// (gguf.h, whose errors these are then).
 // Errors: RT_E_NOT_FOUND, RT_E_FORMAT damaged, or a key of the wrong type or range (named);
 //         RT_E_UNSUPPORTED an architecture, or a key whose value would change the numbers and is
 //         not supported (named with its value). Keys that nothing here knows are listed in one

@@ -259,3 +259,19 @@ enum rt_err md_gguf_arch(const struct fmt_gguf *g, struct md_arch *out)
 done:
     return err;
 }
+
+enum rt_err md_gguf_arch_read(const char *path, struct md_arch *out)
+{
+    enum rt_err err = RT_OK;
+    struct fmt_gguf g = {0};
+    struct md_arch a;
+
+    *out = (struct md_arch){0};
+    RT_TRY(fmt_gguf_open(path, &g));
+    RT_TRY(md_gguf_arch(&g, &a));
+    RT_TRY(md_gguf_check_weights(&g, &a));
+    *out = a;
+done:
+    fmt_gguf_close(&g);
+    return err;
+}

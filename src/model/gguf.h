@@ -10,6 +10,7 @@
 #include "src/format/gguf.h"
 #include "src/format/safetensors.h"
 #include "src/model/arch.h"
+#include "src/model/params.h"
 
 // Read the description from the metadata. The vocabulary has as many rows as token_embd.weight; the
 // head is the embedding when there is no output.weight. The scaling of Llama 3.1 and later is found
@@ -21,6 +22,10 @@
 //                           numbers and are not supported (named)
 //         RT_E_SHAPE        rope_freqs.weight has another length than head_dim / 2
 RT_NODISCARD enum rt_err md_gguf_arch(const struct fmt_gguf *g, struct md_arch *out);
+
+// The description of the model in the file `path`, whose weights are checked as below. Errors:
+// those of fmt_gguf_open, md_gguf_arch and md_gguf_check_weights.
+RT_NODISCARD enum rt_err md_gguf_arch_read(const char *path, struct md_arch *out);
 
 // Every weight of the description is there with its shape and can be read, and there is no other.
 // Errors: RT_E_NOT_FOUND a tensor is missing; RT_E_SHAPE it has another shape; RT_E_UNSUPPORTED its
@@ -35,6 +40,13 @@ RT_NODISCARD enum rt_err md_gguf_check_weights(const struct fmt_gguf *g,
 // dtype (tensor and value named); those of fmt_st_writer_begin and _put_f32.
 RT_NODISCARD enum rt_err md_gguf_weights(const struct fmt_gguf *g, const struct md_arch *arch,
                                          enum fmt_dtype dtype, struct fmt_st_writer *w);
+
+// Read the weights of a list (all of a model's, or some) of the file `path` into `to`, as
+// md_weights_load does of a folder. A head that the file does not have is the embedding.
+// Errors: those of fmt_gguf_open and md_gguf_arch; RT_E_NOT_FOUND, RT_E_SHAPE, RT_E_UNSUPPORTED a
+// tensor (named); RT_E_NUMERIC a value is not finite.
+RT_NODISCARD enum rt_err md_gguf_load(const struct md_params *params, const char *path,
+                                      enum rt_type load_dtype, struct md_flat *to);
 
 // Append the text of config.json: transformers 4 spelling (rope_theta, rope_scaling, torch_dtype),
 // which transformers 5 reads too. RT_E_NOMEM.

@@ -6,6 +6,7 @@
 #include "src/format/quant.h"
 #include "src/model/gguf.h"
 #include "src/model/gguf_names.h"
+#include "src/model/internal.h"
 #include "src/model/params.h"
 
 enum { SLICE = 1 << 20 }; // elements converted at once
@@ -43,11 +44,15 @@ static enum rt_err find(const struct fmt_gguf *g, const struct md_param *p,
                         const struct fmt_gguf_tensor **out)
 {
     enum rt_err err = RT_OK;
-    const struct md_gguf_key name = md_gguf_name(p);
+    struct md_gguf_key name = md_gguf_name(p);
     const struct fmt_gguf_tensor *t;
     const struct fmt_quant *q;
 
     *out = t = fmt_gguf_tensor(g, name.text);
+    if (!t && p->weight == MD_HEAD) {
+        name = md_gguf_name(&(struct md_param){.weight = MD_EMBED});
+        *out = t = fmt_gguf_tensor(g, name.text);
+    }
     if (!t)
         RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: tensor %s is missing", g->path, name.text));
     if (t->rank != p->rank || t->shape[p->rank - 1] != p->cols ||
@@ -204,5 +209,38 @@ enum rt_err md_gguf_weights(const struct fmt_gguf *g, const struct md_arch *arch
     RT_TRY(read_all(&r, &params, dtype, &(struct sink){put_in_file, w}));
 done:
     md_params_free(&params);
+    return err;
+}
+
+// ---- into a model ----
+
+struct load {
+    enum rt_type dtype;
+    struct md_flat *to;
+};
+
+static enum rt_err put_in_flat(void *user, const struct md_param *p, uint32_t row, uint32_t n,
+                               float *x)
+{
+    const struct load *l = user;
+    md_round_to(x, (uint64_t) n * p->cols, l->dtype);
+    return md_flat_write(l->to, p, row, n, x);
+}
+
+enum rt_err md_gguf_load(const struct md_params *params, const char *path, enum rt_type load_dtype,
+                         struct md_flat *to)
+{
+    enum rt_err err = RT_OK;
+    struct load l = {load_dtype, to};
+    struct fmt_gguf g = {0};
+    struct md_arch arch;
+    struct reader r = {.g = &g, .arch = &arch};
+
+    RT_TRY(fmt_gguf_open(path, &g));
+    RT_TRY(md_gguf_arch(&g, &arch));
+    RT_TRY(md_gguf_family_find(&g, &r.family));
+    RT_TRY(read_all(&r, params, FMT_F32, &(struct sink){put_in_flat, &l}));
+done:
+    fmt_gguf_close(&g);
     return err;
 }

@@ -26,7 +26,7 @@ struct md_batch {
 };
 
 struct md_model_desc {
-    const char *folder;      // Hugging Face folder
+    const char *folder;      // Hugging Face folder, or GGUF file
     enum rt_type storage;    // RT_F32, RT_F16, RT_BF16: weights' working copy, activations
     enum rt_type load_dtype; // what the file's weights are rounded to once; RT_F32 = as they are
     uint32_t max_tokens, max_segments, max_rows, max_seqs; // of the largest pass
@@ -111,7 +111,7 @@ RT_NODISCARD enum rt_err md_model_open(struct rt_dev *dev, const struct md_model
                                        struct md_model **out);
 void md_model_close(struct md_model **m);
 
-// Read the weights of `folder` (the same architecture, else RT_E_SHAPE) into `to`; in slices, so
+// Read the weights of `folder`, or of a GGUF file (the same architecture, else RT_E_SHAPE) into `to`; in slices, so
 // that host memory stays small. load_dtype as in md_model_desc.
 RT_NODISCARD enum rt_err md_weights_load(const struct md_params *params, const char *folder,
                                          enum rt_type load_dtype, struct md_flat *to);

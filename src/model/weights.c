@@ -6,6 +6,7 @@
 
 #include "src/base/arith.h"
 #include "src/format/safetensors.h"
+#include "src/model/gguf.h"
 #include "src/model/internal.h"
 
 enum { SLICE = 1 << 20 }; // elements converted at once
@@ -41,7 +42,7 @@ static enum rt_err check_shape(const struct md_param *p, const struct fmt_tensor
     return err;
 }
 
-static void round_to(float *x, uint64_t n, enum rt_type type)
+void md_round_to(float *x, uint64_t n, enum rt_type type)
 {
     for (uint64_t i = 0; type == RT_F16 && i < n; i++)
         x[i] = f16_to_f32(f16_from_f32(x[i]));
@@ -95,7 +96,7 @@ static enum rt_err load_transposed(const struct fmt_st *st, const struct md_para
 
     RT_TRY(two_alloc(p, &x));
     RT_TRY(fmt_tensor_to_f32(t, 0, n, x));
-    round_to(x, n, load_dtype);
+    md_round_to(x, n, load_dtype);
     transpose(x, p->cols, p->rows, x + n);
     RT_TRY(md_flat_write(to, p, 0, p->rows, x + n));
     fmt_st_done_with(st, t, 0, n);
@@ -120,7 +121,7 @@ static enum rt_err load_one(const struct fmt_st *st, const struct md_param *p, c
         const uint32_t k = u32_min(step, p->rows - row);
         const uint64_t at = (uint64_t) row * p->cols, n = (uint64_t) k * p->cols;
         RT_TRY(fmt_tensor_to_f32(t, at, n, x));
-        round_to(x, n, load_dtype);
+        md_round_to(x, n, load_dtype);
         RT_TRY(md_flat_write(to, p, row, k, x));
         fmt_st_done_with(st, t, at, n);
     }
@@ -146,6 +147,8 @@ enum rt_err md_weights_load(const struct md_params *params, const char *folder,
 
     if (to->n && rt_dev_is_dry(rt_buf_dev(to->chunk[0]))) // nothing would keep them
         goto done;
+    if (fmt_gguf_is(folder))
+        return md_gguf_load(params, folder, load_dtype, to);
     RT_TRY(fmt_st_open(folder, &st));
     RT_TRY(slice_alloc(params, &x));
     for (uint32_t i = 0; i < params->n; i++)

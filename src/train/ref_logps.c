@@ -9,6 +9,7 @@
 #include "src/base/arith.h"
 #include "src/base/file.h"
 #include "src/base/hash.h"
+#include "src/format/gguf.h"
 #include "src/format/safetensors.h"
 
 enum { VERSION = 1 };
@@ -69,7 +70,7 @@ done:
     return err;
 }
 
-// config.json and all files of weights.
+// config.json and all files of weights, or the GGUF file.
 static enum rt_err add_model(struct tr_ref_key *k, const char *dir)
 {
     enum rt_err err = RT_OK;
@@ -77,6 +78,11 @@ static enum rt_err add_model(struct tr_ref_key *k, const char *dir)
     struct hash h;
 
     hash_begin(&h, 0);
+    if (fmt_gguf_is(dir)) {
+        RT_TRY(hash_file(&h, NULL, dir));
+        RT_TRY(add_hash(k, "model", &h));
+        goto done;
+    }
     RT_TRY(hash_file(&h, dir, "config.json"));
     RT_TRY(fmt_st_open(dir, &st));
     for (uint32_t i = 0; i < st.n_files; i++)

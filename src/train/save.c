@@ -6,6 +6,7 @@
 #include "src/base/file.h"
 #include "src/format/json.h"
 #include "src/train/adapter.h"
+#include "src/train/save_gguf.h"
 
 // What is copied as it is, where it exists.
 static const char *const FILES[] = {
@@ -25,6 +26,8 @@ enum rt_err tr_save_files(const char *source, const char *dir, bool generation)
     enum rt_err err = RT_OK;
     char *from = NULL, *to = NULL;
 
+    if (fmt_gguf_is(source))
+        return tr_gguf_tokenizer(source, dir);
     for (size_t i = 0; i < COUNT_OF(FILES) - !generation; i++) {
         RT_TRY(path_join(source, FILES[i], &from));
         RT_TRY(path_join(dir, FILES[i], &to));
@@ -69,6 +72,8 @@ enum rt_err tr_save_config(const char *source, const char *dir, enum fmt_dtype d
     char *path = NULL;
     json_t *root = NULL;
 
+    if (fmt_gguf_is(source))
+        return tr_gguf_config(source, dir, dtype);
     RT_TRY(path_join(source, "config.json", &path));
     RT_TRY(file_read(path, &text));
     RT_TRY(fmt_jansson_parse(text.data, text.len, path, 1, &root));

@@ -14,8 +14,8 @@
 RT_NODISCARD enum rt_err tr_save_model(struct md_model *model, const char *source, const char *dir,
                                        enum rt_type dtype);
 
-// The parts of it. Copy the tokenizer files that `source` has, with `generation` also
-// generation_config.json.
+// The parts of it; of a GGUF file, what its metadata say (save_gguf.h). Copy the tokenizer files that
+// `source` has, with `generation` also generation_config.json.
 RT_NODISCARD enum rt_err tr_save_files(const char *source, const char *dir, bool generation);
 
 // Write config.json of `source` with the weights' type (FMT_DTYPE_COUNT = as it is); untied: the

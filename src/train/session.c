@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "src/base/file.h"
+#include "src/text/open.h"
 #include "src/train/adapter.h"
 #include "src/train/plan.h"
 #include "src/train/precompute.h"
@@ -24,8 +25,8 @@ enum rt_err tr_session_open_data(const struct tr_config *c, bool train, struct t
     const bool files =
         train ? c->eval_strategy != TR_EVAL_NO || c->eval_on_start : c->n_eval_files > 0;
 
-    RT_TRY(txt_tokenizer_open(c->model_name_or_path, &s->tok));
-    RT_TRY(txt_chat_open(c->model_name_or_path, &s->chat));
+    RT_TRY(txt_tokenizer_open_any(c->model_name_or_path, &s->tok));
+    RT_TRY(txt_chat_open_any(c->model_name_or_path, &s->chat));
     if (train || !files)
         RT_TRY(tr_dataset_open_train(c, s->tok, s->chat, &s->train));
     if (files)
