@@ -25,7 +25,7 @@ enum {
 };
 
 static const struct cmd_opt OPTS[] = {
-    [MODEL] = {"model_name_or_path", CMD_STR, NULL, 0, 0, "Hugging Face model folder (required)"},
+    [MODEL] = {"model_name_or_path", CMD_STR, NULL, 0, 0, "Hugging Face model folder, or GGUF file (required)"},
     [ADAPTER] = {"adapter_name_or_path", CMD_STR, NULL, 0, 0, "folder of a PEFT adapter of it"},
     [PROMPT] = {"prompt", CMD_STR, NULL, 0, 0,
                 "the prompt; without it each line of standard input is one"},
