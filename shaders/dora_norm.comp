@@ -1,5 +1,5 @@
-// shaders/dora_norm.comp -- norms of the rows of w + scale * d, and magnitude over them; one group a
-// row. Oracle: op_dora_norm_ref().
+// shaders/dora_norm.comp -- norms of the rows of w + scale * d, and magnitude over them; one group
+// a row. Oracle: op_dora_norm_ref().
 #include "dora.h"
 #define BUFFERS DORA_NORM_BUFFERS
 #define PARAMS DORA_NORM_PARAMS
