@@ -20,6 +20,11 @@ struct rt_dev {
     struct rt_clamp clamp;
     struct rt_buf *first, *last; // buffers in order of creation
     bool f64;
+    struct rt_tuned {
+        char name[32];
+        int32_t value;
+    } tuned[32]; // runtime/tuned.c
+    uint32_t n_tuned;
     struct rt_profile *profile; // NULL: none is wanted
     double busy_s; // with a profile: device seconds of what a backend waited for, added up by it
 };
@@ -88,6 +93,9 @@ extern const struct rt_backend RTHOST_BACKEND, RTVK_BACKEND, RTCL_BACKEND;
 enum rt_err rt_dev_init(struct rt_dev *dev, const struct rt_backend *backend, const char *id,
                         const struct rt_caps *caps, const struct rt_dev_desc *desc);
 void rt_dev_fini(struct rt_dev *dev); // frees what init made
+
+// Read what was tuned for this device, if anything; dev->plan and cache_dir are set.
+enum rt_err rt_tuned_load(struct rt_dev *dev);
 
 // Profiling around one piece of work: rt.c waits, notes the host's clock, runs it, waits.
 enum rt_err rt_profile_open(struct rt_dev *dev);

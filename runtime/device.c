@@ -187,6 +187,7 @@ enum rt_err rt_dev_init(struct rt_dev *dev, const struct rt_backend *backend, co
         RT_TRY(rt_profile_open(dev));
     if (desc->cache_dir)
         RT_TRY(str_dup(desc->cache_dir, &dev->cache_dir));
+    RT_TRY(rt_tuned_load(dev));
 done:
     return err;
 }

@@ -105,6 +105,8 @@ enum rt_err rt_dev_open_dry(const struct rt_dev *like, struct rt_dev **out)
     d->plan = like->plan;
     d->kernels = like->kernels;
     d->f64 = like->f64;
+    memcpy(d->tuned, like->tuned, sizeof(d->tuned));
+    d->n_tuned = like->n_tuned;
     return RT_OK;
 }
 

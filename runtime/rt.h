@@ -140,6 +140,16 @@ struct rt_stats {
 };
 struct rt_stats rt_dev_stats(const struct rt_dev *dev);
 
+// ---- What was found fastest on a device ----
+
+// Numbers by name (at most 31 characters), read from the disk cache when a device is opened. What
+// reads one checks it: it may be from another version of the program.
+int32_t rt_dev_tuned(const struct rt_dev *dev, const char *name, int32_t otherwise);
+// Set one for this device. RT_E_ARG: the name is too long, or there are 32.
+RT_NODISCARD enum rt_err rt_dev_tune(struct rt_dev *dev, const char *name, int32_t value);
+void rt_dev_tuned_clear(struct rt_dev *dev);      // as if nothing had been tuned
+void rt_dev_tuned_keep(const struct rt_dev *dev); // into the disk cache; best effort
+
 // ---- Profile (rt_dev_desc.profile) ----
 
 // A kernel's run, or "copy" or "zero". Strings are static, or the caller's.

@@ -38,6 +38,6 @@ struct cmd {
 int cmd_signal(void);
 
 extern const struct cmd cmd_train, cmd_generate, cmd_eval, cmd_devices, cmd_conform, cmd_convert,
-    cmd_tokenize, cmd_chat, cmd_inspect, cmd_bench, cmd_bench_step, cmd_plan;
+    cmd_tokenize, cmd_chat, cmd_inspect, cmd_bench, cmd_bench_step, cmd_plan, cmd_tune;
 
 #endif // CLI_CMD_H

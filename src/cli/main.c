@@ -10,8 +10,9 @@
 #include "src/cli/cmd.h"
 
 static const struct cmd *const COMMANDS[] = {
-    &cmd_train,    &cmd_generate, &cmd_eval,    &cmd_devices,    &cmd_conform, &cmd_convert,
-    &cmd_tokenize, &cmd_chat,     &cmd_inspect, &cmd_bench_step, &cmd_bench,   &cmd_plan};
+    &cmd_train,   &cmd_generate, &cmd_eval, &cmd_devices, &cmd_conform,
+    &cmd_convert, &cmd_tokenize, &cmd_chat, &cmd_inspect, &cmd_bench_step,
+    &cmd_bench,   &cmd_plan,     &cmd_tune};
 
 enum { MOST_OPTIONS = 32 };
 

@@ -11,6 +11,8 @@ enum { MAX_SIZE = INT32_MAX - 63, CUT = 8 }; // cuts lie at multiples of CUT row
 static const char *const NAME[OP_MATMUL_VARIANTS] = {"auto", "tile", "register", "wide",
                                                      "bf16_dot"};
 
+const char *const MATMUL_TUNED_VARIANT[] = {"matmul.f32", "matmul.f16", "matmul.bf16"};
+
 const char *op_matmul_variant_name(enum op_matmul_variant variant)
 {
     return (unsigned) variant < OP_MATMUL_VARIANTS ? NAME[variant] : "?";
@@ -41,9 +43,14 @@ enum op_matmul_variant op_matmul_choice(const struct rt_dev *dev, enum op_matmul
 {
     static const enum op_matmul_variant CPU_FIRST[] = {OP_MATMUL_BF16_DOT, OP_MATMUL_WIDE,
                                                        OP_MATMUL_REGISTER};
+    const int32_t tuned = rt_dev_tuned(dev, MATMUL_TUNED_VARIANT[type], OP_MATMUL_AUTO);
+
     (void) form;
     (void) n;
     (void) k;
+    if (tuned > OP_MATMUL_AUTO && tuned < OP_MATMUL_VARIANTS &&
+        op_matmul_has(dev, (enum op_matmul_variant) tuned, type))
+        return (enum op_matmul_variant) tuned;
     if (rt_dev_plan(dev)->caps.kind == RT_CPU)
         for (size_t i = 0; i < COUNT_OF(CPU_FIRST); i++)
             if (op_matmul_has(dev, CPU_FIRST[i], type))

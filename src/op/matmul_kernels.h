@@ -12,6 +12,13 @@ OP_PARAMS(matmul, MATMUL_PARAMS);
 OP_PARAMS(matmul_wide, MATMUL_WIDE_PARAMS);
 OP_PARAMS(matmul_round, MATMUL_ROUND_PARAMS);
 
+// Names of what `anydpo tune` keeps, by storage type: the variant, and the number of the tile for
+// many rows.
+extern const char *const MATMUL_TUNED_VARIANT[], *const MATMUL_TUNED_TILE[];
+
+// How many tiles there are for many rows.
+uint32_t matmul_tiles(void);
+
 // A product whose operands are bound and fit, ready for one dispatch.
 struct matmul_job {
     const struct rt_dev *dev;

@@ -36,18 +36,33 @@ struct tile {
     int32_t bm, bn, bk, tm, nv;
 };
 
-// The tile depends on m, the order of addition does not.
-static const struct tile *tile_of(const struct matmul_params *p)
+const char *const MATMUL_TUNED_TILE[] = {"matmul.tile.f32", "matmul.tile.f16", "matmul.tile.bf16"};
+
+// For many rows, the default first. All run on the floor: 128 lanes and 16 KiB of shared memory.
+static const struct tile MANY[] = {{128, 64, 16, 8, 2}, {64, 64, 16, 8, 1},  {64, 64, 16, 8, 2},
+                                   {128, 64, 8, 8, 2},  {64, 128, 16, 8, 2}, {128, 128, 8, 16, 2},
+                                   {32, 64, 16, 4, 1}};
+
+uint32_t matmul_tiles(void)
 {
-    static const struct tile FEW = {8, 64, 16, 1, 1}, SOME = {32, 64, 16, 4, 1},
-                             MANY = {128, 64, 16, 8, 2};
-    return p->m <= 8 ? &FEW : p->m <= 64 ? &SOME : &MANY;
+    return COUNT_OF(MANY);
+}
+
+// The tile depends on m, the order of addition does not.
+static const struct tile *tile_of(const struct matmul_job *job)
+{
+    static const struct tile FEW = {8, 64, 16, 1, 1}, SOME = {32, 64, 16, 4, 1};
+    const enum rt_type type = rt_buf_type(job->binds[0].buf);
+    const int32_t tuned = rt_dev_tuned(job->dev, MATMUL_TUNED_TILE[type], 0);
+    if (job->p.m <= 64)
+        return job->p.m <= 8 ? &FEW : &SOME;
+    return &MANY[tuned >= 0 && tuned < (int32_t) COUNT_OF(MANY) ? tuned : 0];
 }
 
 static enum rt_err run_tile(struct rt_cmd *cmd, const struct matmul_job *job)
 {
     const struct matmul_params *p = &job->p;
-    const struct tile *t = tile_of(p);
+    const struct tile *t = tile_of(job);
     return rt_cmd_dispatch(cmd,
                            &(struct rt_dispatch_desc){
                                .kernel = "matmul",
