@@ -81,8 +81,8 @@ struct fixed {
 static double loss(struct t *t, const double *x, void *ctx)
 {
     const struct fixed *f = ctx;
-    double in[90], sum = 0.0;
-    memcpy(in, x, 60 * sizeof(*in));
+    double in[90] = {0}, sum = 0.0;
+    memcpy(in, x, (f->kind.gated ? 60 : 30) * sizeof(*in)); // g, and u where there is one
     memcpy(in + 60, f->da, 30 * sizeof(*in));
     const double *a = t_read(t, run(t, t_ref(t), f->kind, 3, 10, RT_F32, in).a, 72);
     for (uint32_t i = 0; i < 30; i++)
