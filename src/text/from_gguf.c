@@ -5,6 +5,7 @@
 
 #include "src/base/arith.h"
 #include "src/format/json.h"
+#include "src/text/from_gguf_spm.h"
 #include "src/text/gguf_pre.h"
 #include "src/text/unicode.h"
 #include "src/text/vocab.h"
@@ -21,7 +22,9 @@ static const char *const ID_KEYS[NAMED] = {
 struct source {
     const struct fmt_gguf *g;
     const struct txt_gguf_pre *pre;
+    bool is_spm; // SentencePiece BPE, else byte-level BPE
     struct txt_vocab vocab;
+    struct txt_gguf_spm spm;
     const struct fmt_gguf_kv *types, *merges; // types may be NULL
     int64_t named[NAMED];                     // ids, -1 = none
     bool add_bos, add_eos;
@@ -32,17 +35,18 @@ static int shown(size_t n)
     return (int) (n > 100 ? 100 : n);
 }
 
-static enum rt_err read_model(const struct fmt_gguf *g)
+static enum rt_err read_model(const struct fmt_gguf *g, bool *is_spm)
 {
     enum rt_err err = RT_OK;
     struct fmt_gguf_str s;
 
     RT_TRY(fmt_gguf_text(g, "tokenizer.ggml.model", &s));
-    if (s.len != 4 || memcmp(s.data, "gpt2", 4) != 0)
+    *is_spm = s.len == 5 && memcmp(s.data, "llama", 5) == 0;
+    if (!*is_spm && (s.len != 4 || memcmp(s.data, "gpt2", 4) != 0))
         RT_TRY(
             rt_fail(RT_E_UNSUPPORTED,
                     "%s: tokenizer.ggml.model \"%.*s\" is not supported; known: gpt2 (byte-level "
-                    "BPE)",
+                    "BPE), llama (SentencePiece BPE)",
                     g->path, shown(s.len), s.data));
 done:
     return err;
@@ -189,7 +193,8 @@ static enum rt_err read_additions(struct source *s)
 {
     enum rt_err err = RT_OK;
 
-    RT_TRY(fmt_gguf_bool_or(s->g, "tokenizer.ggml.add_bos_token", s->pre->bos, &s->add_bos));
+    RT_TRY(fmt_gguf_bool_or(s->g, "tokenizer.ggml.add_bos_token", s->is_spm || s->pre->bos,
+                            &s->add_bos));
     RT_TRY(fmt_gguf_bool_or(s->g, "tokenizer.ggml.add_eos_token", false, &s->add_eos));
     if ((s->add_bos && s->named[BOS] < 0) || (s->add_eos && s->named[EOS] < 0))
         RT_TRY(rt_fail(RT_E_NOT_FOUND,
@@ -208,6 +213,25 @@ static enum txt_gguf_token type_of(const struct source *s, uint32_t id)
     if (s->types)
         (void) fmt_gguf_int_at(s->types, id, &v);
     return v == TXT_GGUF_UNKNOWN ? TXT_GGUF_CONTROL : (enum txt_gguf_token) v;
+}
+
+// Merges out of scores. Without an unknown token by name it is the first of that type.
+static enum rt_err read_spm(struct source *s)
+{
+    enum rt_err err = RT_OK;
+    bool *takes = calloc(s->vocab.rows, sizeof(*takes));
+    int64_t v, unk = s->named[UNK];
+
+    RT_REQUIRE(takes, RT_E_NOMEM);
+    for (uint32_t id = 0; id < s->vocab.rows; id++) {
+        takes[id] = type_of(s, id) == TXT_GGUF_NORMAL;
+        if (unk < 0 && s->types && fmt_gguf_int_at(s->types, id, &v) && v == TXT_GGUF_UNKNOWN)
+            unk = id;
+    }
+    RT_TRY(txt_gguf_spm_read(s->g, &s->vocab, takes, unk, &s->spm));
+done:
+    free(takes);
+    return err;
 }
 
 // ---- writing ----
@@ -352,13 +376,17 @@ static void put_post_processor(struct fmt_jw *w, const struct source *s)
 {
     fmt_jw_key(w, "post_processor");
     if (!s->add_bos && !s->add_eos) {
-        put_byte_level(w, true, false, true);
+        if (s->is_spm)
+            fmt_jw_null(w);
+        else
+            put_byte_level(w, true, false, true);
         return;
     }
     put_type(w, "Sequence");
     fmt_jw_key(w, "processors");
     fmt_jw_array(w);
-    put_byte_level(w, true, false, true);
+    if (!s->is_spm)
+        put_byte_level(w, true, false, true);
     put_type(w, "TemplateProcessing");
     put_template(w, s, "single", 1);
     put_template(w, s, "pair", 2);
@@ -408,6 +436,21 @@ static void put_model(struct fmt_jw *w, const struct source *s)
     fmt_jw_end(w);
 }
 
+static void put_parts(struct fmt_jw *w, const struct source *s)
+{
+    fmt_jw_key(w, "normalizer");
+    if (s->pre->nfc) {
+        put_type(w, "NFC");
+        fmt_jw_end(w);
+    } else {
+        fmt_jw_null(w);
+    }
+    put_pre_tokenizer(w, s->pre);
+    fmt_jw_key(w, "decoder");
+    put_byte_level(w, true, true, true);
+    put_model(w, s);
+}
+
 static enum rt_err put_tokenizer(const struct source *s, struct str *out)
 {
     struct fmt_jw w = {.out = out, .indent = 2};
@@ -417,18 +460,11 @@ static enum rt_err put_tokenizer(const struct source *s, struct str *out)
     put_str(&w, "truncation", NULL);
     put_str(&w, "padding", NULL);
     put_added(&w, s);
-    fmt_jw_key(&w, "normalizer");
-    if (s->pre->nfc) {
-        put_type(&w, "NFC");
-        fmt_jw_end(&w);
-    } else {
-        fmt_jw_null(&w);
-    }
-    put_pre_tokenizer(&w, s->pre);
     put_post_processor(&w, s);
-    fmt_jw_key(&w, "decoder");
-    put_byte_level(&w, true, true, true);
-    put_model(&w, s);
+    if (s->is_spm)
+        txt_gguf_spm_put(&w, &s->spm);
+    else
+        put_parts(&w, s);
     fmt_jw_end(&w);
     return fmt_jw_done(&w);
 }
@@ -438,15 +474,20 @@ enum rt_err txt_gguf_tokenizer(const struct fmt_gguf *g, const char *pre, struct
     enum rt_err err = RT_OK;
     struct source s = {.g = g};
 
-    RT_TRY(read_model(g));
-    RT_TRY(read_pre(&s, pre));
+    RT_TRY(read_model(g, &s.is_spm));
+    if (s.is_spm && pre)
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: a SentencePiece tokenizer has no pre-tokenizer %s",
+                       g->path, pre));
+    if (!s.is_spm)
+        RT_TRY(read_pre(&s, pre));
     RT_TRY(read_tokens(&s));
     RT_TRY(read_types(&s));
     RT_TRY(read_ids(&s));
-    RT_TRY(check_merges(&s));
+    RT_TRY(s.is_spm ? read_spm(&s) : check_merges(&s));
     RT_TRY(read_additions(&s));
     RT_TRY(put_tokenizer(&s, out));
 done:
+    txt_gguf_spm_free(&s.spm);
     txt_vocab_free(&s.vocab);
     return err;
 }

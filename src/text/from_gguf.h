@@ -5,12 +5,13 @@
 #include "src/base/str.h"
 #include "src/format/gguf.h"
 
-// Append the text of tokenizer.json for a byte-level BPE tokenizer (tokenizer.ggml.model "gpt2"):
-// vocabulary, merges, added tokens (CONTROL and the ids that the file names as bos, eos, eot, eom
-// or pad are special, USER_DEFINED ones are not), and the parts that the name of the pre-tokenizer
-// stands for. bos and eos are added to texts as add_bos_token and add_eos_token say; without these
-// keys bos with the Llama 3 pre-tokenizer, and nothing else.
-// `pre`: the name to go by instead of tokenizer.ggml.pre, or NULL. Known:
+// Append the text of tokenizer.json for a byte-level BPE tokenizer (tokenizer.ggml.model "gpt2"),
+// or a SentencePiece BPE one ("llama"), whose merges are made of its scores: vocabulary, merges,
+// added tokens (CONTROL and the ids that the file names as bos, eos, eot, eom or pad are special,
+// USER_DEFINED ones are not), and the parts that the name of the pre-tokenizer stands for. bos and
+// eos are added to texts as add_bos_token and add_eos_token say; without these keys bos with
+// SentencePiece and the Llama 3 pre-tokenizer, and nothing else. `pre`: the name to go by instead
+// of tokenizer.ggml.pre, or NULL. Known:
 //   gpt-2       the regex of GPT-2
 //   smollm      the same: what this project's reference runs of SmolLM2 were tokenized with.
 //               llama.cpp, and SmolLM2 itself, split off digits first: ask for starcoder
