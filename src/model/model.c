@@ -77,21 +77,26 @@ done:
     return err;
 }
 
-// Positions that the model was not made for: a warning where it can be computed, else an error.
-static enum rt_err check_positions(const struct md_model *m, const char *folder)
+// Positions that the model was not made for: a warning where they can be computed. Where not, an
+// error in training, whose longest sequence is known; else a text may stay below them, and a pass
+// that does not is refused.
+static enum rt_err check_positions(struct md_model *m, const struct md_model_desc *desc)
 {
+    const uint32_t most = m->arch.max_positions;
     const bool table = m->arch.family->learned_positions;
-    if (m->max_positions <= m->arch.max_positions)
+    const char *why = table ? "the model has no more positions than config.json's n_positions"
+                            : "with rope type dynamic no more than max_position_embeddings are "
+                              "supported";
+    if (m->max_positions <= most)
         return RT_OK;
+    if ((table || m->arch.rope.scaling == MD_ROPE_DYNAMIC) && desc->train)
+        return rt_fail(RT_E_UNSUPPORTED, "%s: sequences of %u tokens, %s (%u)", desc->folder,
+                       m->max_positions, why, most);
     if (table || m->arch.rope.scaling == MD_ROPE_DYNAMIC)
-        return rt_fail(RT_E_UNSUPPORTED, "%s: sequences of %u tokens, %s", folder, m->max_positions,
-                       table ? "the model has no more positions than "
-                               "config.json's n_positions"
-                             : "with rope type dynamic no more than max_position_embeddings are "
-                               "supported");
-    if (!rt_dev_is_dry(m->dev))
-        log_warn("%s: sequences of %u tokens, the model was made for %u", folder, m->max_positions,
-                 m->arch.max_positions);
+        m->max_positions = most;
+    else if (!rt_dev_is_dry(m->dev))
+        log_warn("%s: sequences of %u tokens, the model was made for %u", desc->folder,
+                 m->max_positions, most);
     return RT_OK;
 }
 
@@ -314,7 +319,7 @@ enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc,
     m->max_positions = desc->max_positions;
     RT_REQUIRE(m->max_tokens && m->max_segments && m->max_positions, RT_E_ARG);
     RT_TRY(md_arch_read(desc->folder, &m->arch));
-    RT_TRY(check_positions(m, desc->folder));
+    RT_TRY(check_positions(m, desc));
     RT_TRY(md_params_make(&m->arch, plan->arena_bytes / sizeof(float), &m->params));
     if (desc->peft)
         RT_TRY(md_adapter_make(&m->arch, &m->params, desc->peft, plan->arena_bytes / sizeof(float),

@@ -110,6 +110,23 @@ static void across_longrope(struct t *t, const char *folder)
     t_reset(t);
 }
 
+// A table of 32 positions: training that needs more is refused, a text may stay below them.
+static void table_end(struct t *t, const char *folder)
+{
+    struct md_model *m;
+    struct md_model_desc desc = {.folder = folder,
+                                 .max_tokens = TOKENS,
+                                 .max_segments = 1,
+                                 .max_positions = 33,
+                                 .train = true};
+    T_ERR(RT_E_UNSUPPORTED, md_model_open(t_dev(t), &desc, &m));
+    assert_null(m);
+    desc.train = false;
+    T_OK(md_model_open(t_dev(t), &desc, &m));
+    assert_int_equal(m->max_positions, 32);
+    md_model_close(&m);
+}
+
 static void body(struct t *t)
 {
     static const char *const MODELS[] = {"qwen2_window", "phi3_partial", "smollm3",     "granite",
@@ -125,6 +142,8 @@ static void body(struct t *t)
     }
     snprintf(path, sizeof(path), "%s/tests/golden/families/phi3_long", os_env("ANYDPO_SOURCE"));
     across_longrope(t, path);
+    snprintf(path, sizeof(path), "%s/tests/golden/families/gpt2", os_env("ANYDPO_SOURCE"));
+    table_end(t, path);
 }
 
 int main(void)
