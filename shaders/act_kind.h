@@ -24,8 +24,8 @@ float act_slope(float z)
     return s * (1.0f + z * one_minus_s);
 }
 #elif ACT == 1
-// gelu by tanh: z/2 (1 + tanh(v)) = z * sigmoid(2v), v = sqrt(2/pi) (z + 0.044715 z^3). Beyond |z| =
-// 12, where the sigmoid is 0 or 1 in f32, v is as at 12.
+// gelu by tanh: z/2 (1 + tanh(v)) = z * sigmoid(2v), v = sqrt(2/pi) (z + 0.044715 z^3). Beyond |z|
+// = 12, where the sigmoid is 0 or 1 in f32, v is as at 12.
 #define GELU_A 1.5957691216f // 2 sqrt(2/pi)
 #define GELU_B 0.0713548162f // GELU_A * 0.044715
 

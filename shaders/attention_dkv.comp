@@ -73,7 +73,8 @@ KERNEL_BEGIN(attention_dkv)
             UNROLL for (int i = 0; i < RA; i++) {
                 const uint row = OWN_ROW(i);
 #if WINDOW
-                const bool near = index[positions_at + UMIN(t, q_end - 1u)] - key_pos - row < window;
+                const uint ahead = index[positions_at + UMIN(t, q_end - 1u)] - key_pos - row;
+                const bool near = ahead < window;
                 const bool sees = t < q_end && t + shift >= k0 + row && near;
 #else
                 const bool sees = t < q_end && t + shift >= k0 + row;

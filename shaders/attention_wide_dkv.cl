@@ -47,7 +47,8 @@ KERNEL_BEGIN(attention_wide_dkv)
                         const FV w = exp_neg(min(score - lse[at + e], (FV)(1.0f)));
 #if WINDOW
                         const uint pos = index[positions_at + q0 + e] - key_pos;
-                        const int16 seen = key[v_] <= q0 + e + shift && pos - (key[v_] - k0) < window;
+                        const uint16 ahead = pos - (key[v_] - k0);
+                        const int16 seen = key[v_] <= q0 + e + shift && ahead < window;
 #else
                         const int16 seen = key[v_] <= q0 + e + shift;
 #endif

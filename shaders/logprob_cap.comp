@@ -1,5 +1,5 @@
-// shaders/logprob_cap.comp -- logits = softcap * tanh(logit_scale * logits / softcap) in place; with
-// CAP 1, logit_scale * logits. Oracle: op_logprob_cap_ref().
+// shaders/logprob_cap.comp -- logits = softcap * tanh(logit_scale * logits / softcap) in place;
+// with CAP 1, logit_scale * logits. Oracle: op_logprob_cap_ref().
 #include "logprob.h"
 #define BUFFERS LOGPROB_CAP_BUFFERS
 #define PARAMS LOGPROB_CAP_PARAMS

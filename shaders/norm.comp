@@ -1,5 +1,5 @@
-// shaders/norm.comp -- y = (x - mean) * rstd * (w + w_offset) + b, one group a row; no mean and no b
-// in RMSNorm. Oracle: op_norm_ref().
+// shaders/norm.comp -- y = (x - mean) * rstd * (w + w_offset) + b, one group a row; no mean and no
+// b in RMSNorm. Oracle: op_norm_ref().
 #include "norm.h"
 #include "norm_kind.h"
 #define BUFFERS NORM_BUFFERS

@@ -1,5 +1,5 @@
-// shaders/norm_dx.comp -- dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy * (w + w_offset),
-// xhat = (x - mean) * rstd; no means but the last in RMSNorm; one group a row. Oracle:
+// shaders/norm_dx.comp -- dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy * (w +
+// w_offset), xhat = (x - mean) * rstd; no means but the last in RMSNorm; one group a row. Oracle:
 // op_norm_dx_ref().
 #include "norm.h"
 #include "norm_kind.h"

@@ -5,18 +5,17 @@
 #define KERNELS(X)                                                                                 \
     X(op_attention_kernel) X(op_attention_delta_kernel) X(op_attention_dq_kernel)                  \
     X(op_attention_dkv_kernel) X(op_attention_wide_kernel) X(op_attention_wide_dq_kernel)          \
-    X(op_attention_wide_dkv_kernel)                                                                \
-    X(op_matmul_kernel) X(op_matmul_round_kernel) X(op_matmul_wide_kernel)                         \
-    X(op_matmul_register_kernel)                                                                   \
-    X(op_cast_kernel) X(op_loss_kernel) X(op_rows_gather_kernel) X(op_rows_scatter_kernel)         \
-    X(op_norm_kernel) X(op_norm_dx_kernel) X(op_norm_dw_kernel) X(op_colsum_kernel)                \
-    X(op_colsum_add_kernel) X(op_rope_kernel) X(op_act_kernel) X(op_act_gate_kernel)               \
-    X(op_act_back_kernel) X(op_act_gate_back_kernel)                                               \
+    X(op_attention_wide_dkv_kernel) X(op_matmul_kernel) X(op_matmul_round_kernel)                  \
+    X(op_matmul_wide_kernel) X(op_matmul_register_kernel) X(op_cast_kernel) X(op_loss_kernel)      \
+    X(op_rows_gather_kernel) X(op_rows_scatter_kernel) X(op_norm_kernel) X(op_norm_dx_kernel)      \
+    X(op_norm_dw_kernel) X(op_colsum_kernel) X(op_colsum_add_kernel) X(op_rope_kernel)             \
+    X(op_act_kernel) X(op_act_gate_kernel) X(op_act_back_kernel) X(op_act_gate_back_kernel)        \
     X(op_logprob_stats_kernel) X(op_logprob_finish_kernel) X(op_logprob_grad_kernel)               \
     X(op_segment_sum_kernel) X(op_segment_spread_kernel) X(op_sumsq_kernel) X(op_adamw_kernel)     \
-    X(op_adamw_copy_kernel) X(op_add_kernel) X(op_loss_fold_kernel) X(op_loss_unfold_kernel)     \
-    X(op_logprob_cap_kernel) X(op_logprob_squares_kernel) X(op_logprob_squares_finish_kernel)                           \
-    X(op_sgd_kernel) X(op_sgd_copy_kernel) X(op_lerp_kernel) X(op_dropout_kernel) X(op_dora_norm_kernel) X(op_dora_scale_kernel) X(op_dora_back_kernel)
+    X(op_adamw_copy_kernel) X(op_add_kernel) X(op_loss_fold_kernel) X(op_loss_unfold_kernel)       \
+    X(op_logprob_cap_kernel) X(op_logprob_squares_kernel) X(op_logprob_squares_finish_kernel)      \
+    X(op_sgd_kernel) X(op_sgd_copy_kernel) X(op_lerp_kernel) X(op_dropout_kernel)                  \
+    X(op_dora_norm_kernel) X(op_dora_scale_kernel) X(op_dora_back_kernel)
 // clang-format on
 
 #define DECLARE(k) extern const struct rt_kernel k;

@@ -353,7 +353,9 @@ static bool is_due(struct t *t, size_t variant, size_t type, size_t shape)
     const size_t day = (size_t) (os_wall_seconds() / 86400.0), at = variant + type + day;
     if (t_on_host(t) || os_env("ANYDPO_TEST_FULL"))
         return true;
-    return SHAPES[shape].softcap > 0 ? true : SHAPES[shape].d == 64 ? at % 3 == 0 : (at + shape) % 9 == 0;
+    return SHAPES[shape].softcap > 0 ? true
+           : SHAPES[shape].d == 64   ? at % 3 == 0
+                                     : (at + shape) % 9 == 0;
 }
 
 static void body(struct t *t)
