@@ -7,7 +7,7 @@
 #include "runtime/rt.h"
 
 struct api_convert_args {
-    const char *from;   // a .gguf file of a llama with a byte-level BPE tokenizer
+    const char *from;   // a .gguf file of a llama, qwen2 or qwen3 with a BPE tokenizer
     const char *to;     // the folder, made with its parents if it is not there
     enum rt_type dtype; // RT_F32, RT_F16 or RT_BF16: of the weights, rounded to nearest even
     const char *pre;    // name of the pre-tokenizer instead of the file's, see txt_gguf_tokenizer

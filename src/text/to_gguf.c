@@ -8,6 +8,7 @@
 #include "src/format/json.h"
 #include "src/text/chat_internal.h"
 #include "src/text/gguf_pre.h"
+#include "src/text/to_gguf_spm.h"
 #include "src/text/tokenizer_parts.h"
 
 struct source {
@@ -16,7 +17,9 @@ struct source {
     json_t *doc;
     struct txt_tokenizer *tok;
     struct txt_chat *chat;
+    bool is_spm; // SentencePiece BPE, else byte-level BPE
     const struct txt_gguf_pre *pre;
+    struct txt_spm_scores spm;
     bool add_bos, add_eos;
     int64_t ids[TXT_SPECIAL_COUNT]; // -1 = none
 };
@@ -105,10 +108,9 @@ static enum rt_err check_model(const struct source *s)
 {
     const char *type = text_of(json_object_get(s->doc, "model"), "type");
 
-    if (s->tok->word != txt_bpe_word || s->tok->bpe.byte_fallback)
-        return rt_fail(RT_E_UNSUPPORTED,
-                       "%s: model %s%s cannot be written as GGUF: only byte-level BPE can", s->path,
-                       type, s->tok->word == txt_bpe_word ? " with byte_fallback" : "");
+    if (s->tok->word != txt_bpe_word)
+        return rt_fail(RT_E_UNSUPPORTED, "%s: model %s cannot be written as GGUF: only BPE can",
+                       s->path, type);
     if (txt_vocab_size(s->tok) > s->args->rows)
         return rt_fail(RT_E_FORMAT, "%s: %u tokens, the embedding has %u rows", s->path,
                        txt_vocab_size(s->tok), s->args->rows);
@@ -164,7 +166,8 @@ static enum rt_err open_source(struct source *s)
     RT_TRY(file_map_open(s->path, &map));
     RT_TRY(fmt_jansson_parse((const char *) map.data, map.size, s->path, 1, &s->doc));
     RT_TRY(check_model(s));
-    RT_TRY(find_pre(s));
+    s->is_spm = s->tok->bpe.byte_fallback;
+    RT_TRY(s->is_spm ? txt_spm_scores(s->tok, s->doc, s->path, &s->spm) : find_pre(s));
     find_ids(s);
     RT_TRY(find_additions(s));
 done:
@@ -179,11 +182,19 @@ static enum rt_err put_word(struct fmt_gguf_writer *w, const char *key, const ch
     return fmt_gguf_put_text(w, key, text, strlen(text));
 }
 
-static enum txt_gguf_token type_of(const struct txt_tokenizer *tok, uint32_t id)
+static enum txt_gguf_token type_of(const struct source *s, uint32_t id)
 {
+    const struct txt_tokenizer *tok = s->tok;
     const bool added = id < tok->added.names.rows && tok->added.by_id[id];
-    if (!txt_token_name(tok, id))
+    size_t len;
+    const char *name = txt_name_of(tok, id, &len);
+
+    if (!name)
         return TXT_GGUF_UNUSED;
+    if (s->is_spm && tok->bpe.unk == id)
+        return TXT_GGUF_UNKNOWN;
+    if (s->is_spm && !added && txt_fallback_byte(name, len) >= 0)
+        return TXT_GGUF_BYTE;
     return !added                    ? TXT_GGUF_NORMAL
            : txt_is_special(tok, id) ? TXT_GGUF_CONTROL
                                      : TXT_GGUF_USER_DEFINED;
@@ -204,7 +215,7 @@ static enum rt_err put_tokens(const struct source *s, struct fmt_gguf_writer *w)
     }
     RT_TRY(fmt_gguf_put_array(w, "tokenizer.ggml.token_type", FMT_GGUF_I32, n));
     for (uint32_t id = 0; id < n; id++)
-        RT_TRY(fmt_gguf_item_i32(w, (int32_t) type_of(s->tok, id)));
+        RT_TRY(fmt_gguf_item_i32(w, (int32_t) type_of(s, id)));
 done:
     return err;
 }
@@ -244,6 +255,18 @@ done:
     return err;
 }
 
+static enum rt_err put_scores(const struct source *s, struct fmt_gguf_writer *w)
+{
+    enum rt_err err = RT_OK;
+
+    RT_TRY(fmt_gguf_put_array(w, "tokenizer.ggml.scores", FMT_GGUF_F32, s->args->rows));
+    for (uint32_t id = 0; id < s->args->rows; id++)
+        RT_TRY(fmt_gguf_item_f32(w, id < s->tok->vocab.rows ? s->spm.at[id] : -1e6f));
+    RT_TRY(fmt_gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", s->spm.prefix));
+done:
+    return err;
+}
+
 static enum rt_err put_template(const struct source *s, struct fmt_gguf_writer *w)
 {
     enum rt_err err = RT_OK;
@@ -269,10 +292,10 @@ enum rt_err txt_gguf_put(const struct txt_gguf_args *args, struct fmt_gguf_write
     struct source s = {.args = args};
 
     RT_TRY(open_source(&s));
-    RT_TRY(put_word(w, "tokenizer.ggml.model", "gpt2"));
-    RT_TRY(put_word(w, "tokenizer.ggml.pre", s.pre->name));
+    RT_TRY(put_word(w, "tokenizer.ggml.model", s.is_spm ? "llama" : "gpt2"));
+    RT_TRY(put_word(w, "tokenizer.ggml.pre", s.is_spm ? "default" : s.pre->name));
     RT_TRY(put_tokens(&s, w));
-    RT_TRY(put_merges(&s, w));
+    RT_TRY(s.is_spm ? put_scores(&s, w) : put_merges(&s, w));
     for (size_t i = 0; i < TXT_SPECIAL_COUNT; i++)
         if (s.ids[i] >= 0)
             RT_TRY(fmt_gguf_put_u32(w, IDS[i], (uint32_t) s.ids[i]));
@@ -280,6 +303,7 @@ enum rt_err txt_gguf_put(const struct txt_gguf_args *args, struct fmt_gguf_write
     RT_TRY(fmt_gguf_put_bool(w, "tokenizer.ggml.add_eos_token", s.add_eos));
     RT_TRY(put_template(&s, w));
 done:
+    txt_spm_scores_free(&s.spm);
     json_decref(s.doc);
     txt_chat_close(&s.chat);
     txt_tokenizer_close(&s.tok);

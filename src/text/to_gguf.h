@@ -10,12 +10,13 @@ struct txt_gguf_args {
     int32_t bos, eos, pad; // of config.json, -1 = none: taken where the tokenizer names none
 };
 
-// Put the keys tokenizer.ggml.* and tokenizer.chat_template of a byte-level BPE tokenizer. Tokens
-// of added_tokens are CONTROL if special, else USER_DEFINED. add_bos_token and add_eos_token are
-// what the post-processor adds. The pre-tokenizer's name is that of a row of gguf_pre.h which
-// stands for the same pieces. What txt_gguf_tokenizer makes of it gives the same ids. Errors: those
-// of txt_tokenizer_open and txt_chat_open;
-//         RT_E_UNSUPPORTED  no byte-level BPE, or a normalizer, pre-tokenizer or post-processor
+// Put the keys tokenizer.ggml.* and tokenizer.chat_template of a byte-level BPE tokenizer, or one
+// of SentencePiece (BPE with byte_fallback), whose merges become scores. Tokens of added_tokens are
+// CONTROL if special, else USER_DEFINED. add_bos_token and add_eos_token are what the
+// post-processor adds. The pre-tokenizer's name is that of a row of gguf_pre.h which stands for the
+// same pieces. What txt_gguf_tokenizer makes of it gives the same ids. Errors: those of
+// txt_tokenizer_open and txt_chat_open;
+//         RT_E_UNSUPPORTED  no such BPE, or a normalizer, pre-tokenizer or post-processor
 //         that
 //                           GGUF has no name for (named)
 //         RT_E_FORMAT       more tokens than rows, or a merge that is no pair; RT_E_NOMEM

@@ -65,8 +65,9 @@ static void goldens(void **state)
     static const struct {
         const char *name, *pre;
     } ROWS[] = {
-        {"bl-qwen2", "qwen2"}, {"bl-gpt2", "gpt-2"}, {"bl-digits", "starcoder"},
-        {"gpt2", "gpt-2"},     {"smollm2", "gpt-2"}, {"bl-tekken", "tekken"},
+        {"bl-qwen2", "qwen2"},     {"bl-gpt2", "gpt-2"}, {"bl-digits", "starcoder"},
+        {"gpt2", "gpt-2"},         {"smollm2", "gpt-2"}, {"bl-tekken", "tekken"},
+        {"mistral-v1", "default"},
     };
     char *dir = u_dir(), *path = u_in(dir, "m.gguf");
     (void) state;
@@ -192,7 +193,7 @@ static void refused(void **state)
          "null", 6, RT_E_UNSUPPORTED, "model Unigram"},
         {BYTES,
          "{\"type\": \"BPE\", \"byte_fallback\": true, \"vocab\": " VOCAB ", \"merges\": []}",
-         "null", 6, RT_E_UNSUPPORTED, "byte_fallback"},
+         "null", 6, RT_E_UNSUPPORTED, "those of a SentencePiece"},
         {"null", MODEL, "null", 6, RT_E_UNSUPPORTED, "pre_tokenizer"},
         {"{\"type\": \"Whitespace\"}", MODEL, "null", 6, RT_E_UNSUPPORTED, "pre_tokenizer"},
         {"{\"type\": \"Sequence\", \"pretokenizers\": [" BYTES ", " BYTES "]}", MODEL, "null", 6,
@@ -217,12 +218,27 @@ static void refused(void **state)
     u_drop(dir);
 }
 
+// BPE that was not made of scores: with scores other pairs would merge first.
+static void no_scores(void **state)
+{
+    char *folder = u_golden("tokenizers/sp-legacy"), *dir = u_dir(), *path = u_in(dir, "m.gguf");
+    (void) state;
+
+    if (folder)
+        U_FAILS(RT_E_UNSUPPORTED, "model.merges are not those of a SentencePiece model",
+                write_gguf(folder, 2300, -1, path));
+    free(folder);
+    free(path);
+    u_drop(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(goldens),
         cmocka_unit_test(kinds),
         cmocka_unit_test(refused),
+        cmocka_unit_test(no_scores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
