@@ -120,11 +120,11 @@ const struct cmd cmd_convert = {
     "GGUF file to Hugging Face folder and back; merge an adapter into a model",
     "IN.gguf OUT_DIR [OPTIONS], or IN_DIR OUT.gguf [--type TYPE], or\n"
     "IN_DIR OUT_DIR --merge ADAPTER_DIR\n"
-    "A folder of a llama, mistral, qwen2 or qwen3 with a BPE tokenizer becomes the "
+    "A folder of a llama, mistral, qwen2, qwen3 or smollm3 with a BPE tokenizer becomes the "
     "file\n"
     "that llama.cpp runs; vectors are f32 whatever the type.\n"
     "With --merge the LoRA adapter of a model becomes part of its weights.\n"
-    "A file of a llama, qwen2 or qwen3 with a BPE tokenizer in F32, F16, BF16, F64,\n"
+    "A file of a llama, qwen2, qwen3 or smollm3 with a BPE tokenizer in F32, F16, BF16, F64,\n"
     "Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K or Q6_K becomes model.safetensors, "
     "config.json, generation_config.json,\n"
     "tokenizer.json and tokenizer_config.json. In an OUT_DIR that exists, files of these names "

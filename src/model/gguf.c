@@ -252,6 +252,8 @@ enum rt_err md_gguf_arch(const struct fmt_gguf *g, struct md_arch *out)
     RT_TRY(md_arch_init(g->path, f->model_type, &a));
     RT_TRY(read_shape(g, f, &a));
     RT_TRY(read_numbers(g, f, &a));
+    for (uint32_t l = 0; l < a.layers && f->no_rope_step; l++)
+        a.layer[l] = (l + 1) % f->no_rope_step == 0 ? MD_LAYER_NO_ROPE : 0;
     RT_TRY(read_biases(g, &a));
     RT_TRY(read_tokens(g, &a));
     a.tied = !fmt_gguf_tensor(g, "output.weight");

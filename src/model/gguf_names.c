@@ -9,10 +9,11 @@
 #include "src/base/half.h"
 
 static const struct md_gguf_family FAMILIES[] = {
-    {"llama", "llama", true},
-    {"llama", "mistral", true},
-    {"qwen2", "qwen2", false},
-    {"qwen3", "qwen3", false},
+    {"llama", "llama", .pairs = true},
+    {"llama", "mistral", .pairs = true},
+    {"qwen2", "qwen2", .pairs = false},
+    {"qwen3", "qwen3", .pairs = false},
+    {"smollm3", "smollm3", .pairs = true, .no_rope_step = 4},
 };
 
 // Those with a dot in front are of a layer, "blk.N" before them.

@@ -13,6 +13,7 @@ struct md_gguf_family {
     const char *model_type; // of config.json
     bool pairs; // elements j and j + D/2 of a head of q and k, which rotate together, lie side by
                 // side
+    uint32_t no_rope_step; // every so many layers one has no rotation; 0 = all have
 };
 
 // The family of a file's general.architecture. Errors: RT_E_NOT_FOUND the key is missing;

@@ -25,7 +25,7 @@ static bool is_one(float x)
 }
 
 // What the keys below have no word for.
-static enum rt_err check(const struct md_gguf_out *o)
+static enum rt_err check(const struct md_gguf_out *o, const struct md_gguf_family *f)
 {
     enum rt_err err = RT_OK;
     const struct md_arch *a = o->arch;
@@ -45,8 +45,10 @@ static enum rt_err check(const struct md_gguf_out *o)
         fabs((double) a->attn_scale / scale - 1.0) > 1e-6)
         RT_TRY(refuse(o, "a scale or cap"));
     for (uint32_t l = 0; l < a->layers; l++)
-        if (a->layer[l] & (MD_LAYER_NO_ROPE | MD_LAYER_LOCAL_ROPE))
-            RT_TRY(refuse(o, "a layer with another rotation"));
+        if (!!(a->layer[l] & MD_LAYER_NO_ROPE) !=
+                (f->no_rope_step && (l + 1) % f->no_rope_step == 0) ||
+            (a->layer[l] & MD_LAYER_LOCAL_ROPE))
+            RT_TRY(refuse(o, "a layer with another rotation, or none,"));
     if (a->window && a->window < a->max_positions)
         log_warn("%s: llama.cpp has no sliding window for this family: its numbers are the same up "
                  "to %u tokens",
@@ -111,7 +113,7 @@ enum rt_err md_gguf_put_keys(const struct md_gguf_out *o, struct fmt_gguf_writer
     const struct md_gguf_family *f;
 
     RT_TRY(md_gguf_family_of(o->folder, a, &f));
-    RT_TRY(check(o));
+    RT_TRY(check(o, f));
     RT_TRY(put_word(w, "general.architecture", f->arch));
     RT_TRY(put_word(w, "general.type", "model"));
     RT_TRY(put_name(o, w));

@@ -48,6 +48,8 @@ static void same_arch(const struct md_arch *a, const struct md_arch *b)
     assert_true(a->qkv_bias == b->qkv_bias && a->o_bias == b->o_bias && a->mlp_bias == b->mlp_bias);
     assert_true(a->norm_eps == b->norm_eps && a->rope.theta == b->rope.theta);
     assert_true(a->rope.scaling == b->rope.scaling);
+    for (uint32_t l = 0; l < a->layers; l++)
+        assert_true(((a->layer[l] ^ b->layer[l]) & MD_LAYER_NO_ROPE) == 0);
     assert_true(fabs(a->rope.factor - b->rope.factor) < 1e-6 * a->rope.factor + 1e-9);
 }
 
@@ -137,6 +139,37 @@ static void biases(void **state)
     u_drop(back);
 }
 
+// SmolLM3 rotates in three layers of four, and the file has no key for it.
+static void no_rope(void **state)
+{
+    char *dir = u_dir(), *folder = golden("families/smollm3"), *path = u_in(dir, "m.gguf");
+    const uint64_t shape[] = {38, 1};
+    const float zeros[38] = {0};
+    struct md_arch a, b;
+    struct fmt_gguf g;
+    struct fmt_gguf_writer *w;
+    (void) state;
+
+    U_OK(md_arch_read(folder, &a));
+    a.layers = 9;
+    for (uint32_t l = 0; l < a.layers; l++)
+        a.layer[l] = l % 4 == 3 ? MD_LAYER_NO_ROPE : 0;
+    U_OK(fmt_gguf_writer_create(path, &w));
+    U_OK(md_gguf_put_keys(&(struct md_gguf_out){folder, &a, FMT_QUANT_F32}, w));
+    U_OK(fmt_gguf_writer_add(w, "token_embd.weight", FMT_QUANT_F32, 2, shape));
+    U_OK(fmt_gguf_writer_begin(w));
+    U_OK(fmt_gguf_writer_put_f32(w, zeros, 38));
+    U_OK(fmt_gguf_writer_commit(w));
+    fmt_gguf_writer_destroy(&w);
+    U_OK(fmt_gguf_open(path, &g));
+    U_OK(md_gguf_arch(&g, &b));
+    same_arch(&a, &b);
+    fmt_gguf_close(&g);
+    free(folder);
+    free(path);
+    u_drop(dir);
+}
+
 // The whole way, by the type that the weights have.
 static void whole(void **state)
 {
@@ -177,6 +210,7 @@ static void refused(void **state)
         {"models/qwen2", RT_E_UNSUPPORTED, "pre_tokenizer"},
         {"families/gemma2", RT_E_UNSUPPORTED, "model_type gemma2 cannot be written"},
         {"families/llama_bias", RT_E_UNSUPPORTED, "an activation other than silu"},
+        {"families/smollm3", RT_E_UNSUPPORTED, "a layer with another rotation, or none,"},
         {"families/llama_yarn", RT_E_UNSUPPORTED, "rope scaling of the kinds yarn and longrope"},
     };
     char *dir = u_dir(), *to = u_in(dir, "m.gguf");
@@ -208,10 +242,8 @@ static void refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(families),
-        cmocka_unit_test(biases),
-        cmocka_unit_test(whole),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(families), cmocka_unit_test(biases),  cmocka_unit_test(no_rope),
+        cmocka_unit_test(whole),    cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
