@@ -16,6 +16,7 @@
 // The cases that this version must pass; those in tests/golden always run, the others where the
 // full set is.
 static const char *const CASES[] = {
+    "boundary_merge_split",
     "family_llama",
     "family_llama3",
     "conv_implicit",
