@@ -69,6 +69,26 @@ static void peaks(const struct printer *p)
             p->copy);
 }
 
+static enum rt_err bench_matmul(struct rt_dev *dev, struct printer *p)
+{
+    enum rt_err err = RT_OK;
+    const struct api_bench_args *a = p->args;
+    struct op_bench_shape shapes[16];
+    const size_t n = OP_BENCH_SHAPE_COUNT < COUNT_OF(shapes) ? OP_BENCH_SHAPE_COUNT : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        shapes[i] = OP_BENCH_SHAPES[i];
+        if (a->tokens && shapes[i].tokens > 1)
+            shapes[i].tokens = a->tokens;
+    }
+    for (enum rt_type t = RT_F32; a->chosen && t <= RT_BF16; t++)
+        RT_TRY(op_bench_matmul(dev, shapes, n, &t, a->seconds, matmul_row, p));
+    if (!a->chosen)
+        RT_TRY(op_bench_matmul(dev, shapes, n, NULL, a->seconds, matmul_row, p));
+done:
+    return err;
+}
+
 enum rt_err api_bench(const struct api_bench_args *a)
 {
     enum rt_err err = RT_OK;
@@ -87,8 +107,7 @@ enum rt_err api_bench(const struct api_bench_args *a)
                     : "%s: %s, %s; medians of 5; * = what training uses\n",
             rt_dev_id(dev), caps->name, caps->driver);
     if (a->matmul)
-        RT_TRY(op_bench_matmul(dev, OP_BENCH_SHAPES, OP_BENCH_SHAPE_COUNT, NULL, a->seconds, matmul_row,
-                               &p));
+        RT_TRY(bench_matmul(dev, &p));
     if (a->ops)
         RT_TRY(op_bench_ops(dev, a->seconds, op_row, &p));
     peaks(&p);

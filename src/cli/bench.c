@@ -4,11 +4,14 @@
 #include "src/api/bench.h"
 #include "src/cli/cmd.h"
 
-enum { DEVICE, SECONDS, JSON, DISABLE, CLAMP, CACHE };
+enum { DEVICE, SECONDS, CHOSEN, TOKENS, JSON, DISABLE, CLAMP, CACHE };
 
 static const struct cmd_opt OPTS[] = {
     [DEVICE] = {"device", CMD_STR, "auto", 0, 0, "auto | host | vulkan:N | opencl:N"},
     [SECONDS] = {"seconds", CMD_NUM, "0.5", 0, 60, "how long each row is timed; 0: one run"},
+    [CHOSEN] = {"chosen", CMD_FLAG, "false", 0, 0,
+                "of matmul only the variants that training uses"},
+    [TOKENS] = {"tokens", CMD_INT, "1024", 1, 1 << 20, "rows of matmul's shapes"},
     [JSON] = {"json", CMD_FLAG, "false", 0, 0, "one JSON object a row"},
     [DISABLE] = {"disable", CMD_STR, NULL, 0, 0, "rungs of the device to do without"},
     [CLAMP] = {"clamp", CMD_STR, NULL, 0, 0, "limits of the device to lower"},
@@ -24,6 +27,8 @@ static enum rt_err run(const union cmd_val *opt, int n, char **words)
                                .clamp = opt[CLAMP].str,
                                .cache_dir = opt[CACHE].str,
                                .seconds = opt[SECONDS].real,
+                               .chosen = opt[CHOSEN].flag,
+                               .tokens = (uint32_t) opt[TOKENS].num,
                                .json = opt[JSON].flag,
                                .matmul = n == 0,
                                .ops = n == 0,
