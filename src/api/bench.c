@@ -1,10 +1,9 @@
 #include "src/api/bench.h"
 
-#include <stdlib.h>
 
 #include "src/base/arith.h"
-#include "src/base/file.h"
 #include "src/op/bench.h"
+#include "src/op/open.h"
 
 static const char *const FORMS[] = {"NT", "NN", "TN"};
 
@@ -92,15 +91,14 @@ done:
 enum rt_err api_bench(const struct api_bench_args *a)
 {
     enum rt_err err = RT_OK;
-    struct rt_dev_desc desc = {.name = a->device, .kernels = op_kernels()};
     struct printer p = {.args = a};
     struct rt_dev *dev = NULL;
-    char *cache = NULL;
 
-    RT_TRY(rt_clamp_parse(a->disable, a->clamp, &desc.clamp));
-    RT_TRY(dir_cache(a->cache_dir, &cache));
-    desc.cache_dir = cache;
-    RT_TRY(rt_dev_open(&desc, &dev));
+    RT_TRY(op_dev_open(&(struct op_device){.device = a->device,
+                                           .disable = a->disable,
+                                           .clamp = a->clamp,
+                                           .cache_dir = a->cache_dir},
+                       &dev));
     const struct rt_caps *caps = &rt_dev_plan(dev)->caps;
     fprintf(a->out,
             a->json ? "{\"device\": \"%s\", \"name\": \"%s\", \"driver\": \"%s\"}\n"
@@ -112,7 +110,6 @@ enum rt_err api_bench(const struct api_bench_args *a)
         RT_TRY(op_bench_ops(dev, a->seconds, op_row, &p));
     peaks(&p);
 done:
-    free(cache);
     rt_dev_close(&dev);
     return err;
 }

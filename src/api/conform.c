@@ -1,10 +1,9 @@
 #include "src/api/conform.h"
 
 #include <math.h>
-#include <stdlib.h>
 
-#include "src/base/file.h"
 #include "src/op/conform.h"
+#include "src/op/open.h"
 
 struct printer {
     const struct api_conform_args *args;
@@ -31,16 +30,15 @@ static void print_row(void *user, const struct op_conform_row *r)
 enum rt_err api_conform(const struct api_conform_args *a, uint32_t *failed)
 {
     enum rt_err err = RT_OK;
-    struct rt_dev_desc desc = {.name = a->device, .kernels = op_kernels()};
     struct printer p = {.args = a};
     struct rt_dev *dev = NULL;
-    char *cache = NULL;
 
     *failed = 0;
-    RT_TRY(rt_clamp_parse(a->disable, a->clamp, &desc.clamp));
-    RT_TRY(dir_cache(a->cache_dir, &cache));
-    desc.cache_dir = cache;
-    RT_TRY(rt_dev_open(&desc, &dev));
+    RT_TRY(op_dev_open(&(struct op_device){.device = a->device,
+                                           .disable = a->disable,
+                                           .clamp = a->clamp,
+                                           .cache_dir = a->cache_dir},
+                       &dev));
     if (!a->json)
         fprintf(a->out, "%s: %s, %s\n%-10s %-9s %-5s %-8s %9s %9s\n", rt_dev_id(dev),
                 rt_dev_plan(dev)->caps.name, rt_dev_plan(dev)->caps.driver, "op", "variant", "type",
@@ -49,7 +47,6 @@ enum rt_err api_conform(const struct api_conform_args *a, uint32_t *failed)
     if (!a->json)
         fprintf(a->out, "%u rows, %u failed\n", p.rows, *failed);
 done:
-    free(cache);
     rt_dev_close(&dev);
     return err;
 }

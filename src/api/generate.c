@@ -7,6 +7,7 @@
 #include "src/api/adapter.h"
 #include "src/base/file.h"
 #include "src/model/generate.h"
+#include "src/op/open.h"
 #include "src/text/open.h"
 
 struct api_generator {
@@ -21,9 +22,7 @@ enum rt_err api_generator_open(const struct api_generator_desc *d, struct api_ge
 {
     enum rt_err err = RT_OK;
     struct api_generator *g = calloc(1, sizeof(*g));
-    struct rt_dev_desc dev = {.name = d->device, .kernels = op_kernels()};
     struct api_adapted from = {0};
-    char *cache = NULL;
 
     *out = NULL;
     if (!g)
@@ -32,10 +31,11 @@ enum rt_err api_generator_open(const struct api_generator_desc *d, struct api_ge
     RT_TRY(api_adapted_open(d->folder, d->adapter, &from));
     RT_TRY(txt_tokenizer_open_any(from.tokenizer, &g->tok));
     RT_TRY(txt_chat_open_any(from.tokenizer, &g->chat));
-    RT_TRY(rt_clamp_parse(d->disable, d->clamp, &dev.clamp));
-    RT_TRY(dir_cache(d->cache_dir, &cache));
-    dev.cache_dir = cache;
-    RT_TRY(rt_dev_open(&dev, &g->dev));
+    RT_TRY(op_dev_open(&(struct op_device){.device = d->device,
+                                           .disable = d->disable,
+                                           .clamp = d->clamp,
+                                           .cache_dir = d->cache_dir},
+                       &g->dev));
     RT_TRY(md_model_open(g->dev,
                          &(struct md_model_desc){.folder = from.model,
                                                  .peft = from.adapter ? &from.peft : NULL,
@@ -52,7 +52,6 @@ enum rt_err api_generator_open(const struct api_generator_desc *d, struct api_ge
     g = NULL;
 done:
     api_adapted_close(&from);
-    free(cache);
     api_generator_close(&g);
     return err;
 }

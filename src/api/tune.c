@@ -1,9 +1,8 @@
 #include "src/api/tune.h"
 
-#include <stdlib.h>
 
-#include "src/base/file.h"
 #include "src/op/tune.h"
+#include "src/op/open.h"
 
 static void print_row(void *user, const struct op_tune_row *r, bool winner)
 {
@@ -25,14 +24,13 @@ static void print_row(void *user, const struct op_tune_row *r, bool winner)
 enum rt_err api_tune(const struct api_tune_args *a)
 {
     enum rt_err err = RT_OK;
-    struct rt_dev_desc desc = {.name = a->device, .kernels = op_kernels()};
     struct rt_dev *dev = NULL;
-    char *cache = NULL;
 
-    RT_TRY(rt_clamp_parse(a->disable, a->clamp, &desc.clamp));
-    RT_TRY(dir_cache(a->cache_dir, &cache));
-    desc.cache_dir = cache;
-    RT_TRY(rt_dev_open(&desc, &dev));
+    RT_TRY(op_dev_open(&(struct op_device){.device = a->device,
+                                           .disable = a->disable,
+                                           .clamp = a->clamp,
+                                           .cache_dir = a->cache_dir},
+                       &dev));
     rt_dev_tuned_clear(dev);
     if (!a->reset)
         RT_TRY(op_tune(dev, OP_TUNE_SHAPES, OP_TUNE_SHAPE_COUNT, a->seconds, print_row,
@@ -42,7 +40,6 @@ enum rt_err api_tune(const struct api_tune_args *a)
         fprintf(a->out, "%s: %s\n", rt_dev_id(dev),
                 a->reset ? "as if it had never been tuned" : "kept for later runs on this device");
 done:
-    free(cache);
     rt_dev_close(&dev);
     return err;
 }

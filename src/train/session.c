@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "src/base/file.h"
+#include "src/op/open.h"
 #include "src/text/open.h"
 #include "src/train/adapter.h"
 #include "src/train/plan.h"
@@ -40,17 +40,16 @@ done:
 enum rt_err tr_session_open_device(const struct tr_config *c, struct tr_session *s)
 {
     enum rt_err err = RT_OK;
-    struct rt_dev_desc desc = {.name = c->device, .kernels = op_kernels(), .profile = c->profile};
-    char *cache = NULL;
 
-    RT_TRY(rt_clamp_parse(c->disable, c->clamp, &desc.clamp));
-    RT_TRY(dir_cache(c->cache_dir, &cache));
-    desc.cache_dir = cache;
-    RT_TRY(rt_dev_open(&desc, &s->dev));
+    RT_TRY(op_dev_open(&(struct op_device){.device = c->device,
+                                           .disable = c->disable,
+                                           .clamp = c->clamp,
+                                           .cache_dir = c->cache_dir,
+                                           .profile = c->profile},
+                       &s->dev));
     log_info("device %s: %s, %s", rt_dev_id(s->dev), rt_dev_plan(s->dev)->caps.name,
              rt_dev_plan(s->dev)->caps.driver);
 done:
-    free(cache);
     return err;
 }
 
