@@ -146,8 +146,7 @@ static enum rt_err part_as_json(const struct view *v, const struct part *p, stru
     fmt_jw_key(w, p->name);
     fmt_jw_object(w);
     for (size_t k = 0; k < COUNT_OF(numbers); k++) {
-        fmt_jw_key(w, numbers[k].key);
-        fmt_jw_int(w, numbers[k].n);
+        fmt_jw_put_int(w, numbers[k].key, numbers[k].n);
     }
     fmt_jw_key(w, "ids");
     fmt_jw_array(w);
@@ -172,10 +171,8 @@ static enum rt_err row_as_json(const struct view *v, uint32_t pair)
 
     parts_of(v->set, pair, parts);
     fmt_jw_object(&w);
-    fmt_jw_key(&w, "row");
-    fmt_jw_int(&w, p->row);
-    fmt_jw_key(&w, "boundary_cut");
-    fmt_jw_int(&w, p->cut);
+    fmt_jw_put_int(&w, "row", p->row);
+    fmt_jw_put_int(&w, "boundary_cut", p->cut);
     for (int i = 0; i < 3; i++)
         RT_TRY(part_as_json(v, &parts[i], &w));
     fmt_jw_end(&w);
@@ -288,11 +285,9 @@ static void histogram_as_json(struct fmt_jw *w, const struct ds_histogram *h)
 
     fmt_jw_object(w);
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
-        fmt_jw_key(w, numbers[i].key);
-        fmt_jw_int(w, numbers[i].n);
+        fmt_jw_put_int(w, numbers[i].key, numbers[i].n);
     }
-    fmt_jw_key(w, "mean");
-    fmt_jw_num(w, h->mean);
+    fmt_jw_put_num(w, "mean", h->mean);
     while (last > 0 && !h->bars[last])
         last--;
     fmt_jw_key(w, "bars"); // of 0, 1, 2 .. 3, 4 .. 7, ... tokens
@@ -319,8 +314,7 @@ static enum rt_err summary_as_json(const struct ds_set *s, const struct ds_histo
 
     fmt_jw_object(&w);
     for (size_t i = 0; i < COUNT_OF(counts); i++) {
-        fmt_jw_key(&w, counts[i].key);
-        fmt_jw_int(&w, counts[i].n);
+        fmt_jw_put_int(&w, counts[i].key, counts[i].n);
     }
     for (int i = 0; i < DS_LENGTHS; i++) {
         fmt_jw_key(&w, ds_length_name((enum ds_length) i));

@@ -120,6 +120,11 @@ void fmt_jw_bool(struct fmt_jw *w, bool v);
 void fmt_jw_null(struct fmt_jw *w);
 void fmt_jw_str(struct fmt_jw *w, const char *text); // NULL writes null
 void fmt_jw_str_n(struct fmt_jw *w, const char *text, size_t n);
+// A key and its value.
+void fmt_jw_put_num(struct fmt_jw *w, const char *key, double v);
+void fmt_jw_put_int(struct fmt_jw *w, const char *key, int64_t v);
+void fmt_jw_put_bool(struct fmt_jw *w, const char *key, bool v);
+void fmt_jw_put_str(struct fmt_jw *w, const char *key, const char *text);
 void fmt_jw_cjson(struct fmt_jw *w, const cJSON *node);    // a whole tree; integral numbers plain
 void fmt_jw_jansson(struct fmt_jw *w, const json_t *node); // a whole tree; 1 and 1.0 stay apart
 

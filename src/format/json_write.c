@@ -201,6 +201,30 @@ void fmt_jw_str(struct fmt_jw *w, const char *text)
         fmt_jw_null(w);
 }
 
+void fmt_jw_put_num(struct fmt_jw *w, const char *key, double v)
+{
+    fmt_jw_key(w, key);
+    fmt_jw_num(w, v);
+}
+
+void fmt_jw_put_int(struct fmt_jw *w, const char *key, int64_t v)
+{
+    fmt_jw_key(w, key);
+    fmt_jw_int(w, v);
+}
+
+void fmt_jw_put_bool(struct fmt_jw *w, const char *key, bool v)
+{
+    fmt_jw_key(w, key);
+    fmt_jw_bool(w, v);
+}
+
+void fmt_jw_put_str(struct fmt_jw *w, const char *key, const char *text)
+{
+    fmt_jw_key(w, key);
+    fmt_jw_str(w, text);
+}
+
 void fmt_jw_cjson(struct fmt_jw *w, const cJSON *node)
 {
     char buf[32];

@@ -163,8 +163,7 @@ static void describe(struct fmt_jw *jw, const struct entry *e, uint64_t begin)
 {
     fmt_jw_key(jw, e->name);
     fmt_jw_object(jw);
-    fmt_jw_key(jw, "dtype");
-    fmt_jw_str(jw, fmt_dtype_name(e->dtype));
+    fmt_jw_put_str(jw, "dtype", fmt_dtype_name(e->dtype));
     fmt_jw_key(jw, "shape");
     fmt_jw_array(jw);
     for (uint32_t d = 0; d < e->rank; d++)
@@ -190,8 +189,7 @@ static enum rt_err write_header(struct fmt_st_writer *w, uint32_t shard)
     fmt_jw_object(&jw);
     fmt_jw_key(&jw, "__metadata__");
     fmt_jw_object(&jw);
-    fmt_jw_key(&jw, "format");
-    fmt_jw_str(&jw, "pt");
+    fmt_jw_put_str(&jw, "format", "pt");
     fmt_jw_end(&jw);
     for (uint32_t i = 0; i < w->n; i++) {
         if (w->entries[i].shard != shard)
@@ -335,16 +333,14 @@ static enum rt_err write_index(const struct fmt_st_writer *w, const char *path)
     fmt_jw_object(&jw);
     fmt_jw_key(&jw, "metadata");
     fmt_jw_object(&jw);
-    fmt_jw_key(&jw, "total_size");
-    fmt_jw_int(&jw, (int64_t) total);
+    fmt_jw_put_int(&jw, "total_size", (int64_t) total);
     fmt_jw_end(&jw);
     fmt_jw_key(&jw, "weight_map");
     fmt_jw_object(&jw);
     for (uint32_t i = 0; i < w->n; i++) {
         str_clear(&name);
         RT_TRY(shard_name(w, w->entries[i].shard, &name));
-        fmt_jw_key(&jw, w->entries[i].name);
-        fmt_jw_str(&jw, name.data);
+        fmt_jw_put_str(&jw, w->entries[i].name, name.data);
     }
     fmt_jw_end(&jw);
     fmt_jw_end(&jw);

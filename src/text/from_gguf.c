@@ -242,28 +242,10 @@ static const char *name_of(const struct source *s, int64_t id)
     return txt_vocab_name(&s->vocab, (uint32_t) id, &len);
 }
 
-static void put_str(struct fmt_jw *w, const char *key, const char *v)
-{
-    fmt_jw_key(w, key);
-    fmt_jw_str(w, v);
-}
-
-static void put_int(struct fmt_jw *w, const char *key, int64_t v)
-{
-    fmt_jw_key(w, key);
-    fmt_jw_int(w, v);
-}
-
-static void put_bool(struct fmt_jw *w, const char *key, bool v)
-{
-    fmt_jw_key(w, key);
-    fmt_jw_bool(w, v);
-}
-
 static void put_type(struct fmt_jw *w, const char *type)
 {
     fmt_jw_object(w);
-    put_str(w, "type", type);
+    fmt_jw_put_str(w, "type", type);
 }
 
 static void put_added(struct fmt_jw *w, const struct source *s)
@@ -277,11 +259,11 @@ static void put_added(struct fmt_jw *w, const struct source *s)
         if (type != TXT_GGUF_CONTROL && type != TXT_GGUF_USER_DEFINED)
             continue;
         fmt_jw_object(w);
-        put_int(w, "id", id);
-        put_str(w, "content", name_of(s, id));
+        fmt_jw_put_int(w, "id", id);
+        fmt_jw_put_str(w, "content", name_of(s, id));
         for (size_t i = 0; i < COUNT_OF(FLAGS); i++)
-            put_bool(w, FLAGS[i], false);
-        put_bool(w, "special", type == TXT_GGUF_CONTROL);
+            fmt_jw_put_bool(w, FLAGS[i], false);
+        fmt_jw_put_bool(w, "special", type == TXT_GGUF_CONTROL);
         fmt_jw_end(w);
     }
     fmt_jw_end(w);
@@ -290,9 +272,9 @@ static void put_added(struct fmt_jw *w, const struct source *s)
 static void put_byte_level(struct fmt_jw *w, bool prefix, bool trim, bool regex)
 {
     put_type(w, "ByteLevel");
-    put_bool(w, "add_prefix_space", prefix);
-    put_bool(w, "trim_offsets", trim);
-    put_bool(w, "use_regex", regex);
+    fmt_jw_put_bool(w, "add_prefix_space", prefix);
+    fmt_jw_put_bool(w, "trim_offsets", trim);
+    fmt_jw_put_bool(w, "use_regex", regex);
     fmt_jw_end(w);
 }
 
@@ -308,17 +290,17 @@ static void put_pre_tokenizer(struct fmt_jw *w, const struct txt_gguf_pre *pre)
     fmt_jw_array(w);
     if (pre->digits) {
         put_type(w, "Digits");
-        put_bool(w, "individual_digits", true);
+        fmt_jw_put_bool(w, "individual_digits", true);
         fmt_jw_end(w);
     }
     if (pre->regex) {
         put_type(w, "Split");
         fmt_jw_key(w, "pattern");
         fmt_jw_object(w);
-        put_str(w, "Regex", pre->regex);
+        fmt_jw_put_str(w, "Regex", pre->regex);
         fmt_jw_end(w);
-        put_str(w, "behavior", "Isolated");
-        put_bool(w, "invert", false);
+        fmt_jw_put_str(w, "behavior", "Isolated");
+        fmt_jw_put_bool(w, "invert", false);
         fmt_jw_end(w);
     }
     put_byte_level(w, false, true, !pre->regex);
@@ -331,8 +313,8 @@ static void put_piece(struct fmt_jw *w, const char *kind, const char *id, int ty
     fmt_jw_object(w);
     fmt_jw_key(w, kind);
     fmt_jw_object(w);
-    put_str(w, "id", id);
-    put_int(w, "type_id", type_id);
+    fmt_jw_put_str(w, "id", id);
+    fmt_jw_put_int(w, "type_id", type_id);
     fmt_jw_end(w);
     fmt_jw_end(w);
 }
@@ -360,7 +342,7 @@ static void put_template_token(struct fmt_jw *w, const struct source *s, int64_t
 
     fmt_jw_key(w, name);
     fmt_jw_object(w);
-    put_str(w, "id", name);
+    fmt_jw_put_str(w, "id", name);
     fmt_jw_key(w, "ids");
     fmt_jw_array(w);
     fmt_jw_int(w, id);
@@ -413,14 +395,14 @@ static void put_model(struct fmt_jw *w, const struct source *s)
     fmt_jw_key(w, "model");
     put_type(w, "BPE");
     for (size_t i = 0; i < COUNT_OF(NONE); i++)
-        put_str(w, NONE[i], NULL);
-    put_bool(w, "fuse_unk", false);
-    put_bool(w, "byte_fallback", false);
-    put_bool(w, "ignore_merges", s->pre->ignore_merges);
+        fmt_jw_put_str(w, NONE[i], NULL);
+    fmt_jw_put_bool(w, "fuse_unk", false);
+    fmt_jw_put_bool(w, "byte_fallback", false);
+    fmt_jw_put_bool(w, "ignore_merges", s->pre->ignore_merges);
     fmt_jw_key(w, "vocab");
     fmt_jw_object(w);
     for (uint32_t id = 0; id < s->vocab.rows; id++)
-        put_int(w, name_of(s, id), id);
+        fmt_jw_put_int(w, name_of(s, id), id);
     fmt_jw_end(w);
     fmt_jw_key(w, "merges");
     fmt_jw_array(w);
@@ -456,9 +438,9 @@ static enum rt_err put_tokenizer(const struct source *s, struct str *out)
     struct fmt_jw w = {.out = out, .indent = 2};
 
     fmt_jw_object(&w);
-    put_str(&w, "version", "1.0");
-    put_str(&w, "truncation", NULL);
-    put_str(&w, "padding", NULL);
+    fmt_jw_put_str(&w, "version", "1.0");
+    fmt_jw_put_str(&w, "truncation", NULL);
+    fmt_jw_put_str(&w, "padding", NULL);
     put_added(&w, s);
     put_post_processor(&w, s);
     if (s->is_spm)
@@ -545,15 +527,15 @@ enum rt_err txt_gguf_config(const struct fmt_gguf *g, struct str *out)
     fmt_jw_object(&w);
     for (size_t i = 0; i < COUNT_OF(NAMES); i++)
         if (s.named[i] >= 0)
-            put_str(&w, NAMES[i], name_of(&s, s.named[i]));
+            fmt_jw_put_str(&w, NAMES[i], name_of(&s, s.named[i]));
     if (template.data) {
         fmt_jw_key(&w, "chat_template");
         fmt_jw_str_n(&w, template.data, template.len);
     }
-    put_bool(&w, "clean_up_tokenization_spaces", false);
+    fmt_jw_put_bool(&w, "clean_up_tokenization_spaces", false);
     if (length)
-        put_int(&w, "model_max_length", length);
-    put_str(&w, "tokenizer_class", "PreTrainedTokenizerFast");
+        fmt_jw_put_int(&w, "model_max_length", length);
+    fmt_jw_put_str(&w, "tokenizer_class", "PreTrainedTokenizerFast");
     fmt_jw_end(&w);
     RT_TRY(fmt_jw_done(&w));
 done:

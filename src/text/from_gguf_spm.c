@@ -59,22 +59,10 @@ void txt_gguf_spm_free(struct txt_gguf_spm *s)
 
 // ---- writing ----
 
-static void put_str(struct fmt_jw *w, const char *key, const char *v)
-{
-    fmt_jw_key(w, key);
-    fmt_jw_str(w, v);
-}
-
-static void put_bool(struct fmt_jw *w, const char *key, bool v)
-{
-    fmt_jw_key(w, key);
-    fmt_jw_bool(w, v);
-}
-
 static void begin(struct fmt_jw *w, const char *type)
 {
     fmt_jw_object(w);
-    put_str(w, "type", type);
+    fmt_jw_put_str(w, "type", type);
 }
 
 static void begin_sequence(struct fmt_jw *w, const char *list)
@@ -95,9 +83,9 @@ static void put_replace(struct fmt_jw *w, const char *from, const char *to)
     begin(w, "Replace");
     fmt_jw_key(w, "pattern");
     fmt_jw_object(w);
-    put_str(w, "String", from);
+    fmt_jw_put_str(w, "String", from);
     fmt_jw_end(w);
-    put_str(w, "content", to);
+    fmt_jw_put_str(w, "content", to);
     fmt_jw_end(w);
 }
 
@@ -113,7 +101,7 @@ static void put_normalizer(struct fmt_jw *w, bool prefix)
     begin_sequence(w, "normalizers");
     if (prefix) {
         begin(w, "Prepend");
-        put_str(w, "prepend", SPACE);
+        fmt_jw_put_str(w, "prepend", SPACE);
         fmt_jw_end(w);
     }
     put_replace(w, " ", SPACE);
@@ -129,11 +117,9 @@ static void put_decoder(struct fmt_jw *w, bool prefix)
     put_plain(w, "Fuse");
     if (prefix) {
         begin(w, "Strip");
-        put_str(w, "content", " ");
-        fmt_jw_key(w, "start");
-        fmt_jw_int(w, 1);
-        fmt_jw_key(w, "stop");
-        fmt_jw_int(w, 0);
+        fmt_jw_put_str(w, "content", " ");
+        fmt_jw_put_int(w, "start", 1);
+        fmt_jw_put_int(w, "stop", 0);
         fmt_jw_end(w);
     }
     end_sequence(w);
@@ -148,16 +134,16 @@ static void put_model(struct fmt_jw *w, const struct txt_gguf_spm *s)
     fmt_jw_key(w, "model");
     begin(w, "BPE");
     for (size_t i = 0; i < sizeof(NONE) / sizeof(NONE[0]); i++)
-        put_str(w, NONE[i], NULL);
-    put_str(w, "unk_token", s->unk >= 0 ? txt_vocab_name(s->vocab, (uint32_t) s->unk, &len) : NULL);
-    put_bool(w, "fuse_unk", true);
-    put_bool(w, "byte_fallback", s->bytes);
-    put_bool(w, "ignore_merges", false);
+        fmt_jw_put_str(w, NONE[i], NULL);
+    fmt_jw_put_str(w, "unk_token",
+                   s->unk >= 0 ? txt_vocab_name(s->vocab, (uint32_t) s->unk, &len) : NULL);
+    fmt_jw_put_bool(w, "fuse_unk", true);
+    fmt_jw_put_bool(w, "byte_fallback", s->bytes);
+    fmt_jw_put_bool(w, "ignore_merges", false);
     fmt_jw_key(w, "vocab");
     fmt_jw_object(w);
     for (uint32_t id = 0; id < s->vocab->rows; id++) {
-        fmt_jw_key(w, txt_vocab_name(s->vocab, id, &len));
-        fmt_jw_int(w, id);
+        fmt_jw_put_int(w, txt_vocab_name(s->vocab, id, &len), id);
     }
     fmt_jw_end(w);
     fmt_jw_key(w, "merges");

@@ -248,8 +248,7 @@ static void write_fields(struct fmt_jw *w, const struct tr_run_state *r)
     fmt_jw_key(w, "metrics_since_log");
     fmt_jw_object(w);
     for (int i = 0; i < TR_METRIC_COUNT; i++) {
-        fmt_jw_key(w, tr_metric_name((enum tr_metric) i));
-        fmt_jw_num(w, r->metrics.sums[i]);
+        fmt_jw_put_num(w, tr_metric_name((enum tr_metric) i), r->metrics.sums[i]);
     }
     fmt_jw_end(w);
 }
@@ -282,8 +281,7 @@ static void write_print(struct fmt_jw *w, const char *key, uint64_t v)
 {
     char hex[17];
     snprintf(hex, sizeof(hex), "%016" PRIx64, v);
-    fmt_jw_key(w, key);
-    fmt_jw_str(w, hex);
+    fmt_jw_put_str(w, key, hex);
 }
 
 // What the run began with, and what it computes with.
@@ -306,19 +304,13 @@ static enum rt_err write_json(struct tr_run_state *r, const char *dir)
     char *path = NULL;
 
     fmt_jw_object(&w);
-    fmt_jw_key(&w, "format");
-    fmt_jw_int(&w, FORMAT);
+    fmt_jw_put_int(&w, "format", FORMAT);
     write_fields(&w, r);
-    fmt_jw_key(&w, "log_history_bytes");
-    fmt_jw_int(&w, (int64_t) r->log.history.len);
-    fmt_jw_key(&w, "clock");
-    fmt_jw_int(&w, r->c->now);
-    fmt_jw_key(&w, "storage");
-    fmt_jw_str(&w, rt_type_name(r->c->storage));
-    fmt_jw_key(&w, "pass_tokens");
-    fmt_jw_int(&w, r->c->pass_tokens);
-    fmt_jw_key(&w, "max_steps");
-    fmt_jw_int(&w, (int64_t) r->order.total_steps);
+    fmt_jw_put_int(&w, "log_history_bytes", (int64_t) r->log.history.len);
+    fmt_jw_put_int(&w, "clock", r->c->now);
+    fmt_jw_put_str(&w, "storage", rt_type_name(r->c->storage));
+    fmt_jw_put_int(&w, "pass_tokens", r->c->pass_tokens);
+    fmt_jw_put_int(&w, "max_steps", (int64_t) r->order.total_steps);
     write_origin(&w, r);
     fmt_jw_key(&w, "options");
     if (r->c->options)

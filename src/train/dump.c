@@ -35,8 +35,7 @@ static void write_split(struct fmt_jw *w, const struct tr_dataset *data)
         const struct ds_pair *p = &set->pairs[i];
         const uint32_t *x = set->ids.data + p->first;
         fmt_jw_object(w);
-        fmt_jw_key(w, "row");
-        fmt_jw_int(w, p->row);
+        fmt_jw_put_int(w, "row", p->row);
         ids(w, "prompt_ids", x, p->prompt);
         ids(w, "chosen_ids", x + p->prompt, p->chosen);
         ids(w, "rejected_ids", x + p->prompt + p->chosen, p->rejected);
@@ -66,11 +65,9 @@ static void write_ref_logps(struct fmt_jw *w, const struct tr_dataset *d)
     fmt_jw_array(w);
     for (uint32_t i = 0; i < d->set.n; i++) {
         fmt_jw_object(w);
-        fmt_jw_key(w, "row");
-        fmt_jw_int(w, d->set.pairs[i].row);
+        fmt_jw_put_int(w, "row", d->set.pairs[i].row);
         for (size_t side = 0; side < 2; side++) {
-            fmt_jw_key(w, keys[side]);
-            fmt_jw_num(w, (double) d->ref_logps[side * d->set.n + i]);
+            fmt_jw_put_num(w, keys[side], (double) d->ref_logps[side * d->set.n + i]);
         }
         fmt_jw_end(w);
     }
@@ -159,16 +156,14 @@ static enum rt_err write_micro(struct str *to, const struct tr_batch *b, const s
     struct fmt_jw w = {.out = to};
     fmt_jw_object(&w);
     if (form.step) {
-        fmt_jw_key(&w, "step");
-        fmt_jw_int(&w, (int64_t) *form.step);
+        fmt_jw_put_int(&w, "step", (int64_t) *form.step);
     }
     fmt_jw_key(&w, "rows");
     fmt_jw_array(&w);
     for (uint32_t i = 0; i < r->n; i++)
         fmt_jw_int(&w, b->data->set.pairs[b->pairs[i]].row);
     fmt_jw_end(&w);
-    fmt_jw_key(&w, "loss");
-    fmt_jw_num(&w, r->loss);
+    fmt_jw_put_num(&w, "loss", r->loss);
     numbers(&w, "chosen_logps", r->chosen_logps, r->n);
     numbers(&w, "rejected_logps", r->rejected_logps, r->n);
     numbers(&w, "ref_chosen_logps", r->ref_chosen_logps, r->n);

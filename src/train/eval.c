@@ -60,18 +60,13 @@ static enum rt_err write_pair(struct file_out *f, const char *set, const struct 
     struct fmt_jw w = {.out = &s};
 
     fmt_jw_object(&w);
-    fmt_jw_key(&w, "set");
-    fmt_jw_str(&w, set);
-    fmt_jw_key(&w, "row");
-    fmt_jw_int(&w, p->row);
+    fmt_jw_put_str(&w, "set", set);
+    fmt_jw_put_int(&w, "row", p->row);
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
-        fmt_jw_key(&w, numbers[i].key);
-        fmt_jw_num(&w, numbers[i].value);
+        fmt_jw_put_num(&w, numbers[i].key, numbers[i].value);
     }
-    fmt_jw_key(&w, "chosen_tokens");
-    fmt_jw_int(&w, p->tokens[0]);
-    fmt_jw_key(&w, "rejected_tokens");
-    fmt_jw_int(&w, p->tokens[1]);
+    fmt_jw_put_int(&w, "chosen_tokens", p->tokens[0]);
+    fmt_jw_put_int(&w, "rejected_tokens", p->tokens[1]);
     fmt_jw_end(&w);
     RT_TRY(fmt_jw_done(&w));
     RT_TRY(str_putc(&s, '\n'));

@@ -98,8 +98,7 @@ static void write_products(struct fmt_jw *w, const struct md_model *m)
         snprintf(key, sizeof(key), "product %u x %u", p->rows, p->cols);
         snprintf(value, sizeof(value), "%s, %s, %s", op_matmul_variant_name(v[0]),
                  op_matmul_variant_name(v[1]), op_matmul_variant_name(v[2]));
-        fmt_jw_key(w, key);
-        fmt_jw_str(w, value);
+        fmt_jw_put_str(w, key, value);
     }
 }
 
@@ -112,8 +111,7 @@ static void write_rungs(struct fmt_jw *w, uint32_t on)
     for (uint32_t i = 0; (name = rt_rung_name(i, &bit)) != NULL; i++)
         if ((on & bit) && str_printf(&s, "%s%s", s.len ? "," : "", name) != RT_OK)
             w->err = RT_E_NOMEM;
-    fmt_jw_key(w, "rungs");
-    fmt_jw_str(w, s.data ? s.data : "");
+    fmt_jw_put_str(w, "rungs", s.data ? s.data : "");
     str_free(&s);
 }
 
@@ -133,8 +131,7 @@ void tr_kernels_write(struct fmt_jw *w, const struct tr_session *s)
         {"limits", limits}, {"head", head},      {"f64", rt_dev_is_f64(s->dev) ? "y" : "n"}};
     fmt_jw_object(w);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        fmt_jw_key(w, rows[i][0]);
-        fmt_jw_str(w, rows[i][1]);
+        fmt_jw_put_str(w, rows[i][0], rows[i][1]);
     }
     write_rungs(w, plan->rungs);
     write_products(w, s->model);

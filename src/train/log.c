@@ -37,8 +37,7 @@ static void number(struct fmt_jw *w, const char *key, double v)
 {
     if (isnan(v))
         return;
-    fmt_jw_key(w, key);
-    fmt_jw_num(w, v);
+    fmt_jw_put_num(w, key, v);
 }
 
 // HF's keys of an evaluation begin with the dataset's name, TRL's with "eval" whatever the name.
@@ -55,8 +54,7 @@ static void write_eval(struct fmt_jw *w, const struct tr_evaluation *e)
 
     for (size_t i = 0; i < COUNT_OF(own); i++) {
         snprintf(key, sizeof(key), "%.256s_%s", e->name, own[i].key);
-        fmt_jw_key(w, key);
-        fmt_jw_num(w, own[i].value);
+        fmt_jw_put_num(w, key, own[i].value);
     }
 }
 
@@ -83,16 +81,13 @@ static void write_entry(struct fmt_jw *w, const struct tr_entry *e, bool ours)
     number(w, "train_loss", e->train_loss);
     write_metrics(w, e->metrics, e->eval ? "eval_" : "");
     number(w, "epoch", e->epoch);
-    fmt_jw_key(w, "step");
-    fmt_jw_int(w, (int64_t) e->step);
+    fmt_jw_put_int(w, "step", (int64_t) e->step);
     if (ours) {
         number(w, "step_time_s", e->step_time_s);
         number(w, "pairs_per_s", e->pairs_per_s);
         number(w, "tokens_per_s", e->tokens_per_s);
-        fmt_jw_key(w, "device_bytes");
-        fmt_jw_int(w, (int64_t) e->device_bytes);
-        fmt_jw_key(w, "host_bytes");
-        fmt_jw_int(w, (int64_t) os_peak_rss());
+        fmt_jw_put_int(w, "device_bytes", (int64_t) e->device_bytes);
+        fmt_jw_put_int(w, "host_bytes", (int64_t) os_peak_rss());
     }
     fmt_jw_end(w);
 }

@@ -62,12 +62,9 @@ static enum rt_err list_files(struct fmt_jw *w, const char *dir, const char *sub
         }
         RT_TRY(digest_of(path.data, &digest));
         fmt_jw_object(w);
-        fmt_jw_key(w, "name");
-        fmt_jw_str(w, name.data);
-        fmt_jw_key(w, "bytes");
-        fmt_jw_int(w, (int64_t) digest.bytes);
-        fmt_jw_key(w, "xxh64");
-        fmt_jw_str(w, digest.hex);
+        fmt_jw_put_str(w, "name", name.data);
+        fmt_jw_put_int(w, "bytes", (int64_t) digest.bytes);
+        fmt_jw_put_str(w, "xxh64", digest.hex);
         fmt_jw_end(w);
     }
     str_clear(&path);
@@ -88,8 +85,7 @@ enum rt_err tr_manifest_write(const char *dir)
     char *path = NULL;
 
     fmt_jw_object(&w);
-    fmt_jw_key(&w, "format");
-    fmt_jw_int(&w, FORMAT);
+    fmt_jw_put_int(&w, "format", FORMAT);
     fmt_jw_key(&w, "files");
     fmt_jw_array(&w);
     RT_TRY(list_files(&w, dir, "", 0));

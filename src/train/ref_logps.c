@@ -356,18 +356,13 @@ static void write_head(struct fmt_jw *w, const struct tr_ref_key *k, const char 
                        const char *device, const struct tr_dataset *d)
 {
     fmt_jw_object(w);
-    fmt_jw_key(w, "ref_logps");
-    fmt_jw_int(w, VERSION);
-    fmt_jw_key(w, "set");
-    fmt_jw_str(w, d->name);
-    fmt_jw_key(w, "pairs");
-    fmt_jw_int(w, d->set.n);
+    fmt_jw_put_int(w, "ref_logps", VERSION);
+    fmt_jw_put_str(w, "set", d->name);
+    fmt_jw_put_int(w, "pairs", d->set.n);
     fmt_jw_key(w, "key");
     fmt_jw_cjson(w, k->parts);
-    fmt_jw_key(w, "kernels");
-    fmt_jw_str(w, kernels);
-    fmt_jw_key(w, "device");
-    fmt_jw_str(w, device);
+    fmt_jw_put_str(w, "kernels", kernels);
+    fmt_jw_put_str(w, "device", device);
     fmt_jw_end(w);
 }
 
