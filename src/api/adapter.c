@@ -56,10 +56,11 @@ enum rt_err api_adapted_open(const char *model, const char *adapter, struct api_
     if (itself)
         RT_TRY(find_on_hub(&base, &found[2]));
     if (itself && (!base || (!dir_exists(base) && !fmt_gguf_is(base))))
-        RT_TRY(rt_fail(RT_E_NOT_FOUND,
-                       "%s is an adapter of %s, which is no folder or GGUF file here: give that base as "
-                       "model_name_or_path and this as adapter_name_or_path",
-                       model, base ? base : "an unnamed base"));
+        RT_TRY(rt_fail(
+            RT_E_NOT_FOUND,
+            "%s is an adapter of %s, which is no folder or GGUF file here: give that base as "
+            "model_name_or_path and this as adapter_name_or_path",
+            model, base ? base : "an unnamed base"));
     if (itself)
         log_info("%s is an adapter of %s", model, base);
     RT_TRY(str_dup(itself ? base : model, &a.model));

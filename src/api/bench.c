@@ -1,6 +1,5 @@
 #include "src/api/bench.h"
 
-
 #include "src/base/arith.h"
 #include "src/op/bench.h"
 #include "src/op/open.h"
@@ -72,18 +71,15 @@ static enum rt_err bench_matmul(struct rt_dev *dev, struct printer *p)
 {
     enum rt_err err = RT_OK;
     const struct api_bench_args *a = p->args;
-    struct op_bench_shape shapes[16];
-    const size_t n = OP_BENCH_SHAPE_COUNT < COUNT_OF(shapes) ? OP_BENCH_SHAPE_COUNT : 0;
 
-    for (size_t i = 0; i < n; i++) {
-        shapes[i] = OP_BENCH_SHAPES[i];
-        if (a->tokens && shapes[i].tokens > 1)
-            shapes[i].tokens = a->tokens;
+    for (size_t i = 0; i < OP_BENCH_SHAPE_COUNT; i++) {
+        struct op_bench_shape s = OP_BENCH_SHAPES[i];
+        s.tokens = s.tokens > 1 ? a->tokens : 1;
+        for (enum rt_type t = RT_F32; a->chosen && t <= RT_BF16; t++)
+            RT_TRY(op_bench_matmul(dev, &s, 1, &t, a->seconds, matmul_row, p));
+        if (!a->chosen)
+            RT_TRY(op_bench_matmul(dev, &s, 1, NULL, a->seconds, matmul_row, p));
     }
-    for (enum rt_type t = RT_F32; a->chosen && t <= RT_BF16; t++)
-        RT_TRY(op_bench_matmul(dev, shapes, n, &t, a->seconds, matmul_row, p));
-    if (!a->chosen)
-        RT_TRY(op_bench_matmul(dev, shapes, n, NULL, a->seconds, matmul_row, p));
 done:
     return err;
 }

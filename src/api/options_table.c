@@ -18,7 +18,8 @@
 const struct opt_row OPT_ROWS[] = {
     // What is trained
     TEXT("model_name_or_path", "Hugging Face model folder, or GGUF file (required)"),
-    TEXT("ref_model_name_or_path", "folder or GGUF file of the reference model; default: the policy as loaded"),
+    TEXT("ref_model_name_or_path",
+         "folder or GGUF file of the reference model; default: the policy as loaded"),
     USED("dataset_name", OPT_LIST, NULL, 0, 0,
          "preference rows: a .jsonl, .json, .csv or .tsv file, also .gz or .zst, a folder with "
          "train.jsonl and its like, or a list of them (required)"),

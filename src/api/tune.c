@@ -1,6 +1,5 @@
 #include "src/api/tune.h"
 
-
 #include "src/op/tune.h"
 #include "src/op/open.h"
 

@@ -7,15 +7,15 @@
 enum { DEVICE, SECONDS, CHOSEN, TOKENS, JSON, DISABLE, CLAMP, CACHE };
 
 static const struct cmd_opt OPTS[] = {
-    [DEVICE] = {"device", CMD_STR, "auto", 0, 0, "auto | host | vulkan:N | opencl:N"},
+    [DEVICE] = CMD_OPT_DEVICE,
     [SECONDS] = {"seconds", CMD_NUM, "0.5", 0, 60, "how long each row is timed; 0: one run"},
     [CHOSEN] = {"chosen", CMD_FLAG, "false", 0, 0,
                 "of matmul only the variants that training uses"},
     [TOKENS] = {"tokens", CMD_INT, "1024", 1, 1 << 20, "rows of matmul's shapes"},
     [JSON] = {"json", CMD_FLAG, "false", 0, 0, "one JSON object a row"},
-    [DISABLE] = {"disable", CMD_STR, NULL, 0, 0, "rungs of the device to do without"},
-    [CLAMP] = {"clamp", CMD_STR, NULL, 0, 0, "limits of the device to lower"},
-    [CACHE] = {"cache_dir", CMD_STR, NULL, 0, 0, "folder of compiled kernels"},
+    [DISABLE] = CMD_OPT_DISABLE,
+    [CLAMP] = CMD_OPT_CLAMP,
+    [CACHE] = CMD_OPT_CACHE,
     {0},
 };
 

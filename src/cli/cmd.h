@@ -18,6 +18,14 @@ struct cmd_opt {
     const char *help;
 };
 
+// Rows of every command that opens a device.
+// clang-format off
+#define CMD_OPT_DEVICE {"device", CMD_STR, "auto", 0, 0, "auto | host | vulkan:N | opencl:N"}
+#define CMD_OPT_DISABLE {"disable", CMD_STR, NULL, 0, 0, "rungs of the device to do without"}
+#define CMD_OPT_CLAMP {"clamp", CMD_STR, NULL, 0, 0, "limits of the device to lower"}
+#define CMD_OPT_CACHE {"cache_dir", CMD_STR, NULL, 0, 0, "folder of compiled kernels"}
+// clang-format on
+
 union cmd_val {
     bool flag;
     int64_t num;

@@ -25,7 +25,8 @@ enum {
 };
 
 static const struct cmd_opt OPTS[] = {
-    [MODEL] = {"model_name_or_path", CMD_STR, NULL, 0, 0, "Hugging Face model folder, or GGUF file (required)"},
+    [MODEL] = {"model_name_or_path", CMD_STR, NULL, 0, 0,
+               "Hugging Face model folder, or GGUF file (required)"},
     [ADAPTER] = {"adapter_name_or_path", CMD_STR, NULL, 0, 0, "folder of a PEFT adapter of it"},
     [PROMPT] = {"prompt", CMD_STR, NULL, 0, 0,
                 "the prompt; without it each line of standard input is one"},
@@ -41,10 +42,10 @@ static const struct cmd_opt OPTS[] = {
     [SEED] = {"seed", CMD_INT, "42", 0, 4294967295.0, "of the sampling"},
     [DTYPE] = {"dtype", CMD_STR, "float32", 0, 0,
                "float32 | float16 | bfloat16: storage of weights and activations"},
-    [DEVICE] = {"device", CMD_STR, "auto", 0, 0, "auto | host | vulkan:N | opencl:N"},
-    [DISABLE] = {"disable", CMD_STR, NULL, 0, 0, "rungs of the device to do without"},
-    [CLAMP] = {"clamp", CMD_STR, NULL, 0, 0, "limits of the device to lower"},
-    [CACHE] = {"cache_dir", CMD_STR, NULL, 0, 0, "folder of compiled kernels"},
+    [DEVICE] = CMD_OPT_DEVICE,
+    [DISABLE] = CMD_OPT_DISABLE,
+    [CLAMP] = CMD_OPT_CLAMP,
+    [CACHE] = CMD_OPT_CACHE,
     {0},
 };
 

@@ -5,12 +5,12 @@
 enum { DEVICE, SECONDS, JSON, RESET, DISABLE, CLAMP, CACHE };
 
 static const struct cmd_opt OPTS[] = {
-    [DEVICE] = {"device", CMD_STR, "auto", 0, 0, "auto | host | vulkan:N | opencl:N"},
+    [DEVICE] = CMD_OPT_DEVICE,
     [SECONDS] = {"seconds", CMD_NUM, "0.2", 0.001, 60, "how long each product is timed"},
     [JSON] = {"json", CMD_FLAG, "false", 0, 0, "one JSON object a row"},
     [RESET] = {"reset", CMD_FLAG, "false", 0, 0, "forget what was found"},
-    [DISABLE] = {"disable", CMD_STR, NULL, 0, 0, "rungs of the device to do without"},
-    [CLAMP] = {"clamp", CMD_STR, NULL, 0, 0, "limits of the device to lower"},
+    [DISABLE] = CMD_OPT_DISABLE,
+    [CLAMP] = CMD_OPT_CLAMP,
     [CACHE] = {"cache_dir", CMD_STR, NULL, 0, 0, "folder that the result is kept in"},
     {0},
 };

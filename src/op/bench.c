@@ -81,6 +81,12 @@ static int by_size(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
+double op_bench_median(double *x, size_t n)
+{
+    qsort(x, n, sizeof(*x), by_size);
+    return x[n / 2];
+}
+
 enum rt_err op_bench_time(op_bench_repeat *run, void *user, struct rt_dev *dev, double seconds,
                           double *out)
 {
@@ -101,8 +107,7 @@ enum rt_err op_bench_time(op_bench_repeat *run, void *user, struct rt_dev *dev, 
         RT_TRY(run(user, dev, n));
         each[i] = (os_seconds() - start) / n;
     }
-    qsort(each, (size_t) times, sizeof(each[0]), by_size);
-    *out = fmax(each[times / 2], 1e-9);
+    *out = fmax(op_bench_median(each, (size_t) times), 1e-9);
 done:
     return err;
 }

@@ -49,6 +49,9 @@ RT_NODISCARD enum rt_err op_bench_ops(struct rt_dev *dev, double seconds,
                                       void (*row)(void *user, const struct op_bench_op_row *row),
                                       void *user);
 
+// The middle one of n >= 1 numbers, which are sorted.
+double op_bench_median(double *x, size_t n);
+
 // Median seconds of one run of something, over 5 spans of about `seconds` / 5; 0 seconds: one run
 // after the first. `run` does it so many times and waits.
 typedef enum rt_err op_bench_repeat(void *user, struct rt_dev *dev, uint32_t times);

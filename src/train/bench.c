@@ -99,12 +99,6 @@ static enum rt_err matmul(struct bench *b, double *gflops)
     return op_bench_matmul(b->s.dev, shapes, COUNT_OF(shapes), &b->c->storage, 0.1, best, gflops);
 }
 
-static int by_size(const void *x, const void *y)
-{
-    const double a = *(const double *) x, b = *(const double *) y;
-    return (a > b) - (a < b);
-}
-
 static enum rt_err open_bench(struct bench *b, uint32_t steps)
 {
     enum rt_err err = RT_OK;
@@ -143,9 +137,8 @@ enum rt_err tr_bench_step(const struct tr_config *c, uint32_t steps, struct tr_b
         each[i] = os_seconds() - start;
         b.seconds += each[i];
     }
-    qsort(each, steps, sizeof(*each), by_size);
     *out = (struct tr_bench){.steps = steps,
-                             .seconds = each[steps / 2],
+                             .seconds = op_bench_median(each, steps),
                              .pairs_per_s = b.pairs / b.seconds,
                              .tokens_per_s = b.tokens / b.seconds,
                              .useful_gflops = b.flops / b.seconds / 1e9};
