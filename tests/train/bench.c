@@ -5,26 +5,17 @@
 
 #include "tests/support/golden.h"
 #include "tests/t.h"
+#include "tests/train/config.h"
 
 static struct tr_bench bench(struct t *t, bool peft, bool precompute)
 {
     static char all[] = "all-linear";
     const cJSON targets = {.type = cJSON_String, .valuestring = all};
-    const struct tr_config c = {.model_name_or_path = golden_own_path("models/llama"),
-                                .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
-                                .device = t_name(t),
-                                .cache_dir = "bench-cache",
-                                .storage = RT_F32,
-                                .lora = {.use = peft, .targets = &targets},
-                                .precompute_ref_log_probs = precompute,
-                                .max_length = 1024,
-                                .per_device_train_batch_size = 2,
-                                .gradient_accumulation_steps = 2,
-                                .beta = 0.1,
-                                .learning_rate = 1e-4,
-                                .adam_beta1 = 0.9,
-                                .adam_beta2 = 0.999,
-                                .adam_epsilon = 1e-8};
+    struct tr_config c = train_config(t, RT_F32, NULL);
+    c.cache_dir = "bench-cache";
+    c.lora = (struct tr_lora){.use = peft, .targets = &targets};
+    c.precompute_ref_log_probs = precompute;
+    c.gradient_accumulation_steps = 2;
     struct tr_bench b;
 
     T_OK(tr_bench_step(&c, 2, &b));

@@ -12,6 +12,7 @@
 #include "src/train/run.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
+#include "tests/train/config.h"
 
 // 9 rows: an epoch has 9 micro-batches in 5 steps, the last one of a single micro-batch, so that
 // the run ends in the second epoch, and logs at 3 and 6. In f16 the first loss scale overflows:
@@ -22,31 +23,18 @@ enum { ROWS = 9, STEPS = 7, EPOCH = 5 };
 
 static struct tr_config base(struct t *t, enum rt_type storage, const char *out)
 {
-    return (struct tr_config){.model_name_or_path = golden_own_path("models/llama"),
-                              .dataset_name = DATA,
-                              .output_dir = out,
-                              .device = t_name(t),
-                              .storage = storage,
-                              .max_length = 1024,
-                              .seed = 42,
-                              .data_seed = 42,
-                              .per_device_train_batch_size = 1,
-                              .gradient_accumulation_steps = 2,
-                              .num_train_epochs = 1.0,
-                              .max_steps = STEPS,
-                              .beta = 0.1,
-                              .learning_rate = 1e-3,
-                              .schedule = {.kind = TR_LINEAR, .warmup_steps = 2},
-                              .weight_decay = 0.01,
-                              .adam_beta1 = 0.9,
-                              .adam_beta2 = 0.999,
-                              .adam_epsilon = 1e-8,
-                              .max_grad_norm = 1.0,
-                              .loss_scale = 0x1p21,
-                              .logging_steps = 3,
-                              .disable_tqdm = true,
-                              .save_strategy = TR_SAVE_STEPS,
-                              .save_steps = 1};
+    struct tr_config c = train_config(t, storage, out);
+    c.dataset_name = DATA;
+    c.per_device_train_batch_size = 1;
+    c.gradient_accumulation_steps = 2;
+    c.max_steps = STEPS;
+    c.schedule = (struct tr_schedule){.kind = TR_LINEAR, .warmup_steps = 2};
+    c.weight_decay = 0.01;
+    c.loss_scale = 0x1p21;
+    c.logging_steps = 3;
+    c.save_strategy = TR_SAVE_STEPS;
+    c.save_steps = 1;
+    return c;
 }
 
 static void clear(const char *dir)

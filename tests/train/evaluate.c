@@ -15,6 +15,7 @@
 #include "src/train/run_eval.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
+#include "tests/train/config.h"
 
 // Batches of 2, 2 and 1 pairs with losses 1, 2 and 6: over pairs (1 + 1 + 2 + 2 + 6) / 5 = 2.4,
 // over batches 3.
@@ -125,27 +126,11 @@ static void few_rows(const char *from, uint32_t n, const char *to)
 
 static struct tr_config base(struct t *t, enum rt_type storage)
 {
-    return (struct tr_config){.model_name_or_path = golden_own_path("models/llama"),
-                              .dataset_name = "evaluate-few.jsonl",
-                              .output_dir = "evaluate-out",
-                              .device = t_name(t),
-                              .storage = storage,
-                              .max_length = 1024,
-                              .seed = 42,
-                              .data_seed = 42,
-                              .per_device_train_batch_size = 2,
-                              .gradient_accumulation_steps = 1,
-                              .num_train_epochs = 1.0,
-                              .max_steps = 3,
-                              .beta = 0.1,
-                              .learning_rate = 1e-3,
-                              .schedule = {.kind = TR_CONSTANT},
-                              .adam_beta1 = 0.9,
-                              .adam_beta2 = 0.999,
-                              .adam_epsilon = 1e-8,
-                              .max_grad_norm = 1.0,
-                              .logging_steps = 2,
-                              .disable_tqdm = true};
+    struct tr_config c = train_config(t, storage, "evaluate-out");
+    c.dataset_name = "evaluate-few.jsonl";
+    c.max_steps = 3;
+    c.logging_steps = 2;
+    return c;
 }
 
 // The order of entries: T a training log, a name an evaluation, E the end.

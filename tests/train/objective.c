@@ -7,6 +7,7 @@
 #include "src/train/run.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
+#include "tests/train/config.h"
 
 enum { STEPS = 3 };
 
@@ -29,32 +30,14 @@ static struct seen run(struct t *t, const struct op_loss_spec *spec, bool ld, bo
                        uint32_t pass_tokens)
 {
     struct seen s = {.n = 0};
-    const struct tr_config c = {.model_name_or_path = golden_own_path("models/llama"),
-                                .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
-                                .output_dir = "objective-out",
-                                .device = t_name(t),
-                                .storage = RT_F32,
-                                .max_length = 1024,
-                                .seed = 42,
-                                .data_seed = 42,
-                                .per_device_train_batch_size = 5,
-                                .gradient_accumulation_steps = 1,
-                                .num_train_epochs = 1.0,
-                                .max_steps = STEPS,
-                                .beta = 0.1,
-                                .learning_rate = 1e-3,
-                                .schedule = {.kind = TR_CONSTANT},
-                                .adam_beta1 = 0.9,
-                                .adam_beta2 = 0.999,
-                                .adam_epsilon = 1e-8,
-                                .max_grad_norm = 1.0,
-                                .logging_steps = 1,
-                                .disable_tqdm = true,
-                                .pass_tokens = pass_tokens,
-                                .loss = *spec,
-                                .ld = ld,
-                                .ld_alpha = 0.5,
-                                .use_weighting = weigh};
+    struct tr_config c = train_config(t, RT_F32, "objective-out");
+    c.per_device_train_batch_size = 5;
+    c.max_steps = STEPS;
+    c.pass_tokens = pass_tokens;
+    c.loss = *spec;
+    c.ld = ld;
+    c.ld_alpha = 0.5;
+    c.use_weighting = weigh;
     T_OK(tr_run(&c, &(struct tr_hooks){.on_log = on_log, .user = &s}));
     assert_int_equal(s.n, STEPS);
     return s;

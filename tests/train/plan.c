@@ -8,19 +8,13 @@
 #include "src/train/optimizer.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
+#include "tests/train/config.h"
 
 static struct tr_config base(struct t *t, enum rt_type storage)
 {
-    return (struct tr_config){.model_name_or_path = golden_own_path("models/llama"),
-                              .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
-                              .device = t_name(t),
-                              .storage = storage,
-                              .max_length = 1024,
-                              .per_device_train_batch_size = 4,
-                              .beta = 0.1,
-                              .adam_beta1 = 0.9,
-                              .adam_beta2 = 0.999,
-                              .adam_epsilon = 1e-8};
+    struct tr_config c = train_config(t, storage, NULL);
+    c.per_device_train_batch_size = 4;
+    return c;
 }
 
 // A step on the first pairs.

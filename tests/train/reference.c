@@ -11,6 +11,7 @@
 #include "src/train/run.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
+#include "tests/train/config.h"
 
 static const enum rt_type STORAGE[] = {RT_F32, RT_F16, RT_BF16};
 
@@ -29,27 +30,10 @@ static void few_rows(const char *from, uint32_t n, const char *to)
 
 static struct tr_config base(struct t *t, enum rt_type storage, const char *out)
 {
-    return (struct tr_config){.model_name_or_path = golden_own_path("models/llama"),
-                              .dataset_name = "reference-rows.jsonl",
-                              .output_dir = out,
-                              .device = t_name(t),
-                              .storage = storage,
-                              .max_length = 1024,
-                              .seed = 42,
-                              .data_seed = 42,
-                              .per_device_train_batch_size = 2,
-                              .gradient_accumulation_steps = 1,
-                              .num_train_epochs = 1.0,
-                              .max_steps = 4,
-                              .beta = 0.1,
-                              .learning_rate = 1e-3,
-                              .schedule = {.kind = TR_CONSTANT},
-                              .adam_beta1 = 0.9,
-                              .adam_beta2 = 0.999,
-                              .adam_epsilon = 1e-8,
-                              .max_grad_norm = 1.0,
-                              .logging_steps = 1,
-                              .disable_tqdm = true};
+    struct tr_config c = train_config(t, storage, out);
+    c.dataset_name = "reference-rows.jsonl";
+    c.max_steps = 4;
+    return c;
 }
 
 struct seen {

@@ -6,6 +6,7 @@
 #include "src/train/run.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
+#include "tests/train/config.h"
 
 enum { STEPS = 2 };
 
@@ -31,29 +32,13 @@ static void on_log(void *user, const struct tr_entry *e)
 static struct seen run(struct t *t, const struct op_loss_spec *spec, bool free_of_it)
 {
     struct seen s = {.n = 0};
-    const struct tr_config c = {.model_name_or_path = golden_own_path("models/llama"),
-                                .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
-                                .output_dir = "reference-free-out",
-                                .device = t_name(t),
-                                .storage = RT_F32,
-                                .max_length = 1024,
-                                .seed = 42,
-                                .data_seed = 42,
-                                .per_device_train_batch_size = 3,
-                                .gradient_accumulation_steps = 2,
-                                .num_train_epochs = 1.0,
-                                .max_steps = STEPS,
-                                .beta = 2.0,
-                                .learning_rate = 1e-3,
-                                .schedule = {.kind = TR_CONSTANT},
-                                .adam_beta1 = 0.9,
-                                .adam_beta2 = 0.999,
-                                .adam_epsilon = 1e-8,
-                                .max_grad_norm = 1.0,
-                                .logging_steps = 1,
-                                .disable_tqdm = true,
-                                .loss = *spec,
-                                .reference_free = free_of_it};
+    struct tr_config c = train_config(t, RT_F32, "reference-free-out");
+    c.per_device_train_batch_size = 3;
+    c.gradient_accumulation_steps = 2;
+    c.max_steps = STEPS;
+    c.beta = 2.0;
+    c.loss = *spec;
+    c.reference_free = free_of_it;
     T_OK(tr_run(&c, &(struct tr_hooks){.on_log = on_log, .user = &s}));
     assert_int_equal(s.n, STEPS);
     return s;

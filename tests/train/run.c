@@ -12,29 +12,14 @@
 #include "src/format/json.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
+#include "tests/train/config.h"
 
 static struct tr_config base(struct t *t, enum rt_type storage)
 {
-    return (struct tr_config){.model_name_or_path = golden_own_path("models/llama"),
-                              .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
-                              .output_dir = "run-out",
-                              .device = t_name(t),
-                              .storage = storage,
-                              .max_length = 1024,
-                              .seed = 42,
-                              .data_seed = 42,
-                              .per_device_train_batch_size = 2,
-                              .gradient_accumulation_steps = 1,
-                              .num_train_epochs = 1.0,
-                              .max_steps = 2,
-                              .beta = 0.1,
-                              .learning_rate = 1e-3,
-                              .adam_beta1 = 0.9,
-                              .adam_beta2 = 0.999,
-                              .adam_epsilon = 1e-8,
-                              .max_grad_norm = 1.0,
-                              .logging_steps = 1,
-                              .disable_tqdm = true};
+    struct tr_config c = train_config(t, storage, "run-out");
+    c.max_steps = 2;
+    c.schedule.kind = TR_LINEAR;
+    return c;
 }
 
 // What the log entries said.

@@ -12,34 +12,18 @@
 #include "src/train/run.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
+#include "tests/train/config.h"
 
 static struct tr_config base(struct t *t, const char *out)
 {
-    return (struct tr_config){.model_name_or_path = golden_own_path("models/llama"),
-                              .dataset_name = golden_own_path("runs/family_llama/train.jsonl"),
-                              .output_dir = out,
-                              .device = t_name(t),
-                              .storage = RT_BF16,
-                              .max_length = 1024,
-                              .seed = 42,
-                              .data_seed = 42,
-                              .per_device_train_batch_size = 2,
-                              .gradient_accumulation_steps = 1,
-                              .num_train_epochs = 1.0,
-                              .max_steps = 4,
-                              .beta = 0.1,
-                              .learning_rate = 1e-2,
-                              .schedule = {.kind = TR_CONSTANT},
-                              .adam_beta1 = 0.9,
-                              .adam_beta2 = 0.999,
-                              .adam_epsilon = 1e-8,
-                              .max_grad_norm = 1.0,
-                              .logging_steps = 1,
-                              .eval_strategy = TR_EVAL_STEPS,
-                              .eval_steps = 1,
-                              .sample_max_new_tokens = 12,
-                              .sample_prompts = "samples-prompts.jsonl",
-                              .disable_tqdm = true};
+    struct tr_config c = train_config(t, RT_BF16, out);
+    c.max_steps = 4;
+    c.learning_rate = 1e-2;
+    c.eval_strategy = TR_EVAL_STEPS;
+    c.eval_steps = 1;
+    c.sample_max_new_tokens = 12;
+    c.sample_prompts = "samples-prompts.jsonl";
+    return c;
 }
 
 static void read_text(const char *path, struct str *s)
