@@ -1,5 +1,6 @@
 // shaders/rope.comp -- rotate pairs (j, j + R/2) of each head, two elements of y a lane. Oracle:
-// op_rope_ref(). ODD: R/2 is odd, so that partners do not lie in words of their own. PER 1, on a
+// op_rope_ref(). ODD: R/2 is odd, so that partners do not lie in words of their own. PAIRS: pairs are
+// (2j, 2j + 1), which one lane has. PER 1, on a
 // CPU: two groups make a row, which is nothing but whole heads, the first the elements j of each
 // head, the second j + R/2: of two results a lane PoCL would make vectors, not of lanes.
 #include "rope.h"
@@ -10,6 +11,9 @@
 
 #ifndef ODD
 #define ODD 0
+#endif
+#ifndef PAIRS
+#define PAIRS 0
 #endif
 
 // e's share of the rotation by (c, s), where e is an element of its head and `low` says that it is
@@ -36,6 +40,10 @@ KERNEL_BEGIN(rope)
         const uint e = i % head_dim, row = t * ldx + i - e, table = pos[t] * half_;
         v = LD2(x, row + e);
         if (e < rot_dim) {
+#if PAIRS
+            const float c = cos_table[table + e / 2u], s = sin_table[table + e / 2u] * sign;
+            v = vec2(turn(v.x, v.y, c, s, true), turn(v.y, v.x, c, s, false));
+#else
             const bool low = e < half_;
             const uint j = low ? e : e - half_;
 #if ODD
@@ -51,6 +59,7 @@ KERNEL_BEGIN(rope)
             const float s = sin_table[table + j] * sign, s1 = sin_table[table + j1] * sign;
             v = vec2(turn(v.x, partner.x, cos_table[table + j], s, low),
                      turn(v.y, partner.y, cos_table[table + j1], s1, low1));
+#endif
         }
     }
     ST2(y, t * ldy + i, v);

@@ -70,6 +70,8 @@ static const struct {
     {"n_positions", KEY_READ},
     {"activation_function", KEY_READ},
     {"layer_norm_epsilon", KEY_READ},
+    {"layer_norm_eps", KEY_READ},
+    {"logit_scale", KEY_READ},
     {"architectures", KEY_INERT},
     {"dtype", KEY_INERT},
     {"torch_dtype", KEY_INERT},
@@ -92,6 +94,15 @@ static const struct {
     {"summary_type", KEY_INERT},
     {"summary_use_proj", KEY_INERT},
     {"pretraining_tp", KEY_INERT},
+    {"model_max_length", KEY_INERT},
+    {"layer_switch", KEY_INERT}, // Cohere's own; transformers does not read these either
+    {"order_of_interleaved_layers", KEY_INERT},
+    {"position_embedding_type", KEY_INERT},
+    {"rotary_pct", KEY_INERT},
+    {"use_embedding_sharing", KEY_INERT},
+    {"use_gated_activation", KEY_INERT},
+    {"use_parallel_block", KEY_INERT},
+    {"use_parallel_embedding", KEY_INERT},
     {"attention_dropout", KEY_INERT}, // dropout is off in training, as TRL turns it off
     {"attn_pdrop", KEY_INERT},        // dropout is off in training, as TRL turns it off
     {"embd_pdrop", KEY_INERT},        // dropout is off in training, as TRL turns it off
@@ -100,6 +111,7 @@ static const struct {
     {"scale_attn_by_inverse_layer_idx", KEY_FALSE},
     {"reorder_and_upcast_attn", KEY_FALSE},
     {"add_cross_attention", KEY_FALSE},
+    {"use_qk_norm", KEY_FALSE}, // of Command R+
     {"use_bidirectional_attention", KEY_FALSE},
     {"scale_attn_weights", KEY_TRUE},
     {"quantization_config", KEY_ABSENT},

@@ -17,7 +17,6 @@ struct walk {
     struct rt_cmd *cmd;
     struct md_weights w;
     struct md_flat *grads;
-    int summed;    // tensor whose gradient has at least one part already, MD_NONE = none
     bool dy_fresh; // m->dy holds the stream's gradient as it is now
 };
 
@@ -95,13 +94,10 @@ static enum rt_err linear(struct walk *k, const struct md_node *n)
 {
     enum rt_err err = RT_OK;
     struct md_model *m = k->m;
-    const int x = n->in[0];
     struct op_mat dy;
 
     RT_TRY(operand(k, n, &dy));
-    RT_TRY(md_linear_backward(m, k->cmd, k->w, n, dy, k->grads, k->summed == x));
-    if (m->graph.tensors[x].moves)
-        k->summed = x;
+    RT_TRY(md_linear_backward(m, k->cmd, k->w, n, dy, k->grads));
 done:
     return err;
 }
@@ -123,7 +119,8 @@ static enum rt_err rope(struct walk *k, const struct md_node *n)
                                                   .n_pos = m->max_positions,
                                                   .ldx = ld,
                                                   .ldy = ld,
-                                                  .inverse = true});
+                                                  .inverse = true,
+                                                  .pairs = m->arch.family->rope_pairs});
 }
 
 static enum rt_err attention(struct walk *k, const struct md_node *n)
@@ -235,7 +232,7 @@ enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_
         [MD_OP_ROWS] = rows,   [MD_OP_ROUND] = round_stream,  [MD_OP_ADD] = add,
     };
     enum rt_err err = RT_OK;
-    struct walk k = {m, cmd, md_policy(m), grads, MD_NONE, false};
+    struct walk k = {m, cmd, md_policy(m), grads, false};
     const int scored = m->graph.nodes[m->graph.n_nodes - 1].in[0]; // the final norm's input
 
     RT_REQUIRE(m->graph.stream_grad != MD_NONE, RT_E_ARG);

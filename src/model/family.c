@@ -256,10 +256,46 @@ done:
     return err;
 }
 
+static enum rt_err read_cohere(const struct fmt_json *j, struct md_arch *a)
+{
+    enum rt_err err = RT_OK;
+    double scale;
+
+    RT_TRY(fmt_json_num_or(j, "logit_scale", 0.0625, &scale));
+    if (!(scale > 0.0))
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: logit_scale: expected a number > 0, found %g", j->where,
+                       scale));
+    a->logit_scale = (float) scale;
+done:
+    return err;
+}
+
+// Every fourth layer sees all and does not rotate, the others have a window.
+static enum rt_err read_cohere2(const struct fmt_json *j, struct md_arch *a)
+{
+    enum rt_err err = RT_OK;
+    uint32_t every;
+
+    RT_TRY(read_cohere(j, a));
+    RT_TRY(fmt_json_u32_or(j, "sliding_window_pattern", 4, &every));
+    for (uint32_t l = 0; l < a->layers; l++)
+        a->layer[l] = every && (l + 1) % every != 0 ? MD_LAYER_WINDOW : 0;
+    RT_TRY(read_window(j, a, a->family->window));
+    for (uint32_t l = 0; l < a->layers; l++)
+        if (!(a->layer[l] & MD_LAYER_WINDOW))
+            a->layer[l] |= MD_LAYER_NO_ROPE;
+done:
+    return err;
+}
+
 // ---- The table --------------------------------------------------------------------------------
 
 #define RMS .act_key = "hidden_act", .act = "silu", .eps_key = "rms_norm_eps", .eps = 1e-6
 #define PRE .pre_norm = true, .theta = 10000.0
+#define LN                                                                                         \
+    .act_key = "hidden_act", .act = "silu", .eps_key = "layer_norm_eps", .eps = 1e-5,              \
+    .tied = true, .layer_norm = true, .pre_norm = true, .parallel = true, .rope_pairs = true,      \
+    .reads_attention_bias = true
 static const struct md_family FAMILIES[] = {
     {"llama", "LlamaForCausalLM", NULL, RMS, PRE, .reads_attention_bias = true,
      .reads_mlp_bias = true},
@@ -270,9 +306,9 @@ static const struct md_family FAMILIES[] = {
     {"qwen3", "Qwen3ForCausalLM", NULL, RMS, PRE, .kv_heads = 32, .head_dim = 128, .window = 4096,
      .qk_norm = MD_QK_NORM_HEAD, .reads_attention_bias = true, .read = read_qwen},
     {"gpt2", "GPT2LMHeadModel", GPT2_NAMES, .act_key = "activation_function", .act = "gelu_new",
-     .eps_key = "layer_norm_epsilon", .eps = 1e-5, .tied = true, .layer_norm = true, PRE,
-     .no_gate = true, .learned_positions = true, .trains_pad = true, .fused_qkv = true,
-     .transposed = true, .qkv_bias = true, .o_bias = true, .mlp_bias = true},
+     .eps_key = "layer_norm_epsilon", .eps = 1e-5, .tied = true, .layer_norm = true,
+     .norm_bias = true, PRE, .no_gate = true, .learned_positions = true, .trains_pad = true,
+     .fused_qkv = true, .transposed = true, .qkv_bias = true, .o_bias = true, .mlp_bias = true},
     {"gemma", "GemmaForCausalLM", NULL, .act_key = "hidden_act", .act = "gelu_pytorch_tanh",
      .eps_key = "rms_norm_eps", .eps = 1e-6, PRE, .head_dim = 256, .kv_heads = 16, .tied = true,
      .norm_offset = true, .reads_attention_bias = true, .read = read_gemma},
@@ -296,7 +332,11 @@ static const struct md_family FAMILIES[] = {
      .read = read_smollm3},
     {"granite", "GraniteForCausalLM", NULL, RMS, PRE, .reads_attention_bias = true,
      .reads_mlp_bias = true, .read = read_granite},
+    {"cohere", "CohereForCausalLM", NULL, LN, .theta = 500000.0, .read = read_cohere},
+    {"cohere2", "Cohere2ForCausalLM", NULL, LN, .theta = 10000.0, .window = 4096,
+     .read = read_cohere2},
 };
+#undef LN
 #undef RMS
 #undef PRE
 
@@ -324,12 +364,13 @@ bool md_arch_has(const struct md_arch *a, enum md_weight w)
     case MD_POSITIONS:
         return f->learned_positions;
     case MD_ATTN_NORM:
-    case MD_MLP_NORM:
         return f->pre_norm;
+    case MD_MLP_NORM:
+        return f->pre_norm && !f->parallel;
     case MD_ATTN_NORM_BIAS:
     case MD_MLP_NORM_BIAS:
     case MD_FINAL_NORM_BIAS:
-        return f->layer_norm;
+        return f->norm_bias;
     case MD_QKV:
         return f->fused_qkv;
     case MD_QKV_BIAS:

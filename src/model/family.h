@@ -17,9 +17,11 @@ struct md_family {
     uint32_t window;             // default of sliding_window
     enum md_qk_norm qk_norm;     //
     bool tied;                   // default of tie_word_embeddings
-    bool layer_norm;             // LayerNorm with bias, else RMSNorm
+    bool layer_norm, norm_bias;  // LayerNorm, else RMSNorm; with a bias
     bool norm_offset;            // norm weights are stored less one
     bool pre_norm, post_norm;    // a norm before a sublayer; behind it
+    bool parallel;               // attention and feed-forward read one norm, and add to one stream
+    bool rope_pairs;             // see op_rope_args.pairs
     bool no_gate;                // the feed-forward block is plain: up, activation, down
     bool learned_positions;      // a table of positions, and no rotation
     bool trains_pad; // the padding token has an embedding like the others; see md_arch.pad

@@ -91,7 +91,8 @@ static enum rt_err rope(const struct walk *k, const struct md_node *n)
                                                   .rot_dim = m->arch.rot_dim,
                                                   .n_pos = m->max_positions,
                                                   .ldx = ld,
-                                                  .ldy = ld});
+                                                  .ldy = ld,
+                                                  .pairs = m->arch.family->rope_pairs});
 }
 
 struct op_attention_args md_attention_args(const struct md_model *m, const struct md_node *n,

@@ -46,7 +46,7 @@ static int norm(struct md_graph *g, const struct md_arch *a, enum md_weight w, u
     n.op = MD_OP_NORM;
     n.layer = layer;
     n.weight = w;
-    if (a->family->layer_norm)
+    if (a->family->norm_bias)
         n.bias = w + 1;
     n.heads = heads;
     n.in[0] = x;
@@ -188,9 +188,11 @@ static void expand(struct md_graph *g, const struct md_arch *a)
     struct md_node n = NODE;
 
     for (uint32_t l = 0; l < a->layers; l++) {
-        int y = attention(g, a, l, enter(g, a, MD_ATTN_NORM, l, x, "attn_norm"));
+        int in = enter(g, a, MD_ATTN_NORM, l, x, "attn_norm"), y = attention(g, a, l, in);
         x = leave(g, a, MD_O, MD_ATTN_POST_NORM, l, y, x, "attn_stream");
-        y = mlp(g, a, l, enter(g, a, MD_MLP_NORM, l, x, "mlp_norm"));
+        if (!a->family->parallel)
+            in = enter(g, a, MD_MLP_NORM, l, x, "mlp_norm");
+        y = mlp(g, a, l, in);
         x = leave(g, a, MD_DOWN, MD_MLP_POST_NORM, l, y, x, "stream");
     }
     n.op = MD_OP_ROWS;
@@ -398,9 +400,10 @@ static void place_backward(struct pool *p)
     struct md_graph *g = p->g;
     g->stream_grad = take(p, (struct md_slot){.kind = MD_STREAM, .cols = g->tensors[0].cols});
     for (int i = g->n_nodes - 1; i >= 0; i--) {
-        const struct md_node *n = &g->nodes[i];
+        struct md_node *n = &g->nodes[i];
         for (int k = 0; k < 3; k++) {
             struct md_tensor *t = makes_grad(g, n, k) ? &g->tensors[n->in[k]] : NULL;
+            n->sums = n->sums || (t && k == 0 && t->grad != MD_NONE);
             if (!t || t->grad != MD_NONE || (t->kind == MD_STREAM && !t->scored))
                 continue;
             struct md_slot want = slot_of(t);

@@ -54,8 +54,9 @@ struct md_node {
     int aux;        // stats of a NORM, log-sum-exp of ATTENTION, scale * A x of an adapted LINEAR
     bool adapted;   // a LINEAR with LoRA
     bool trains;    // the weight itself, or its copy in the adapter, gets a gradient
-    bool back;      // has a backward: `out` moves
-    bool dropped;   // what it makes is dropped
+    bool sums; // of a LINEAR: the backward adds to the gradient of in[0], which has a part already
+    bool back; // has a backward: `out` moves
+    bool dropped; // what it makes is dropped
     int again; // before its backward the dropped ones from this node on are run again, or MD_NONE
 };
 

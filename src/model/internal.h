@@ -134,10 +134,10 @@ RT_NODISCARD enum rt_err md_linear(struct md_model *m, struct rt_cmd *cmd, struc
                                    const struct md_node *n);
 
 // Its backward from dy, the gradient of out as a matmul operand: gradients of what is trained, and
-// of x where that moves (added to what is there if `sum`).
+// of x where that moves (added to what is there if n->sums).
 RT_NODISCARD enum rt_err md_linear_backward(struct md_model *m, struct rt_cmd *cmd,
                                             struct md_weights w, const struct md_node *n,
-                                            struct op_mat dy, struct md_flat *grads, bool sum);
+                                            struct op_mat dy, struct md_flat *grads);
 
 // The arguments of a layer's attention, forward and backward alike; with a cache its keys and
 // values.

@@ -243,8 +243,7 @@ done:
 
 // dx = dy W + dt A, the second through the dropout.
 static enum rt_err input_gradient(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
-                                  const struct md_node *n, const struct lora *l, struct op_mat dy,
-                                  bool sum)
+                                  const struct md_node *n, const struct lora *l, struct op_mat dy)
 {
     enum rt_err err = RT_OK;
     const struct md_param *p = md_weight_of(m, n);
@@ -258,7 +257,7 @@ static enum rt_err input_gradient(struct md_model *m, struct rt_cmd *cmd, struct
                                .a = dy,
                                .b = rows_of(n, md_weight_mat(m, w, n->weight, n->layer)),
                                .c = {narrow ? m->adapter_sum : out, 0, ld},
-                               .accumulate = sum,
+                               .accumulate = n->sums,
                                .scratch = m->scratch};
 
     RT_TRY(op_matmul(cmd, &a));
@@ -281,8 +280,7 @@ done:
 }
 
 enum rt_err md_linear_backward(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
-                               const struct md_node *n, struct op_mat dy, struct md_flat *grads,
-                               bool sum)
+                               const struct md_node *n, struct op_mat dy, struct md_flat *grads)
 {
     enum rt_err err = RT_OK;
     const struct md_param *p = md_weight_of(m, n);
@@ -315,7 +313,7 @@ enum rt_err md_linear_backward(struct md_model *m, struct rt_cmd *cmd, struct md
         RT_TRY(lora_backward(m, cmd, w, n, &l, dy, grads));
     }
     if (m->graph.tensors[x].moves)
-        RT_TRY(input_gradient(m, cmd, w, n, &l, dy, sum));
+        RT_TRY(input_gradient(m, cmd, w, n, &l, dy));
 done:
     return err;
 }

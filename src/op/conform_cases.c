@@ -114,7 +114,7 @@ static enum rt_err rope(struct op_side *s)
 {
     enum rt_err err = RT_OK;
     uint32_t pos[T];
-    struct rt_buf *x, *cos_t, *sin_t, *p, *y, *z;
+    struct rt_buf *x, *cos_t, *sin_t, *p, *y, *z, *u;
     for (uint32_t i = 0; i < T; i++)
         pos[i] = i % 40;
     FILL(s, s->type, T * LD, 1, -1.0, 1.0, &x);
@@ -123,13 +123,19 @@ static enum rt_err rope(struct op_side *s)
     RT_TRY(op_side_words(s, pos, T, &p));
     FILL(s, s->type, T * LD, 4, 0.0, 0.0, &y);
     FILL(s, s->type, T * LD, 5, 0.0, 0.0, &z);
-    struct op_rope_args a = {VEC(x), cos_t, sin_t, p, VEC(y), T, 4, 14, 0, 40, LD, LD, false};
+    FILL(s, s->type, T * LD, 6, 0.0, 0.0, &u);
+    struct op_rope_args a = {VEC(x), cos_t, sin_t, p,  VEC(y), T,     4,
+                             14,     0,     40,    LD, LD,     false, false};
     RT_TRY(op_rope(s->cmd, &a));
     a.y = VEC(z);
     a.inverse = true;
     RT_TRY(op_rope(s->cmd, &a));
+    a.y = VEC(u);
+    a.pairs = true;
+    RT_TRY(op_rope(s->cmd, &a));
     op_side_output(s, "y", y, T * LD, 3 * ULP);
     op_side_output(s, "inverse", z, T * LD, 3 * ULP);
+    op_side_output(s, "pairs", u, T * LD, 3 * ULP);
 done:
     return err;
 }

@@ -14,9 +14,10 @@ static void rotate_head(const struct rt_host_call *call, uint64_t from, uint64_t
     for (uint64_t j = 0; j < half; j++) {
         const double c = rt_host_load(&call->bufs[1], pos * half + j);
         const double s = rt_host_load(&call->bufs[2], pos * half + j) * (double) p->sign;
-        const double a = rt_host_load(x, from + j), b = rt_host_load(x, from + j + half);
-        rt_host_store(y, to + j, a * c - b * s);
-        rt_host_store(y, to + j + half, b * c + a * s);
+        const uint64_t low = p->pairs ? 2 * j : j, high = p->pairs ? low + 1 : j + half;
+        const double a = rt_host_load(x, from + low), b = rt_host_load(x, from + high);
+        rt_host_store(y, to + low, a * c - b * s);
+        rt_host_store(y, to + high, b * c + a * s);
     }
     for (uint64_t d = p->rot_dim; d < p->head_dim; d++)
         rt_host_store(y, to + d, rt_host_load(x, from + d));
@@ -71,12 +72,12 @@ enum rt_err op_rope(struct rt_cmd *cmd, const struct op_rope_args *a)
     step = u32_min(op_vec_range_rows(a->x, a->ldx), op_vec_range_rows(a->y, a->ldy));
     RT_REQUIRE(step, RT_E_UNSUPPORTED);
     by_head =
-        op_is_cpu(a->y.buf) && rot == a->head_dim && a->ldy == rot * a->n_heads &&
+        !a->pairs && op_is_cpu(a->y.buf) && rot == a->head_dim && a->ldy == rot * a->n_heads &&
         a->ldy / 2 <= u32_min(rt_dev_plan(rt_buf_dev(a->y.buf))->caps.group_invocations, 1024);
     for (uint32_t t = 0; t < a->n_rows; t += step) {
         const uint32_t n = u32_min(step, a->n_rows - t);
         const struct rope_params p = {
-            n, a->n_heads, a->head_dim, rot, a->ldx, a->ldy, a->inverse ? -1.0f : 1.0f};
+            n, a->n_heads, a->head_dim, rot, a->ldx, a->ldy, a->inverse ? -1.0f : 1.0f, a->pairs};
         RT_TRY(rt_cmd_dispatch(
             cmd,
             &(struct rt_dispatch_desc){
@@ -88,7 +89,7 @@ enum rt_err op_rope(struct rt_cmd *cmd, const struct op_rope_args *a)
                          RT_IN_AT(a->pos, t, n), op_bind_rows(a->y, a->ldy, t, n, RT_ACCESS_OUT)},
                 .params = &p,
                 .params_size = sizeof(p),
-                .tune = {{"ODD", rot / 2 % 2}, {"PER", by_head ? 1 : 2}}}));
+                .tune = {{"ODD", rot / 2 % 2}, {"PER", by_head ? 1 : 2}, {"PAIRS", a->pairs}}}));
     }
 done:
     return err;

@@ -54,11 +54,17 @@ MODELS = {
     "olmo2": dict(model_type="olmo2"),
     "granite": dict(model_type="granite", embedding_multiplier=3.0, attention_multiplier=0.2,
                     residual_multiplier=0.4, logits_scaling=2.0, tie_word_embeddings=True),
+    "cohere": dict(model_type="cohere", attention_bias=True, logit_scale=0.5),
+    "cohere2": dict(model_type="cohere2", num_hidden_layers=3, logit_scale=0.25, sliding_window=5,
+                    layer_types=["sliding_attention", "full_attention", "sliding_attention"]),
 }
 
 
+SEEDS = {"cohere": 101, "cohere2": 102}  # of those that came later
+
+
 def make(name, out):
-    torch.manual_seed(sorted(MODELS).index(name) + 1)
+    torch.manual_seed(SEEDS.get(name) or sorted(set(MODELS) - set(SEEDS)).index(name) + 1)
     base = {k: v for k, v in BASE.items() if k.endswith("_id") or k == "vocab_size"}
     kw = {**(base if name == "gpt2" else BASE), **MODELS[name]}
     config = AutoConfig.for_model(kw.pop("model_type"), **kw)

@@ -91,6 +91,10 @@ static const struct {
                     "\"rope_local_base_freq\": 10000.0}"},
     {"olmo2", "{\"model_type\": \"olmo2\", " SIZES "\"num_hidden_layers\": 2, "
               "\"rms_norm_eps\": 1e-05, \"tie_word_embeddings\": false}"},
+    // Every second layer sees all.
+    {"cohere2", "{\"model_type\": \"cohere2\", " SIZES "\"num_hidden_layers\": 3, "
+                "\"layer_norm_eps\": 1e-05, \"logit_scale\": 0.25, \"rope_theta\": 10000.0, "
+                "\"sliding_window\": 5, \"sliding_window_pattern\": 2, \"rotary_pct\": 1.0}"},
 };
 
 static void old_spelling(void **state)
@@ -136,6 +140,10 @@ static const struct {
      RT_E_FORMAT, "no_rope_layers"},
     {"{\"model_type\": \"granite\", " SIZES "\"num_hidden_layers\": 2, \"logits_scaling\": 0.0}",
      RT_E_FORMAT, "multipliers"},
+    {"{\"model_type\": \"cohere\", " SIZES "\"num_hidden_layers\": 2, \"use_qk_norm\": true}",
+     RT_E_UNSUPPORTED, "use_qk_norm"},
+    {"{\"model_type\": \"cohere\", " SIZES "\"num_hidden_layers\": 2, \"logit_scale\": 0.0}",
+     RT_E_FORMAT, "logit_scale"},
     {"{\"model_type\": \"phi3\", " SIZES "\"num_hidden_layers\": 2, \"rope_scaling\": "
      "{\"type\": \"longrope\", \"short_factor\": [1.0], \"long_factor\": [1.0]}}",
      RT_E_FORMAT, "short_factor"},

@@ -171,9 +171,9 @@ static void body(struct t *t)
                                            "phi3",  "gemma3_text", "olmo2"};
     // tests/golden/make_families.py
     static const char *const TINY[] = {
-        "llama_bias", "llama_linear", "llama_dynamic", "llama_yarn",  "qwen2_window",
-        "phi3_short", "phi3_long",    "phi3_partial",  "smollm3",     "granite",
-        "qwen3",      "gpt2",         "gemma2",        "gemma3_text", "olmo2"};
+        "llama_bias", "llama_linear", "llama_dynamic", "llama_yarn", "qwen2_window", "phi3_short",
+        "phi3_long",  "phi3_partial", "smollm3",       "granite",    "qwen3",        "gpt2",
+        "gemma2",     "gemma3_text",  "olmo2",         "cohere",     "cohere2"};
     char path[512];
 
     for (size_t i = 0; i < COUNT_OF(TINY); i++) {
