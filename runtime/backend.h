@@ -26,6 +26,7 @@ struct rt_dev {
     } tuned[32]; // runtime/tuned.c
     uint32_t n_tuned;
     struct rt_profile *profile; // NULL: none is wanted
+    uint64_t recorded, waited;  // pieces of work so far; of them, up to which the host has waited
     double busy_s; // with a profile: device seconds of what a backend waited for, added up by it
 };
 
@@ -42,9 +43,12 @@ struct rt_buf {
     uint64_t read_stretch, write_stretch;
 };
 
-// Common head of a command; embedded first.
+// Common head of a command; embedded first. All but dev is runtime/transfer.c's and rt.c's.
 struct rt_cmd {
     struct rt_dev *dev;
+    uint64_t last;           // number of its last piece of work, 0: none
+    struct rt_block *blocks; // memory for what is on its way
+    struct rt_back *backs;   // what comes back in another type than it is wanted in
 };
 
 // A dispatch, validated and resolved: what a backend runs.
@@ -82,8 +86,14 @@ struct rt_backend {
     enum rt_err (*cmd_copy)(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_off,
                             struct rt_buf *dst, uint64_t dst_off, uint64_t n_bytes);
     enum rt_err (*cmd_zero)(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n_bytes);
+    // Stored bytes in the order of commands, without a wait. `src` and `dst` live until
+    // cmd_destroy; dst is filled when cmd_wait returns. off and n are multiples of 4.
+    enum rt_err (*cmd_write)(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n,
+                             const void *src);
+    enum rt_err (*cmd_read)(struct rt_cmd *cmd, const struct rt_buf *buf, uint64_t off, uint64_t n,
+                            void *dst);
     enum rt_err (*cmd_submit)(struct rt_cmd *cmd);
-    enum rt_err (*cmd_wait)(struct rt_cmd *cmd); // submit, wait; the object stays
+    enum rt_err (*cmd_wait)(struct rt_cmd *cmd); // submit, wait for its work; the object stays
     void (*cmd_destroy)(struct rt_cmd *cmd);     // waits for what was submitted
 };
 
@@ -96,6 +106,21 @@ void rt_dev_fini(struct rt_dev *dev); // frees what init made
 
 // Read what was tuned for this device, if anything; dev->plan and cache_dir are set.
 enum rt_err rt_tuned_load(struct rt_dev *dev);
+
+// Do elements [first, first + n) of the buffer exist, and have they a meaning as `type`?
+bool rt_buf_converts(const struct rt_buf *buf, uint64_t first, uint64_t n, enum rt_type type);
+
+// Note that a command got a piece of work, and that the host waits for all up to `last`.
+void rt_note_work(struct rt_cmd *cmd);
+void rt_note_wait(struct rt_dev *dev, uint64_t last);
+
+// What is on its way with a command: to where it was wanted, after its wait; and its memory.
+void rt_backs_take(struct rt_cmd *cmd);
+void rt_blocks_free(struct rt_block *blocks);
+
+// Run a piece of work of a command, alone where a profile is wanted.
+enum rt_err rt_profiled(struct rt_cmd *cmd, const char *name, double flops,
+                        enum rt_err (*run)(struct rt_cmd *cmd, const void *what), const void *what);
 
 // Profiling around one piece of work: rt.c waits, notes the host's clock, runs it, waits.
 enum rt_err rt_profile_open(struct rt_dev *dev);

@@ -63,6 +63,20 @@ static enum rt_err cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off
     return RT_OK;
 }
 
+static enum rt_err cmd_write(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n,
+                             const void *src)
+{
+    (void) cmd;
+    return buf_write(buf, off, n, src);
+}
+
+static enum rt_err cmd_read(struct rt_cmd *cmd, const struct rt_buf *buf, uint64_t off, uint64_t n,
+                            void *dst)
+{
+    (void) cmd;
+    return buf_read(buf, off, n, dst);
+}
+
 static enum rt_err cmd_nothing(struct rt_cmd *cmd)
 {
     (void) cmd;
@@ -89,6 +103,8 @@ static const struct rt_backend DRY = {.name = "dry",
                                       .cmd_dispatch = cmd_dispatch,
                                       .cmd_copy = cmd_copy,
                                       .cmd_zero = cmd_zero,
+                                      .cmd_write = cmd_write,
+                                      .cmd_read = cmd_read,
                                       .cmd_submit = cmd_nothing,
                                       .cmd_wait = cmd_nothing,
                                       .cmd_destroy = cmd_destroy};

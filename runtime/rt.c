@@ -114,7 +114,7 @@ bool rt_buf_holds(const struct rt_buf *buf, enum rt_type type, uint64_t n)
 
 enum { CHUNK = 1 << 16 }; // elements converted at once
 
-static bool convertible(const struct rt_buf *buf, uint64_t first, uint64_t n, enum rt_type type)
+bool rt_buf_converts(const struct rt_buf *buf, uint64_t first, uint64_t n, enum rt_type type)
 {
     return (unsigned) type < RT_TYPE_COUNT && (type == RT_U32) == (buf->type == RT_U32) &&
            first <= buf->count && n <= buf->count - first;
@@ -127,7 +127,8 @@ enum rt_err rt_buf_write(struct rt_buf *buf, uint64_t first, uint64_t n, enum rt
     const size_t from = rt_type_size(type), to = rt_type_size(buf->storage);
     struct rt_host_buf out = {.type = buf->storage}, in = {.type = type};
 
-    RT_REQUIRE(convertible(buf, first, n, type), RT_E_ARG);
+    RT_REQUIRE(rt_buf_converts(buf, first, n, type), RT_E_ARG);
+    rt_note_wait(buf->dev, buf->dev->recorded);
     if (type == buf->storage) {
         RT_TRY(buf->dev->backend->buf_write(buf, first * to, n * to, src));
         goto done;
@@ -153,7 +154,8 @@ enum rt_err rt_buf_read(const struct rt_buf *buf, uint64_t first, uint64_t n, en
     const size_t to = rt_type_size(type), from = rt_type_size(buf->storage);
     struct rt_host_buf in = {.type = buf->storage}, out = {.type = type};
 
-    RT_REQUIRE(convertible(buf, first, n, type), RT_E_ARG);
+    RT_REQUIRE(rt_buf_converts(buf, first, n, type), RT_E_ARG);
+    rt_note_wait(buf->dev, buf->dev->recorded);
     if (type == buf->storage) {
         RT_TRY(buf->dev->backend->buf_read(buf, first * from, n * from, dst));
         goto done;
@@ -259,14 +261,13 @@ done:
     return err;
 }
 
-// Run a piece of work, alone where a profile is wanted.
-static enum rt_err profiled(struct rt_cmd *cmd, const char *name, double flops,
-                            enum rt_err (*run)(struct rt_cmd *cmd, const void *what),
-                            const void *what)
+enum rt_err rt_profiled(struct rt_cmd *cmd, const char *name, double flops,
+                        enum rt_err (*run)(struct rt_cmd *cmd, const void *what), const void *what)
 {
     enum rt_err err = RT_OK;
     double begin;
 
+    rt_note_work(cmd);
     if (!cmd->dev->profile)
         return run(cmd, what);
     RT_TRY(rt_profile_begin(cmd));
@@ -302,7 +303,7 @@ enum rt_err rt_cmd_dispatch(struct rt_cmd *cmd, const struct rt_dispatch_desc *d
     enum rt_err err = RT_OK;
     struct rt_work work = {0};
     RT_TRY(resolve(cmd->dev, desc, &work));
-    RT_TRY(profiled(cmd, work.kernel->name, work.flops, run_work, &work));
+    RT_TRY(rt_profiled(cmd, work.kernel->name, work.flops, run_work, &work));
     cmd->dev->stats.dispatches++;
 done:
     return err;
@@ -320,9 +321,9 @@ enum rt_err rt_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t s
     RT_REQUIRE(src != dst || src_first + n <= dst_first || dst_first + n <= src_first, RT_E_ARG);
     size = rt_type_size(src->storage);
     if (n)
-        RT_TRY(
-            profiled(cmd, "copy", 0.0, run_transfer,
-                     &(struct transfer){src, dst, src_first * size, dst_first * size, n * size}));
+        RT_TRY(rt_profiled(
+            cmd, "copy", 0.0, run_transfer,
+            &(struct transfer){src, dst, src_first * size, dst_first * size, n * size}));
 done:
     return err;
 }
@@ -336,9 +337,10 @@ enum rt_err rt_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t first, 
     size = rt_type_size(buf->storage);
     RT_REQUIRE(first * size % 4 == 0 && (n * size % 4 == 0 || first + n == buf->count), RT_E_ARG);
     if (n)
-        RT_TRY(profiled(cmd, "zero", 0.0, run_transfer,
-                        &(struct transfer){
-                            .dst = buf, .dst_off = first * size, .bytes = round_up(n * size, 4)}));
+        RT_TRY(rt_profiled(cmd, "zero", 0.0, run_transfer,
+                           &(struct transfer){.dst = buf,
+                                              .dst_off = first * size,
+                                              .bytes = round_up(n * size, 4)}));
 done:
     return err;
 }
@@ -348,16 +350,33 @@ enum rt_err rt_cmd_submit(struct rt_cmd *cmd)
     return cmd->dev->backend->cmd_submit(cmd);
 }
 
+void rt_note_work(struct rt_cmd *cmd)
+{
+    cmd->last = ++cmd->dev->recorded;
+}
+
+void rt_note_wait(struct rt_dev *dev, uint64_t last)
+{
+    dev->stats.waits += last > dev->waited;
+    dev->waited = u64_max(dev->waited, last);
+}
+
 enum rt_err rt_cmd_wait(struct rt_cmd **cmd)
 {
     const enum rt_err err = (*cmd)->dev->backend->cmd_wait(*cmd);
+    rt_note_wait((*cmd)->dev, (*cmd)->last);
+    if (err == RT_OK)
+        rt_backs_take(*cmd);
     rt_cmd_destroy(cmd);
     return err;
 }
 
 void rt_cmd_destroy(struct rt_cmd **cmd)
 {
-    if (*cmd)
-        (*cmd)->dev->backend->cmd_destroy(*cmd);
+    if (!*cmd)
+        return;
+    struct rt_block *blocks = (*cmd)->blocks;
+    (*cmd)->dev->backend->cmd_destroy(*cmd);
+    rt_blocks_free(blocks);
     *cmd = NULL;
 }

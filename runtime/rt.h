@@ -134,9 +134,9 @@ const char *rt_dev_id(const struct rt_dev *dev); // "vulkan:0"
 bool rt_dev_is_f64(const struct rt_dev *dev);    // host:f64
 
 // Counters since open. `allocs` counts buffer allocations, `bytes` what they hold now, `peak_bytes`
-// the most.
+// the most; `waits` how often the host waited for work that was not known to be done.
 struct rt_stats {
-    uint64_t allocs, bytes, peak_bytes, dispatches, submits, compiles, cache_hits;
+    uint64_t allocs, bytes, peak_bytes, dispatches, submits, waits, compiles, cache_hits;
 };
 struct rt_stats rt_dev_stats(const struct rt_dev *dev);
 
@@ -307,11 +307,20 @@ RT_NODISCARD enum rt_err rt_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *sr
 RT_NODISCARD enum rt_err rt_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t first,
                                      uint64_t n);
 
+// Transfers in the order of the commands, without a wait; elements and types as for rt_buf_write.
+// A write takes what src holds now. A read fills dst by the end of rt_cmd_wait; dst must live until
+// then, or until rt_cmd_destroy. Errors: RT_E_ARG range or types, or in 16-bit storage an odd first
+// or an odd n that does not end the buffer; RT_E_DEVICE, RT_E_NOMEM.
+RT_NODISCARD enum rt_err rt_cmd_write(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t first,
+                                      uint64_t n, enum rt_type type, const void *src);
+RT_NODISCARD enum rt_err rt_cmd_read(struct rt_cmd *cmd, const struct rt_buf *buf, uint64_t first,
+                                     uint64_t n, enum rt_type type, void *dst);
+
 // Hand over what is recorded without waiting.
 RT_NODISCARD enum rt_err rt_cmd_submit(struct rt_cmd *cmd);
 
-// Submit the rest, wait until all has run, destroy the command. *cmd is NULL afterwards, also on
-// error.
+// Submit the rest, wait until all of this command has run, destroy it; work that was recorded later
+// may go on. *cmd is NULL afterwards, also on error.
 RT_NODISCARD enum rt_err rt_cmd_wait(struct rt_cmd **cmd);
 
 // Drop what was not submitted, wait for what was, destroy. Accepts NULL.

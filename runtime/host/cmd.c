@@ -47,6 +47,20 @@ enum rt_err rthost_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off
     return RT_OK;
 }
 
+enum rt_err rthost_cmd_write(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n,
+                             const void *src)
+{
+    (void) cmd;
+    return rthost_buf_write(buf, off, n, src);
+}
+
+enum rt_err rthost_cmd_read(struct rt_cmd *cmd, const struct rt_buf *buf, uint64_t off, uint64_t n,
+                            void *dst)
+{
+    (void) cmd;
+    return rthost_buf_read(buf, off, n, dst);
+}
+
 enum rt_err rthost_cmd_submit(struct rt_cmd *cmd)
 {
     cmd->dev->stats.submits++;

@@ -19,6 +19,10 @@ enum rt_err rthost_cmd_dispatch(struct rt_cmd *cmd, const struct rt_work *work);
 enum rt_err rthost_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_off,
                             struct rt_buf *dst, uint64_t dst_off, uint64_t n);
 enum rt_err rthost_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n);
+enum rt_err rthost_cmd_write(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n,
+                             const void *src);
+enum rt_err rthost_cmd_read(struct rt_cmd *cmd, const struct rt_buf *buf, uint64_t off, uint64_t n,
+                            void *dst);
 enum rt_err rthost_cmd_submit(struct rt_cmd *cmd);
 void rthost_cmd_destroy(struct rt_cmd *cmd);
 

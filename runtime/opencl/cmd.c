@@ -7,17 +7,30 @@
 #include "src/base/arith.h"
 #include "src/base/file.h"
 
+// `mark` comes after all that was recorded before the last submit; later work has none yet.
+struct rtcl_cmd {
+    struct rt_cmd head;
+    cl_event mark;
+    double busy; // the device's, at the mark
+    bool unmarked;
+};
+
+// The device, for work of `cmd` that follows now.
 static struct rtcl_dev *dev_of(struct rt_cmd *cmd)
 {
+    ((struct rtcl_cmd *) cmd)->unmarked = true;
     return (struct rtcl_dev *) cmd->dev;
 }
 
 enum rt_err rtcl_cmd_create(struct rt_dev *dev, struct rt_cmd **out)
 {
-    *out = calloc(1, sizeof(**out));
-    if (!*out)
+    struct rtcl_cmd *c = calloc(1, sizeof(*c));
+
+    *out = NULL;
+    if (!c)
         return rt_fail(RT_E_NOMEM, "out of memory: a command");
-    (*out)->dev = dev;
+    c->head.dev = dev;
+    *out = &c->head;
     return RT_OK;
 }
 
@@ -148,35 +161,82 @@ enum rt_err rtcl_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, 
                       "clEnqueueFillBuffer");
 }
 
+enum rt_err rtcl_cmd_write(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n,
+                           const void *src)
+{
+    const struct rtcl_dev *d = dev_of(cmd);
+    return rtcl_check(d,
+                      clEnqueueWriteBuffer(d->queue, ((const struct rtcl_buf *) buf)->mem, CL_FALSE,
+                                           off, n, src, 0, NULL, NULL),
+                      "clEnqueueWriteBuffer");
+}
+
+enum rt_err rtcl_cmd_read(struct rt_cmd *cmd, const struct rt_buf *buf, uint64_t off, uint64_t n,
+                          void *dst)
+{
+    const struct rtcl_dev *d = dev_of(cmd);
+    return rtcl_check(d,
+                      clEnqueueReadBuffer(d->queue, ((const struct rtcl_buf *) buf)->mem, CL_FALSE,
+                                          off, n, dst, 0, NULL, NULL),
+                      "clEnqueueReadBuffer");
+}
+
 enum rt_err rtcl_cmd_submit(struct rt_cmd *cmd)
 {
-    return flush(dev_of(cmd));
+    enum rt_err err = RT_OK;
+    struct rtcl_cmd *c = (struct rtcl_cmd *) cmd;
+    struct rtcl_dev *d = (struct rtcl_dev *) cmd->dev;
+
+    if (!c->unmarked)
+        goto done;
+    if (c->mark)
+        clReleaseEvent(c->mark);
+    c->mark = NULL;
+    RT_TRY(rtcl_check(d, clEnqueueMarkerWithWaitList(d->queue, 0, NULL, &c->mark),
+                      "clEnqueueMarkerWithWaitList"));
+    RT_TRY(flush(d));
+    c->busy = d->busy;
+    c->unmarked = false;
+done:
+    return err;
 }
 
 // The budget follows the speed that was seen. It only cuts grids, so it does not change results.
-static void learn_speed(struct rtcl_dev *d)
+static void learn_speed(struct rtcl_dev *d, double done)
 {
-    const double s = os_seconds() - d->busy_since;
-    if (d->busy_since > 0.0 && d->busy > 0.0 && s > 0.02) {
-        const double budget = 0.1 * d->busy / s;
+    const double now = os_seconds(), s = now - d->busy_since, work = done - d->waited;
+    if (d->busy_since > 0.0 && work > 0.0 && s > 0.02) {
+        const double budget = 0.1 * work / s;
         d->budget = budget < 1e8 ? 1e8 : budget;
     }
-    d->busy = d->busy_since = 0.0;
+    if (work > 0.0)
+        d->waited = done;
+    d->busy_since = d->busy > d->waited ? now : 0.0;
 }
 
 enum rt_err rtcl_cmd_wait(struct rt_cmd *cmd)
 {
     enum rt_err err = RT_OK;
-    struct rtcl_dev *d = dev_of(cmd);
-    RT_TRY(flush(d));
-    RT_TRY(rtcl_check(d, clFinish(d->queue), "clFinish"));
-    learn_speed(d);
+    struct rtcl_cmd *c = (struct rtcl_cmd *) cmd;
+    struct rtcl_dev *d = (struct rtcl_dev *) cmd->dev;
+
+    RT_TRY(rtcl_cmd_submit(cmd));
+    if (c->mark)
+        RT_TRY(rtcl_check(d, clWaitForEvents(1, &c->mark), "clWaitForEvents"));
+    learn_speed(d, c->busy);
 done:
     return err;
 }
 
 void rtcl_cmd_destroy(struct rt_cmd *cmd)
 {
-    clFinish(dev_of(cmd)->queue);
-    free(cmd);
+    struct rtcl_cmd *c = (struct rtcl_cmd *) cmd;
+
+    if (c->unmarked)
+        clFinish(((struct rtcl_dev *) cmd->dev)->queue);
+    else if (c->mark)
+        clWaitForEvents(1, &c->mark);
+    if (c->mark)
+        clReleaseEvent(c->mark);
+    free(c);
 }

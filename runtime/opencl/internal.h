@@ -23,9 +23,11 @@ struct rtcl_dev {
     struct rtcl_kernel *kernels[RTCL_BUCKETS]; // by rt_work_key, chained
     bool watchdog;                             // long work is cut: a display may hang on the device
     double budget;                             // floating-point operations of about 100 ms
-    double unflushed, busy;                    // the same, since the last flush / since idle
+    double unflushed, busy;                    // the same, since the last flush / since the start
+    double waited;                             // of `busy`, what is known to have run
     uint32_t n_unflushed;                      // dispatches
-    double busy_since; // os_seconds() of the first dispatch since idle; 0: idle
+    double
+        busy_since; // os_seconds() of the first dispatch since idle, or of the last wait; 0: idle
 };
 
 // Sub-buffers are made once for each distinct slice and kept, so that a training step makes none.
@@ -88,6 +90,10 @@ enum rt_err rtcl_cmd_dispatch(struct rt_cmd *cmd, const struct rt_work *work);
 enum rt_err rtcl_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_off,
                           struct rt_buf *dst, uint64_t dst_off, uint64_t n);
 enum rt_err rtcl_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n);
+enum rt_err rtcl_cmd_write(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n,
+                           const void *src);
+enum rt_err rtcl_cmd_read(struct rt_cmd *cmd, const struct rt_buf *buf, uint64_t off, uint64_t n,
+                          void *dst);
 enum rt_err rtcl_cmd_submit(struct rt_cmd *cmd);
 enum rt_err rtcl_cmd_wait(struct rt_cmd *cmd);
 void rtcl_cmd_destroy(struct rt_cmd *cmd);

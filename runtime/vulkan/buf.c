@@ -51,8 +51,11 @@ struct staging {
     VkDeviceMemory memory;
 };
 
-static void staging_destroy(struct rtvk_dev *d, struct staging *s)
+void rtvk_staging_destroy(struct rtvk_dev *d, struct rtvk_buf **buf)
 {
+    struct staging *s = (struct staging *) *buf;
+
+    *buf = NULL;
     if (!s)
         return;
     if (s->buf.handle)
@@ -62,20 +65,19 @@ static void staging_destroy(struct rtvk_dev *d, struct staging *s)
     free(s);
 }
 
-static enum rt_err staging_get(struct rtvk_dev *d)
+enum rt_err rtvk_staging_create(struct rtvk_dev *d, uint64_t size, struct rtvk_buf **out)
 {
     enum rt_err err = RT_OK;
-    const VkBufferCreateInfo info = buffer_info(RTVK_STAGING);
+    const VkBufferCreateInfo info = buffer_info(size);
     VkMemoryAllocateInfo memory = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO};
     VkMemoryRequirements req;
-    struct staging *s = NULL;
+    struct staging *s = calloc(1, sizeof(*s));
+    struct rtvk_buf *made = (struct rtvk_buf *) s;
 
-    if (d->staging)
-        return RT_OK;
-    s = calloc(1, sizeof(*s));
+    *out = NULL;
     RT_REQUIRE(s, RT_E_NOMEM);
     s->buf.head.dev = &d->head;
-    s->buf.size = RTVK_STAGING;
+    s->buf.size = size;
     RT_TRY(RTVK(d, vkCreateBuffer, d->handle, &info, NULL, &s->buf.handle));
     d->vk.vkGetBufferMemoryRequirements(d->handle, s->buf.handle, &req);
     memory.allocationSize = req.size;
@@ -84,17 +86,22 @@ static enum rt_err staging_get(struct rtvk_dev *d)
     RT_TRY(RTVK(d, vkAllocateMemory, d->handle, &memory, NULL, &s->memory));
     RT_TRY(RTVK(d, vkBindBufferMemory, d->handle, s->buf.handle, s->memory, 0));
     RT_TRY(RTVK(d, vkMapMemory, d->handle, s->memory, 0, VK_WHOLE_SIZE, 0, (void **) &s->buf.map));
-    d->staging = &s->buf;
-    s = NULL;
+    *out = made;
+    made = NULL;
 done:
-    staging_destroy(d, s);
+    rtvk_staging_destroy(d, &made);
     return err;
+}
+
+static enum rt_err staging_get(struct rtvk_dev *d)
+{
+    return d->staging ? RT_OK : rtvk_staging_create(d, RTVK_STAGING, &d->staging);
 }
 
 void rtvk_memory_fini(struct rtvk_dev *d)
 {
-    staging_destroy(d, (struct staging *) d->staging);
-    d->staging = NULL;
+    rtvk_staging_destroy(d, &d->staging);
+    rtvk_staging_destroy(d, &d->readback);
 }
 
 // ---- Buffers -----------------------------------------------------------------------------------

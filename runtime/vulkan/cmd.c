@@ -157,7 +157,7 @@ done:
 }
 
 static enum rt_err add_transfer(struct rtvk_dev *d, enum rtvk_kind kind, uint32_t n,
-                                const struct rtvk_bind *bufs)
+                                const struct rtvk_bind *bufs, const void *data)
 {
     enum rt_err err = RT_OK;
     struct rtvk_item *it;
@@ -165,6 +165,7 @@ static enum rt_err add_transfer(struct rtvk_dev *d, enum rtvk_kind kind, uint32_
     RT_TRY(new_item(d, NULL, 4.0 * (double) n * (double) bufs[0].size, &it));
     it->kind = kind;
     it->n_bufs = n;
+    it->data = data;
     memcpy(it->bufs, bufs, n * sizeof(*bufs));
     RT_TRY(add_item(d, it));
 done:
@@ -181,7 +182,7 @@ enum rt_err rtvk_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t
         {(struct rtvk_buf *) dst, RT_ACCESS_OUT, dst_off, n}};
 
     RT_TRY(own_items(d, (struct rtvk_cmd *) cmd));
-    RT_TRY(add_transfer(d, RTVK_COPY, 2, bufs));
+    RT_TRY(add_transfer(d, RTVK_COPY, 2, bufs, NULL));
 done:
     return err;
 }
@@ -193,7 +194,25 @@ enum rt_err rtvk_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, 
 
     RT_TRY(own_items(d, (struct rtvk_cmd *) cmd));
     RT_TRY(add_transfer(d, RTVK_FILL, 1,
-                        &(struct rtvk_bind){(struct rtvk_buf *) buf, RT_ACCESS_OUT, off, n}));
+                        &(struct rtvk_bind){(struct rtvk_buf *) buf, RT_ACCESS_OUT, off, n}, NULL));
+done:
+    return err;
+}
+
+// The bytes go into the command buffer itself, 64 KiB at once (vkCmdUpdateBuffer).
+enum rt_err rtvk_cmd_write(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n,
+                           const void *src)
+{
+    enum rt_err err = RT_OK;
+    struct rtvk_dev *d = (struct rtvk_dev *) cmd->dev;
+    enum { MOST = 65536 };
+
+    RT_TRY(own_items(d, (struct rtvk_cmd *) cmd));
+    for (uint64_t i = 0; i < n; i += MOST) {
+        const struct rtvk_bind b = {(struct rtvk_buf *) buf, RT_ACCESS_OUT, off + i,
+                                    u64_min(MOST, n - i)};
+        RT_TRY(add_transfer(d, RTVK_UPDATE, 1, &b, (const char *) src + i));
+    }
 done:
     return err;
 }
@@ -203,7 +222,7 @@ static enum rt_err now(struct rtvk_dev *d, enum rtvk_kind kind, uint32_t n,
 {
     enum rt_err err = RT_OK;
     RT_TRY(own_items(d, NULL));
-    RT_TRY(add_transfer(d, kind, n, bufs));
+    RT_TRY(add_transfer(d, kind, n, bufs, NULL));
     RT_TRY(rtvk_submit(d));
 done:
     return err;
@@ -232,6 +251,7 @@ enum rt_err rtvk_cmd_wait(struct rt_cmd *cmd)
 
     RT_TRY(rtvk_cmd_submit(cmd));
     RT_TRY(rtvk_wait(d, ((struct rtvk_cmd *) cmd)->serial));
+    rtvk_reads_take(d);
     RT_TRY(rtvk_complaints(d));
 done:
     return err;
@@ -246,8 +266,10 @@ void rtvk_cmd_destroy(struct rt_cmd *cmd)
         d->n_items = 0;
         d->item_seconds = 0.0;
         d->open = NULL;
+        rtvk_reads_drop(d);
     }
     if (!d->lost && c->serial > d->done && rtvk_wait(d, c->serial) != RT_OK)
         log_debug("%s: a command was given up", d->head.id);
+    rtvk_reads_take(d);
     free(c);
 }

@@ -15,6 +15,8 @@ enum {
     RTVK_ITEMS = 256,        // items of one submission
     RTVK_PUSH_BYTES = 128,   // every Vulkan device has these
     RTVK_STAGING = 16 << 20, // bytes, two halves
+    RTVK_READBACK = 4 << 20, // bytes on their way back with commands
+    RTVK_READS = 256,        // pieces of them
     RTVK_BUCKETS = 256,
 };
 
@@ -112,9 +114,10 @@ struct rtvk_bind {
 
 // One piece of recorded work.
 struct rtvk_item {
-    enum rtvk_kind { RTVK_DISPATCH, RTVK_COPY, RTVK_FILL } kind;
+    enum rtvk_kind { RTVK_DISPATCH, RTVK_COPY, RTVK_FILL, RTVK_UPDATE } kind;
     uint32_t n_bufs, groups[3], push_bytes;
-    struct rtvk_bind bufs[RT_MAX_BUFS]; // copy: source, destination; fill: destination
+    struct rtvk_bind bufs[RT_MAX_BUFS]; // copy: source, destination; fill, update: destination
+    const void *data;                   // update: what is written; taken when it is submitted
     struct rtvk_pipe *pipe;
     double cost, seconds; // estimates
     uint8_t push[RTVK_PUSH_BYTES];
@@ -139,6 +142,12 @@ struct rtvk_cmd {
     uint64_t serial; // last submission that holds some of its work
 };
 
+// A copy into the read-back buffer: n bytes at off, which submission `serial` fills, for dst.
+struct rtvk_read {
+    uint64_t serial, off, n;
+    void *dst;
+};
+
 struct rtvk_compiler; // kernel.c
 
 struct rtvk_dev {
@@ -161,6 +170,12 @@ struct rtvk_dev {
     struct rtvk_arena *arenas;
     struct rtvk_buf *staging;
     uint64_t staging_serial[2]; // last submission that uses each half
+
+    // readback.c
+    struct rtvk_buf *readback;
+    struct rtvk_read reads[RTVK_READS]; // a ring in the order of submissions
+    uint32_t first_read, n_reads;
+    uint64_t read_end; // offset behind the last one
 
     // kernel.c
     struct rtvk_compiler *compiler;
@@ -203,6 +218,18 @@ void rtvk_buf_destroy(struct rt_buf *buf);
 enum rt_err rtvk_buf_write(struct rt_buf *buf, uint64_t off, uint64_t n, const void *src);
 enum rt_err rtvk_buf_read(const struct rt_buf *buf, uint64_t off, uint64_t n, void *dst);
 
+// Memory of its own that the host reads and writes; not counted as a buffer. For transfers.
+RT_NODISCARD enum rt_err rtvk_staging_create(struct rtvk_dev *d, uint64_t size,
+                                             struct rtvk_buf **out);
+void rtvk_staging_destroy(struct rtvk_dev *d, struct rtvk_buf **buf);
+
+// ---- readback.c: contents that come back with commands -----------------------------------------
+
+enum rt_err rtvk_cmd_read(struct rt_cmd *cmd, const struct rt_buf *buf, uint64_t off, uint64_t n,
+                          void *dst);
+void rtvk_reads_take(struct rtvk_dev *d); // of submissions that are done, to where they are wanted
+void rtvk_reads_drop(struct rtvk_dev *d); // of work that was recorded and never submitted
+
 // ---- arena.c: pieces of large allocations ------------------------------------------------------
 
 RT_NODISCARD enum rt_err rtvk_arena_alloc(struct rtvk_dev *d, uint64_t size, const char *name,
@@ -229,6 +256,8 @@ enum rt_err rtvk_cmd_dispatch(struct rt_cmd *cmd, const struct rt_work *work);
 enum rt_err rtvk_cmd_copy(struct rt_cmd *cmd, const struct rt_buf *src, uint64_t src_off,
                           struct rt_buf *dst, uint64_t dst_off, uint64_t n);
 enum rt_err rtvk_cmd_zero(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n);
+enum rt_err rtvk_cmd_write(struct rt_cmd *cmd, struct rt_buf *buf, uint64_t off, uint64_t n,
+                           const void *src);
 enum rt_err rtvk_cmd_submit(struct rt_cmd *cmd);
 enum rt_err rtvk_cmd_wait(struct rt_cmd *cmd);
 void rtvk_cmd_destroy(struct rt_cmd *cmd);

@@ -179,6 +179,10 @@ static enum rt_err record_item(struct rtvk_dev *d, struct rtvk_slot *s, const st
         d->vk.vkCmdFillBuffer(s->cb, b->buf->handle, b->off, b->size, 0);
         goto done;
     }
+    if (it->kind == RTVK_UPDATE) {
+        d->vk.vkCmdUpdateBuffer(s->cb, b->buf->handle, b->off, b->size, it->data);
+        goto done;
+    }
     if (it->kind == RTVK_COPY) {
         d->vk.vkCmdCopyBuffer(s->cb, b[0].buf->handle, b[1].buf->handle, 1,
                               &(VkBufferCopy){b[0].off, b[1].off, b[0].size});
