@@ -12,6 +12,7 @@
     X(op_act_kernel) X(op_act_gate_kernel) X(op_act_back_kernel) X(op_act_gate_back_kernel)        \
     X(op_logprob_stats_kernel) X(op_logprob_finish_kernel) X(op_logprob_grad_kernel)               \
     X(op_segment_sum_kernel) X(op_segment_spread_kernel) X(op_sumsq_kernel) X(op_adamw_kernel)     \
+    X(op_clip_kernel)                                                                              \
     X(op_adamw_copy_kernel) X(op_add_kernel) X(op_loss_fold_kernel) X(op_loss_unfold_kernel)       \
     X(op_logprob_cap_kernel) X(op_logprob_squares_kernel) X(op_logprob_squares_finish_kernel)      \
     X(op_sgd_kernel) X(op_sgd_copy_kernel) X(op_lerp_kernel) X(op_dropout_kernel)                  \
@@ -24,6 +25,6 @@ KERNELS(DECLARE)
 const struct rt_kernel *const *op_kernels(void)
 {
 #define ENTRY(k) &k,
-    static const struct rt_kernel *const TABLE[] = { KERNELS(ENTRY) NULL };
+    static const struct rt_kernel *const TABLE[] = {KERNELS(ENTRY) NULL};
     return TABLE;
 }
