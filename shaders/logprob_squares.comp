@@ -17,8 +17,8 @@ KERNEL_BEGIN(logprob_squares)
     }
     GROUP_SUM(red, sum)
     if (LANE == 0u) {
-        const float before = v_begin == 0u ? 0.0f : state[s + ST_SQUARES] * exp(2.0f * MIN(state[s + ST_SQUARES_MAX] - top, 0.0f));
+        const float shrink = state[s + ST_SHRINK];
+        const float before = v_begin == 0u ? 0.0f : state[s + ST_SQUARES] * shrink * shrink;
         state[s + ST_SQUARES] = before + sum;
-        state[s + ST_SQUARES_MAX] = top;
     }
 KERNEL_END

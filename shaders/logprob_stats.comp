@@ -76,6 +76,7 @@ KERNEL_BEGIN(logprob_stats)
         state[s + ST_DOT] = (old_dot + old_sum * d) * shrink + dots;
         state[s + ST_MAX_LOW] = low;
         state[s + ST_TOTAL] = old_total + (total + l);
+        state[s + ST_SHRINK] = shrink;
         if (here)
             state[s + ST_TARGET] = l;
     }

@@ -203,6 +203,10 @@ static enum rt_err head(struct walk *k, const struct rt_buf *dlogp)
                                                                       .n_rows = m->now.n_rows,
                                                                       .n_segs = m->now.n_seqs,
                                                                       .scale = 1.0f}));
+    if (m->swept) {
+        RT_TRY(op_logprob_scale(k->cmd, md_last_grad(m), m->row_coef, m->now.n_rows, p->cols));
+        goto done;
+    }
     RT_TRY(rt_cmd_zero(k->cmd, md_grad(m, m->graph.last), 0, (uint64_t) m->now.n_rows * ld));
     RT_TRY(op_logprob_backward(
         k->cmd, &(struct op_logprob_backward_args){.h = {md_buf(m, m->graph.last), 0, ld},
@@ -210,7 +214,7 @@ static enum rt_err head(struct walk *k, const struct rt_buf *dlogp)
                                                    .targets = m->targets,
                                                    .result = m->scored,
                                                    .coef = m->row_coef,
-                                                   .dh = {md_grad(m, m->graph.last), 0, ld},
+                                                   .dh = md_last_grad(m),
                                                    .dw = md_dweight(m, k->grads, MD_HEAD, 0),
                                                    .n_rows = m->now.n_rows,
                                                    .cols = p->cols,

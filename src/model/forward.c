@@ -241,7 +241,9 @@ enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, struct md_weights w
 {
     enum rt_err err = RT_OK;
     const struct md_param *head = md_params_get(&m->params, MD_HEAD, 0);
+    const struct op_mat_out none = {0};
 
+    m->swept = m->sweep && md_head_frozen(m);
     if (m->now.n_rows == 0)
         goto done;
     RT_TRY(op_logprob(
@@ -255,6 +257,7 @@ enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, struct md_weights w
                                        .logit_scale = m->arch.logit_scale,
                                        .softcap = m->arch.logit_softcap,
                                        .squares = m->squares,
+                                       .dh = m->swept ? md_last_grad(m) : none,
                                        .chunks = m->chunks,
                                        .scratch = m->head}));
     RT_TRY(op_segment_sum(cmd, &(struct op_segment_sum_args){.x = m->scored,

@@ -33,6 +33,12 @@ static inline uint32_t md_ld(const struct md_model *m, int t)
     return op_stride(m->graph.tensors[t].cols);
 }
 
+// The gradient of what the head reads: f32.
+static inline struct op_mat_out md_last_grad(const struct md_model *m)
+{
+    return (struct op_mat_out){md_grad(m, m->graph.last), 0, md_ld(m, m->graph.last)};
+}
+
 // Rows of the loaded pass that tensor t has.
 static inline uint32_t md_rows(const struct md_model *m, int t)
 {

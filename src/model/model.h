@@ -62,6 +62,9 @@ struct md_model {
     enum rt_type storage;
     uint32_t max_tokens, max_segments, max_rows, max_seqs, max_positions;
     bool squares; // md_score also makes OP_LOGPROB_WEIGHT; set by whoever records
+    bool sweep;   // md_score of a head that is not trained also makes the gradient of what it reads,
+                  // because md_backward is to follow; set by whoever records
+    bool swept;   // the last md_score did
     struct md_drop drop;
 
     struct md_flat master; // f32; empty unless train without an adapter in 16-bit storage
@@ -161,6 +164,12 @@ RT_NODISCARD enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, stru
 // Record the head: m->scored and m->seq_logp of the loaded pass. After md_forward with the same
 // weights.
 RT_NODISCARD enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, struct md_weights w);
+
+// The head is not trained: there is an adapter, and no copy of the head in it.
+static inline bool md_head_frozen(const struct md_model *m)
+{
+    return md_adapter_any(&m->adapter) && md_adapter_of(&m->adapter, MD_HEAD, 0).full < 0;
+}
 
 // Record the backward of sum_s dlogp[s] * seq_logp[s] (dlogp: (n_seqs) f32): gradients are added to
 // `grads` (f32, layout of md_trained_of().params). After md_forward and md_score with the policy's

@@ -166,7 +166,6 @@ static enum rt_err adamw_setup(struct bench *k)
         MAKE(RT_F32, BIG);
     MAKE(s->type, BIG);
     MAKE(RT_F32, op_sumsq_parts(BIG));
-    MAKE(RT_F32, 1);
 done:
     return err;
 }
@@ -174,7 +173,8 @@ done:
 static enum rt_err adamw_run(struct bench *k)
 {
     struct op_side *s = &k->side;
-    const struct op_adamw_step step = {.decay = 1.0f,
+    const struct op_adamw_step step = {.grad_mult = 1.0f,
+                                       .decay = 1.0f,
                                        .beta1 = 0.9f,
                                        .one_minus_beta1 = 0.1f,
                                        .beta2 = 0.999f,
@@ -187,7 +187,6 @@ static enum rt_err adamw_run(struct bench *k)
                                                     .m = VEC(2),
                                                     .v = VEC(3),
                                                     .w = {s->type == RT_F32 ? NULL : s->bufs[4], 0},
-                                                    .mult = s->bufs[6],
                                                     .n = BIG,
                                                     .step = step});
 }
@@ -290,9 +289,8 @@ static struct op_logprob_scratch head_scratch(const struct op_side *s)
         .logits = s->bufs[4], .state = s->bufs[5], .dlogits = s->bufs[6], .matmul = s->bufs[7]};
 }
 
-static enum rt_err head_run(struct bench *k)
+static enum rt_err head_forward(struct op_side *s, struct rt_buf *dh)
 {
-    struct op_side *s = &k->side;
     return op_logprob(s->cmd, &(struct op_logprob_args){.h = {s->bufs[0], 0, C},
                                                         .w = {s->bufs[1], 0, C},
                                                         .targets = s->bufs[2],
@@ -301,7 +299,18 @@ static enum rt_err head_run(struct bench *k)
                                                         .cols = C,
                                                         .n_vocab = V,
                                                         .chunks = CHUNKS,
-                                                        .scratch = head_scratch(s)});
+                                                        .scratch = head_scratch(s),
+                                                        .dh = {dh, 0, C}});
+}
+
+static enum rt_err head_run(struct bench *k)
+{
+    return head_forward(&k->side, NULL);
+}
+
+static enum rt_err head_sweep_run(struct bench *k)
+{
+    return head_forward(&k->side, k->side.bufs[9]);
 }
 
 static enum rt_err head_back_run(struct bench *k)
@@ -341,6 +350,7 @@ static const struct bench_op {
     {"attention", attention_setup, attention_run, 0.0, 0.0, 2.0 * T *T *QUERY},
     {"attention_backward", attention_setup, attention_back_run, 0.0, 0.0, 5.0 * T *T *QUERY},
     {"logprob", head_setup, head_run, 0.0, 0.0, 2.0 * M *V *C},
+    {"logprob_sweep", head_setup, head_sweep_run, 0.0, 0.0, 4.0 * M *V *C},
     {"logprob_backward", head_setup, head_back_run, 0.0, 0.0, 6.0 * M *V *C},
 };
 

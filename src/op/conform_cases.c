@@ -8,7 +8,6 @@
 #include "src/op/add.h"
 #include "src/op/attention.h"
 #include "src/op/cast.h"
-#include "src/op/clip.h"
 #include "src/op/conform.h"
 #include "src/op/embed.h"
 #include "src/op/dora.h"
@@ -294,7 +293,7 @@ static enum rt_err logprob(struct op_side *s)
     enum { M = 67, V = 301 };
     enum rt_err err = RT_OK;
     uint32_t targets[M];
-    struct rt_buf *h, *w, *t, *result, *coef, *dh, *dw, *logits, *dlogits, *state, *scratch;
+    struct rt_buf *h, *w, *t, *result, *coef, *dh, *dw, *logits, *dlogits, *state, *scratch, *sweep;
     const struct op_logprob_chunks chunks = {.rows = 64, .vocab = 128};
     const struct op_logprob_sizes n = op_logprob_sizes(s->dev, s->type, M, C, V, chunks, true);
     for (uint32_t i = 0; i < M; i++)
@@ -306,14 +305,26 @@ static enum rt_err logprob(struct op_side *s)
     FILL(s, RT_F32, M, 4, 0.5, 1.0, &coef);
     FILL(s, RT_F32, M * LD, 5, 0.0, 0.0, &dh);
     FILL(s, RT_F32, V * LD, 5, 0.0, 0.0, &dw);
+    FILL(s, RT_F32, M * LD, 6, 0.0, 0.0, &sweep);
     FILL(s, RT_F32, n.logits, 5, 0.0, 0.0, &logits);
     FILL(s, s->type, n.dlogits, 5, 0.0, 0.0, &dlogits);
     FILL(s, RT_F32, n.state, 5, 0.0, 0.0, &state);
     FILL(s, RT_F32, n.matmul + 1, 5, 0.0, 0.0, &scratch);
     const struct op_logprob_scratch sc = {logits, dlogits, state, scratch};
-    RT_TRY(op_logprob(
-        s->cmd, &(struct op_logprob_args){
-                    {h, 0, LD}, {w, 0, LD}, t, result, M, C, V, 0.0f, 0.0f, chunks, sc, true}));
+    RT_TRY(op_logprob(s->cmd, &(struct op_logprob_args){{h, 0, LD},
+                                                        {w, 0, LD},
+                                                        t,
+                                                        result,
+                                                        M,
+                                                        C,
+                                                        V,
+                                                        0.0f,
+                                                        0.0f,
+                                                        chunks,
+                                                        sc,
+                                                        true,
+                                                        {sweep, 0, LD}}));
+    RT_TRY(op_logprob_scale(s->cmd, (struct op_mat_out){sweep, 0, LD}, coef, M, C));
     RT_TRY(op_logprob_backward(s->cmd, &(struct op_logprob_backward_args){{h, 0, LD},
                                                                           {w, 0, LD},
                                                                           t,
@@ -332,6 +343,7 @@ static enum rt_err logprob(struct op_side *s)
     // in S.
     op_side_output(s, "result", result, M * 8, (C + 43) * 4 * ULP);
     op_side_output(s, "dh", dh, M * LD, (C + 43 + 128) * ULP + 2.0 * rounding(s->type));
+    op_side_output(s, "dh sweep", sweep, M * LD, (C + 43 + 128) * ULP + 2.0 * rounding(s->type));
     op_side_output(s, "dw", dw, V * LD, (C + 43 + M) * ULP + 2.0 * rounding(s->type));
 done:
     return err;
@@ -416,26 +428,22 @@ static enum rt_err optimizer(struct op_side *s)
 {
     enum { N = 10010 };
     enum rt_err err = RT_OK;
-    struct rt_buf *g, *p, *m, *v, *w, *part, *mult;
+    struct rt_buf *g, *p, *m, *v, *w, *part;
     FILL(s, RT_F32, N, 1, -1.0, 1.0, &g);
     FILL(s, RT_F32, N, 2, -1.0, 1.0, &p);
     FILL(s, RT_F32, N, 3, -0.1, 0.1, &m);
     FILL(s, RT_F32, N, 4, 0.001, 0.1, &v);
     FILL(s, s->type, N, 5, 0.0, 0.0, &w);
     FILL(s, RT_F32, op_sumsq_parts(N), 5, 0.0, 0.0, &part);
-    FILL(s, RT_F32, 1, 6, 0.0, 0.0, &mult);
     RT_TRY(op_sumsq(s->cmd, &(struct op_sumsq_args){VEC(g), N, part, 0}));
-    RT_TRY(op_clip(s->cmd, &(struct op_clip_args){part, op_sumsq_parts(N), mult, 30.0, 1.0}));
-    RT_TRY(op_adamw(
-        s->cmd, &(struct op_adamw_args){VEC(g),
-                                        VEC(p),
-                                        VEC(m),
-                                        VEC(v),
-                                        VEC(w),
-                                        mult,
-                                        N,
-                                        {0.999f, 0.9f, 0.1f, 0.999f, 0.001f, 0.01f, 5.0f, 1e-8f}}));
-    op_side_output(s, "clip", mult, 1, 256 * ULP);
+    RT_TRY(op_adamw(s->cmd, &(struct op_adamw_args){
+                                VEC(g),
+                                VEC(p),
+                                VEC(m),
+                                VEC(v),
+                                VEC(w),
+                                N,
+                                {0.5f, 0.999f, 0.9f, 0.1f, 0.999f, 0.001f, 0.01f, 5.0f, 1e-8f}}));
     op_side_output(s, "sumsq", part, op_sumsq_parts(N), 256 * ULP);
     op_side_output(s, "p", p, N, 10 * ULP);
     op_side_output(s, "m", m, N, 4 * ULP);
@@ -449,12 +457,11 @@ static enum rt_err sgd(struct op_side *s)
 {
     enum { N = 10010 };
     enum rt_err err = RT_OK;
-    struct rt_buf *g, *p, *w, *mult;
+    struct rt_buf *g, *p, *w;
     FILL(s, RT_F32, N, 1, -1.0, 1.0, &g);
     FILL(s, RT_F32, N, 2, -1.0, 1.0, &p);
     FILL(s, s->type, N, 3, 0.0, 0.0, &w);
-    FILL(s, RT_F32, 1, 4, 0.5, 0.5, &mult);
-    RT_TRY(op_sgd(s->cmd, &(struct op_sgd_args){VEC(g), VEC(p), VEC(w), mult, N, 0.1f, 0.01f}));
+    RT_TRY(op_sgd(s->cmd, &(struct op_sgd_args){VEC(g), VEC(p), VEC(w), N, 0.5f, 0.1f, 0.01f}));
     op_side_output(s, "p", p, N, 4 * ULP);
     op_side_output(s, "w", w, N, 4 * ULP);
 done:

@@ -96,15 +96,17 @@ static enum rt_err check_scratch(const struct op_logprob_backward_args *a,
 {
     enum rt_err err = RT_OK;
     const uint64_t n = (uint64_t) c.rows * c.vocab;
+    const bool grad = backward || a->dh.buf;
 
     RT_REQUIRE(c.rows, RT_E_UNSUPPORTED);
     RT_REQUIRE(rt_buf_holds(a->scratch.logits, RT_F32, n), RT_E_SHAPE);
     RT_REQUIRE(backward || rt_buf_holds(a->scratch.state, RT_F32, (uint64_t) c.rows * COLUMNS),
                RT_E_SHAPE);
-    RT_REQUIRE(!backward || rt_buf_holds(a->scratch.dlogits, rt_buf_type(a->h.buf), n), RT_E_SHAPE);
+    RT_REQUIRE(!grad || rt_buf_holds(a->scratch.dlogits, rt_buf_type(a->h.buf), n), RT_E_SHAPE);
     RT_REQUIRE(!backward || rt_buf_holds(a->coef, RT_F32, a->n_rows), RT_E_SHAPE);
-    RT_REQUIRE(!backward || op_row_ok(a->cols, a->dh.ld), RT_E_ARG);
-    RT_REQUIRE(!backward || mat_holds(a->dh.buf, a->dh.first, a->dh.ld, a->n_rows), RT_E_SHAPE);
+    RT_REQUIRE(!grad || op_row_ok(a->cols, a->dh.ld), RT_E_ARG);
+    RT_REQUIRE(!grad || mat_holds(a->dh.buf, a->dh.first, a->dh.ld, a->n_rows), RT_E_SHAPE);
+    RT_REQUIRE(!grad || rt_buf_type(a->dh.buf) == RT_F32, RT_E_SHAPE);
     if (backward && a->dw.buf) {
         RT_REQUIRE(op_row_ok(a->cols, a->dw.ld), RT_E_ARG);
         RT_REQUIRE(mat_holds(a->dw.buf, a->dw.first, a->dw.ld, a->n_vocab), RT_E_SHAPE);
@@ -132,15 +134,10 @@ static struct op_mat_out out_rows_of(struct op_mat_out x, uint32_t begin)
     return x;
 }
 
-static float scale_of(float logit_scale)
-{
-    return fabsf(logit_scale) > 0.0f ? logit_scale : 1.0f;
-}
-
 // The kernels' CAP.
 static int32_t cap_of(float logit_scale, float softcap)
 {
-    return softcap > 0.0f ? 2 : fabsf(scale_of(logit_scale) - 1.0f) > 0.0f;
+    return softcap > 0.0f ? 2 : fabsf(op_logprob_logit_scale(logit_scale) - 1.0f) > 0.0f;
 }
 
 enum rt_err op_logprob_cap(struct rt_cmd *cmd, struct rt_buf *logits, uint32_t n_rows, uint32_t ld,
@@ -148,7 +145,8 @@ enum rt_err op_logprob_cap(struct rt_cmd *cmd, struct rt_buf *logits, uint32_t n
 {
     enum rt_err err = RT_OK;
     const int32_t cap = cap_of(logit_scale, softcap);
-    const struct logprob_cap_params p = {n_rows, ld, v_count, scale_of(logit_scale), softcap};
+    const struct logprob_cap_params p = {n_rows, ld, v_count, op_logprob_logit_scale(logit_scale),
+                                         softcap};
     struct op_grid grid;
 
     RT_REQUIRE(isfinite(softcap) && softcap >= 0.0f && isfinite(logit_scale), RT_E_ARG);
@@ -220,8 +218,8 @@ static enum rt_err finish(struct rt_cmd *cmd, const struct op_logprob_backward_a
 static enum rt_err grad(struct rt_cmd *cmd, const struct op_logprob_backward_args *a,
                         struct chunk k)
 {
-    const struct logprob_grad_params p = {k.rows,    k.ld, k.v, k.words, scale_of(a->logit_scale),
-                                          a->softcap};
+    const struct logprob_grad_params p = {
+        k.rows, k.ld, k.v, k.words, op_logprob_logit_scale(a->logit_scale), a->softcap};
     const struct op_grid grid = op_grid(a->h.buf, op_stride(k.words));
     const uint64_t n = (uint64_t) k.rows * k.ld;
     return rt_cmd_dispatch(
@@ -278,6 +276,7 @@ enum rt_err op_logprob(struct rt_cmd *cmd, const struct op_logprob_args *f)
                                                .w = f->w,
                                                .targets = f->targets,
                                                .result = f->result,
+                                               .dh = f->dh,
                                                .n_rows = f->n_rows,
                                                .cols = f->cols,
                                                .n_vocab = f->n_vocab,
@@ -302,8 +301,14 @@ enum rt_err op_logprob(struct rt_cmd *cmd, const struct op_logprob_args *f)
                 a.scratch.logits, a.targets, a.scratch.state, k.m, k.rows, k.ld, k.v, k.words};
             if (f->squares)
                 RT_TRY(op_logprob_squares(cmd, &q));
+            const struct op_logprob_sweep_args w = {f, k.m, k.rows, k.ld, k.v, k.words};
+            if (f->dh.buf)
+                RT_TRY(op_logprob_sweep(cmd, &w));
         }
         RT_TRY(finish(cmd, &a, f->result, k));
+        if (f->dh.buf)
+            RT_TRY(op_logprob_sweep_finish(
+                cmd, &(struct op_logprob_sweep_args){.all = f, .row = k.m, .n_rows = k.rows}));
         const struct op_logprob_squares_args q = {
             .state = a.scratch.state, .row = k.m, .n_rows = k.rows};
         if (f->squares)

@@ -14,10 +14,11 @@ static void stats_row(const struct rt_host_call *call, uint64_t m)
     const struct logprob_stats_params *p = call->params;
     const struct rt_host_buf *logits = &call->bufs[0], *state = &call->bufs[2];
     const uint32_t t = ((const uint32_t *) call->bufs[1].data)[m];
-    double s[COLUMNS] = {[ST_MAX] = -1e30, [ST_MAX_LOW] = -1e30};
+    double s[COLUMNS] = {[ST_MAX] = -1e30, [ST_MAX_LOW] = -1e30}, before;
 
     for (uint64_t i = 0; i < COLUMNS && p->v_begin > 0; i++)
         s[i] = rt_host_load(state, m * COLUMNS + i);
+    before = s[ST_MAX];
     for (uint32_t j = 0; j < p->v_count; j++) {
         const double l = rt_host_load(logits, m * p->ld + j);
         const uint32_t v = p->v_begin + j;
@@ -37,6 +38,7 @@ static void stats_row(const struct rt_host_call *call, uint64_t m)
         s[ST_SUM] += exp(l - s[ST_MAX]);
         s[ST_DOT] += exp(l - s[ST_MAX]) * (l - s[ST_MAX]);
     }
+    s[ST_SHRINK] = exp(before - s[ST_MAX]);
     for (uint64_t i = 0; i < ST_USED; i++)
         rt_host_store(state, m * COLUMNS + i, s[i]);
 }

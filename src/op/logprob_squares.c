@@ -21,15 +21,13 @@ void op_logprob_squares_ref(const struct rt_host_call *call)
 
     for (uint64_t m = 0; m < p->n_rows; m++) {
         const double top = rt_host_load(state, m * COLUMNS + ST_MAX),
-                     old = rt_host_load(state, m * COLUMNS + ST_SQUARES_MAX);
-        double sum = p->v_begin == 0
-                         ? 0.0
-                         : rt_host_load(state, m * COLUMNS + ST_SQUARES) * exp(2.0 * (old - top));
+                     shrink = rt_host_load(state, m * COLUMNS + ST_SHRINK);
+        double sum =
+            p->v_begin == 0 ? 0.0 : rt_host_load(state, m * COLUMNS + ST_SQUARES) * shrink * shrink;
         for (uint32_t j = 0; j < p->v_count; j++)
             if (p->v_begin + j != target[m])
                 sum += exp(2.0 * (rt_host_load(logits, m * p->ld + j) - top));
         rt_host_store(state, m * COLUMNS + ST_SQUARES, sum);
-        rt_host_store(state, m * COLUMNS + ST_SQUARES_MAX, top);
     }
 }
 

@@ -27,6 +27,7 @@ struct tr_objective {
     float *scored;                         // (rows of the largest pass, columns)
     float *logps;                          // (2P) on their way to or from the device
     double drop_p;                         // of the policy's forward now
+    bool backs;                            // a backward follows it
     // Of the micro-batch, P' = its pairs
     double *values; // (5 P'): chosen, rejected, ref chosen, ref rejected, loss
     float *token_logps;
@@ -272,6 +273,7 @@ static enum rt_err forward(struct tr_objective *o, struct rt_cmd *cmd, bool poli
     m->drop.p = policy ? o->drop_p : 0.0;
     RT_TRY(md_forward(m, cmd, w, NULL));
     m->squares = o->log_weight && policy;
+    m->sweep = o->backs && policy;
     RT_TRY(md_score(m, cmd, w));
     RT_TRY(put(o, cmd, b, o->c->ld_alpha, policy ? o->logp : o->ref_logp));
     if (o->plain && policy)
@@ -352,6 +354,7 @@ static enum rt_err run_pass(struct tr_objective *o, struct span b, const struct 
     enum rt_err err = RT_OK;
     struct rt_cmd *cmd = NULL;
 
+    o->backs = aim->grads && (!o->batch || b.n == b.all); // else other passes come between
     RT_TRY(rt_cmd_create(o->model->dev, &cmd));
     if (!o->data->ref_logps && !o->ref->none)
         RT_TRY(forward(o, cmd, false, b));
@@ -441,6 +444,7 @@ static enum rt_err run_batch(struct tr_objective *o, const struct tr_batch *batc
         RT_TRY(backward(o, cmd, (struct span){0, n, n}, aim));
     RT_TRY(rt_cmd_wait(&cmd));
     RT_TRY(collect_pairs(o, (struct span){0, n, n}));
+    o->backs = true;
     for (uint32_t i = 0, k; i < n && !one && aim->grads; i += k) {
         o->model->drop.key = drop_key(o, batch, i);
         k = pass_pairs(o, pairs + i, n - i);

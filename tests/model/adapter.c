@@ -118,9 +118,11 @@ static void differences(struct t *t, const char *family, const char *targets, co
     peft.use_dora = use_dora;
     T_OK(open_model(t_ref(t), family, &peft, RT_F32, &m));
     m->drop = (struct md_drop){drop, 99};
+    m->sweep = true;
     pass_load(m);
     shake(m, 0.1);
     pass_gradient(m, &grads);
+    assert_int_equal(m->swept, !save || !strstr(save, "lm_head"));
     const struct md_params *list = md_trained_of(m).params;
     for (uint32_t i = 0; i < list->n; i++) {
         const struct md_param *p = &list->all[i];
@@ -181,6 +183,54 @@ static void close_gradients(struct t *t, enum rt_type storage, double drop, bool
     md_flat_destroy(&want);
     md_model_close(&a);
     md_model_close(&b);
+    fmt_peft_free(&peft);
+    t_reset(t);
+}
+
+static double *all_of(struct t *t, const struct md_flat *flat, uint64_t *n)
+{
+    double *x;
+    *n = 0;
+    for (uint32_t i = 0; i < flat->n; i++)
+        *n += rt_buf_count(flat->chunk[i]);
+    x = t_alloc(t, *n * sizeof(*x));
+    for (uint64_t i = 0, at = 0; i < flat->n; at += rt_buf_count(flat->chunk[i++]))
+        T_OK(rt_buf_read(flat->chunk[i], 0, rt_buf_count(flat->chunk[i]), RT_F64, x + at));
+    return x;
+}
+
+// Of a frozen head the forward's own sweep gives the gradient that the backward would, and no other
+// log-prob; of one that is trained there is no sweep.
+static void sweeps(struct t *t, const char *family, const char *save, enum rt_type storage,
+                   double tol)
+{
+    struct fmt_peft peft = peft_of("\"all-linear\"", save);
+    struct md_flat grads[2];
+    struct md_model *m;
+    double logp[2][SEQS], far = 0.0, size = 0.0;
+    uint64_t n;
+
+    T_OK(open_model(t_dev(t), family, &peft, storage, &m));
+    pass_load(m);
+    shake(m, 0.1);
+    for (uint32_t i = 0; i < 2; i++) {
+        m->sweep = i;
+        pass_gradient(m, &grads[i]);
+        assert_int_equal(m->swept, i && !save);
+        T_OK(rt_buf_read(m->seq_logp, 0, SEQS, RT_F64, logp[i]));
+    }
+    assert_memory_equal(logp[0], logp[1], sizeof(logp[0]));
+    const double *x = all_of(t, &grads[0], &n), *y = all_of(t, &grads[1], &n);
+    for (uint64_t i = 0; i < n; i++) {
+        far += (x[i] - y[i]) * (x[i] - y[i]);
+        size += x[i] * x[i];
+    }
+    if (!(sqrt(far) <= tol * sqrt(size)) || !(size > 0.0))
+        fail_msg("%s in %s on %s: the sweep's gradient is %.3g of %.3g apart", family,
+                 rt_type_name(storage), t_name(t), sqrt(far), sqrt(size));
+    md_flat_destroy(&grads[0]);
+    md_flat_destroy(&grads[1]);
+    md_model_close(&m);
     fmt_peft_free(&peft);
     t_reset(t);
 }
@@ -288,6 +338,10 @@ static void body(struct t *t)
     close_gradients(t, RT_F16, 0.25, false, 2e-2);
     close_gradients(t, RT_F32, 0.0, true, 1e-5);
     close_gradients(t, RT_F16, 0.0, true, 2e-2);
+    sweeps(t, "llama", NULL, RT_F32, 1e-5);
+    sweeps(t, "llama", NULL, RT_F16, 2e-2);
+    sweeps(t, "llama", NULL, RT_BF16, 1.6e-1);
+    sweeps(t, "llama", "[\"lm_head\"]", RT_F16, 0.0);
     drops(t);
     frozen_is_free(t);
     if (!t_on_host(t))

@@ -20,6 +20,7 @@ struct inputs {
 struct results {
     struct rt_buf *result;
     struct op_vec dh, dw; // start from 0.5 and 0.25
+    struct op_vec sweep;  // dh once more, by the forward's sweep; starts from 0.5
 };
 
 static struct rt_buf *scratch(struct t *t, struct rt_dev *dev, enum rt_type type, uint64_t n)
@@ -40,6 +41,17 @@ static struct rt_buf *mutable(struct op_vec v)
     return (struct rt_buf *) (uintptr_t) v.buf;
 }
 
+// NaN included.
+static void same_bits(struct t *t, const char *what, struct rt_buf *got, struct rt_buf *want,
+                      uint64_t n)
+{
+    double *x = t_alloc(t, 2 * n * sizeof(*x));
+    T_OK(rt_buf_read(got, 0, n, RT_F64, x));
+    T_OK(rt_buf_read(want, 0, n, RT_F64, x + n));
+    if (memcmp(x, x + n, n * sizeof(*x)) != 0)
+        fail_msg("%s on %s: other bits", what, t_name(t));
+}
+
 static struct results run(struct t *t, struct rt_dev *dev, struct shape s, struct inputs in)
 {
     const uint32_t ldh = op_stride(s.cols) + 8, ldw = op_stride(s.cols),
@@ -57,28 +69,39 @@ static struct results run(struct t *t, struct rt_dev *dev, struct shape s, struc
     const struct rt_buf *targets = t_buf_u32(t, dev, in.targets, s.rows);
     const struct results r = {t_output(t, dev, RT_F32, (uint64_t) s.rows * COLUMNS),
                               filled(t, dev, (uint64_t) s.rows * lddh, 0.5),
-                              filled(t, dev, (uint64_t) s.vocab * ldw, 0.25)};
+                              filled(t, dev, (uint64_t) s.vocab * ldw, 0.25),
+                              filled(t, dev, (uint64_t) s.rows * lddh, 0.5)};
+    const struct rt_buf *coef = t_buf(t, dev, RT_F32, in.coef, s.rows);
+    const struct op_mat_out sweep = {mutable(r.sweep), FIRST, lddh};
+    struct op_logprob_args forward = {.h = {h.buf, h.first, ldh},
+                                      .w = {w.buf, w.first, ldw},
+                                      .targets = targets,
+                                      .result =
+                                          t_output(t, dev, RT_F32, (uint64_t) s.rows * COLUMNS),
+                                      .n_rows = s.rows,
+                                      .cols = s.cols,
+                                      .n_vocab = s.vocab,
+                                      .logit_scale = s.scale,
+                                      .softcap = s.cap,
+                                      .chunks = chunks,
+                                      .scratch = sc,
+                                      .squares = true,
+                                      .dh = sweep};
+    struct rt_buf *swept = forward.result;
     struct rt_cmd *cmd;
 
     T_OK(rt_cmd_create(dev, &cmd));
-    T_OK(op_logprob(cmd, &(struct op_logprob_args){.h = {h.buf, h.first, ldh},
-                                                   .w = {w.buf, w.first, ldw},
-                                                   .targets = targets,
-                                                   .result = r.result,
-                                                   .n_rows = s.rows,
-                                                   .cols = s.cols,
-                                                   .n_vocab = s.vocab,
-                                                   .logit_scale = s.scale,
-                                                   .softcap = s.cap,
-                                                   .chunks = chunks,
-                                                   .scratch = sc,
-                                                   .squares = true}));
+    T_OK(op_logprob(cmd, &forward));
+    T_OK(op_logprob_scale(cmd, sweep, coef, s.rows, s.cols));
+    forward.result = r.result;
+    forward.dh.buf = NULL;
+    T_OK(op_logprob(cmd, &forward));
     T_OK(op_logprob_backward(cmd, &(struct op_logprob_backward_args){
                                       .h = {h.buf, h.first, ldh},
                                       .w = {w.buf, w.first, ldw},
                                       .targets = targets,
                                       .result = r.result,
-                                      .coef = t_buf(t, dev, RT_F32, in.coef, s.rows),
+                                      .coef = coef,
                                       .dh = {mutable(r.dh), FIRST, lddh},
                                       .dw = {in.frozen ? NULL : mutable(r.dw), FIRST, ldw},
                                       .n_rows = s.rows,
@@ -89,6 +112,7 @@ static struct results run(struct t *t, struct rt_dev *dev, struct shape s, struc
                                       .chunks = chunks,
                                       .scratch = sc}));
     T_OK(rt_cmd_wait(&cmd));
+    same_bits(t, "result with a sweep", swept, r.result, s.rows * COLUMNS);
     return r;
 }
 
@@ -132,7 +156,10 @@ static void check_random(struct t *t, struct rt_dev *dev, struct shape s)
     const struct inputs in = random_inputs(t, s);
     const struct results got = run(t, dev, s, in), want = run(t, t_ref(t), s, in);
     const double err = 2e-6 + 16.0 * 0x1p-24 * sqrt(s.cols), eps = 2.0 * t_eps(s.type) + 4.0 * err;
-    const struct t_tol tol = {.atol = err, .rtol = 1e-6};
+    const struct t_tol tol = {.atol = err, .rtol = 1e-6},
+                       dh = {.atol = eps * 64.0 * 18.0 / sqrt(s.cols), .rtol = 1e-6};
+    const uint32_t ldh = op_stride(s.cols) + 16;
+    const uint64_t n_dh = (uint64_t) s.rows * ldh;
 
     close_column(t, "logp", got, want, s.rows, OP_LOGPROB_LOGP, tol);
     close_column(t, "lse", got, want, s.rows, OP_LOGPROB_LSE, tol);
@@ -144,8 +171,13 @@ static void check_random(struct t *t, struct rt_dev *dev, struct shape s)
     close_column(t, "weight", got, want, s.rows, OP_LOGPROB_WEIGHT,
                  (struct t_tol){4.0 * err, 1e-6});
     close_column(t, "hit", got, want, s.rows, OP_LOGPROB_HIT, (struct t_tol){0.0, 0.0});
-    t_close_vec(t, "dh", got.dh, want.dh, (uint64_t) s.rows * (op_stride(s.cols) + 16),
-                (struct t_tol){.atol = eps * 64.0 * 18.0 / sqrt(s.cols), .rtol = 1e-6});
+    t_close_vec(t, "dh", got.dh, want.dh, n_dh, dh);
+    t_close_vec(t, "dh of a sweep", got.sweep, want.sweep, n_dh, dh);
+    const double *back = t_read(t, want.dh, n_dh), *sweep = t_read(t, want.sweep, n_dh);
+    for (uint64_t i = 0; i < n_dh; i++)
+        if (!(fabs(sweep[i] - (i % ldh < s.cols ? back[i] - 0.5 : 0.5)) <= dh.atol))
+            fail_msg("the host's sweep of %u words: dh %llu: %.9g, the backward's %.9g", s.vocab,
+                     (unsigned long long) i, sweep[i], back[i] - 0.5);
     t_close_vec(
         t, "dw", got.dw, want.dw, (uint64_t) s.vocab * op_stride(s.cols),
         (struct t_tol){.atol = eps * 64.0 * 4.5 * (1.0 + 0.2 * sqrt(s.rows)), .rtol = 1e-6});
@@ -211,9 +243,35 @@ static void check_chosen(struct t *t, struct rt_dev *dev)
     close_column(t, "chosen entropy", got, want, CASES, OP_LOGPROB_ENTROPY,
                  (struct t_tol){1e-30, 4e-5});
     t_close_vec(t, "chosen dh", got.dh, want.dh, CASES * 24, (struct t_tol){1e-4, 4e-5});
+    t_close_vec(t, "chosen dh of a sweep", got.sweep, want.sweep, CASES * 24,
+                (struct t_tol){1e-4, 4e-5});
     t_close_vec(t, "chosen dw", got.dw, want.dw, VOCAB * CASES, (struct t_tol){1e-5, 4e-5});
     assert_true(column(t, got.result, CASES, OP_LOGPROB_HIT)[5] == 0.0);
     assert_true(column(t, got.result, CASES, OP_LOGPROB_HIT)[6] == 1.0);
+    t_reset(t);
+}
+
+// One word at logit 0, all others at -16.875, whose exp(l - max) is less than a unit of f16's
+// smallest: what they pull is a share of 5e-8 each, and right to a rounding of S.
+static void check_small(struct t *t, struct rt_dev *dev, enum rt_type type)
+{
+    enum { WORDS = 1000 };
+    const struct shape s = {1, 2, WORDS, 64, CHUNK, type, 0.0f, 0.0f},
+                       exact = {1, 2, WORDS, 64, CHUNK, RT_F32, 0.0f, 0.0f};
+    const uint32_t target = 7;
+    const double h[2] = {1.0, 0.0}, coef = 0x1p20;
+    double w[2 * WORDS];
+
+    for (uint32_t v = 0; v < WORDS; v++) {
+        w[2 * v] = v == 0 ? 0.0 : -16.875;
+        w[2 * v + 1] = v != 0 && v != target;
+    }
+    const struct inputs in = {h, w, &coef, &target, false};
+    const struct results got = run(t, dev, s, in), want = run(t, t_ref(t), exact, in);
+    const double *x = t_read(t, got.sweep, 2), *y = t_read(t, want.sweep, 2);
+    assert_true(y[1] < -30.0);
+    if (!(fabs(x[1] - y[1]) <= (2.0 * t_eps(type) + 1e-5) * fabs(y[1])))
+        fail_msg("small p in %s on %s: %.9g, want %.9g", rt_type_name(type), t_name(t), x[1], y[1]);
     t_reset(t);
 }
 
@@ -302,11 +360,15 @@ static void differences(struct t *t, struct shape fd)
     t_grid(x, NH + FD_VOCAB * FD_COLS);
     struct fixed f = {fd, {x, x + NH, coef, targets, false}};
     r = run(t, t_ref(t), fd, f.in);
-    const double *dh = t_read(t, r.dh, FD_ROWS * 24), *dw = t_read(t, r.dw, FD_VOCAB * 8);
+    double *dh = t_read(t, r.dh, FD_ROWS * 24), *dw = t_read(t, r.dw, FD_VOCAB * 8);
     for (uint32_t i = 0; i < NH + NW; i++)
         grad[i] = i < NH ? dh[i / FD_COLS * 24 + i % FD_COLS] - 0.5
                          : dw[(i - NH) / FD_COLS * 8 + (i - NH) % FD_COLS] - 0.25;
     t_differences(t, "logprob", loss, &f, x, NH + NW, grad, 1e-5);
+    dh = t_read(t, r.sweep, FD_ROWS * 24);
+    for (uint32_t i = 0; i < NH; i++)
+        grad[i] = dh[i / FD_COLS * 24 + i % FD_COLS];
+    t_differences(t, "logprob's sweep", loss, &f, x, NH + NW, grad, 1e-5);
     t_reset(t);
 }
 
@@ -319,7 +381,8 @@ static void independent(struct t *t, enum rt_type type)
                        one = {1, 64, 1000, 64, 256, type, 0.0f, 8.0f};
     struct inputs in = random_inputs(t, all);
     struct results a = run(t, t_dev(t), all, in), b;
-    double x[COLUMNS], y[COLUMNS], *dh = t_read(t, a.dh, 131 * 80);
+    double x[COLUMNS], y[COLUMNS], *dh = t_read(t, a.dh, 131 * 80),
+                                   *sweep = t_read(t, a.sweep, 131 * 80);
 
     T_OK(rt_buf_read(a.result, 70 * COLUMNS, COLUMNS, RT_F64, x));
     in.h += 70 * 64;
@@ -329,6 +392,7 @@ static void independent(struct t *t, enum rt_type type)
     T_OK(rt_buf_read(b.result, 0, COLUMNS, RT_F64, y));
     assert_memory_equal(x, y, sizeof(x));
     assert_memory_equal(dh + 70 * 80, t_read(t, b.dh, 64), 64 * sizeof(*dh));
+    assert_memory_equal(sweep + 70 * 80, t_read(t, b.sweep, 64), 64 * sizeof(*dh));
     t_reset(t);
 }
 
@@ -390,6 +454,7 @@ static void errors(struct t *t)
                                                   .n_vocab = 100,
                                                   .chunks = {64, 128},
                                                   .scratch = {f, f, NULL, NULL}};
+    const struct op_mat_out out = {f, 0, 8};
     struct op_logprob_args a;
     struct op_logprob_backward_args b;
 #define BAD(code, change) (a = good, change, T_ERR(code, op_logprob(NULL, &a)))
@@ -409,6 +474,15 @@ static void errors(struct t *t)
     BAD(RT_E_SHAPE, a.result = half);
     BAD(RT_E_SHAPE, a.scratch.state = NULL);
     BAD(RT_E_SHAPE, (a.chunks.vocab = 0, a.n_vocab = 130));
+    BAD(RT_E_SHAPE, (a.dh = out, a.scratch.dlogits = NULL));
+    BAD(RT_E_SHAPE, (a.dh = out, a.scratch.dlogits = half));
+    BAD(RT_E_ARG, (a.dh = out, a.dh.ld = 4, a.scratch.dlogits = f));
+    BAD(RT_E_SHAPE, (a.dh = out, a.dh.buf = half, a.scratch.dlogits = f));
+    T_ERR(RT_E_SHAPE, op_logprob_scale(NULL, (struct op_mat_out){half, 0, 8}, f, 8, 8));
+    T_ERR(RT_E_SHAPE, op_logprob_scale(NULL, out, u, 8, 8));
+    T_ERR(RT_E_SHAPE, op_logprob_scale(NULL, out, f, 1025, 8));
+    T_ERR(RT_E_ARG, op_logprob_scale(NULL, out, f, 8, 7));
+    T_ERR(RT_E_ARG, op_logprob_scale(NULL, out, f, 0, 8));
 #undef BAD
 #define BAD(code, change) (b = back, change, T_ERR(code, op_logprob_backward(NULL, &b)))
     BAD(RT_E_ARG, b.dh.ld = 4);
@@ -449,8 +523,10 @@ static void body(struct t *t)
     }
     check_chosen(t, t_dev(t));
     frozen_and_nan(t);
-    for (size_t k = 0; k < 3; k++)
+    for (size_t k = 0; k < 3; k++) {
         independent(t, FLOATS[k]);
+        check_small(t, t_dev(t), FLOATS[k]);
+    }
     for (size_t i = 0; i < COUNT_OF(SHAPES); i++)
         for (size_t k = 0; k < 3; k++) {
             struct shape s = SHAPES[i];
