@@ -411,7 +411,13 @@ done:
     return err;
 }
 
-static enum rt_err load_positions(struct md_model *m, const struct md_batch *b)
+// n words to a buffer of the pass: in the order of cmd; NULL: now.
+static enum rt_err put(struct rt_cmd *cmd, struct rt_buf *to, uint64_t n, const uint32_t *words)
+{
+    return cmd ? rt_cmd_write(cmd, to, 0, n, RT_U32, words) : rt_buf_write(to, 0, n, RT_U32, words);
+}
+
+static enum rt_err load_positions(struct md_model *m, struct rt_cmd *cmd, const struct md_batch *b)
 {
     enum rt_err err = RT_OK;
     uint32_t most = 0;
@@ -422,12 +428,12 @@ static enum rt_err load_positions(struct md_model *m, const struct md_batch *b)
     if (!m->pos_index)
         goto done;
     m->n_pos_ids = op_scatter_index(b->pos, b->n_tokens, m->words);
-    RT_TRY(rt_buf_write(m->pos_index, 0, op_scatter_words(b->n_tokens), RT_U32, m->words));
+    RT_TRY(put(cmd, m->pos_index, op_scatter_words(b->n_tokens), m->words));
 done:
     return err;
 }
 
-enum rt_err md_pass_load(struct md_model *m, const struct md_batch *b)
+enum rt_err md_pass_write(struct md_model *m, struct rt_cmd *cmd, const struct md_batch *b)
 {
     enum rt_err err = RT_OK;
 
@@ -436,27 +442,32 @@ enum rt_err md_pass_load(struct md_model *m, const struct md_batch *b)
                                .n_segments = b->n_segments,
                                .n_rows = b->n_rows,
                                .n_seqs = b->n_seqs};
-    RT_TRY(rt_buf_write(m->ids, 0, b->n_tokens, RT_U32, b->ids));
-    RT_TRY(rt_buf_write(m->pos, 0, b->n_tokens, RT_U32, b->pos));
+    RT_TRY(put(cmd, m->ids, b->n_tokens, b->ids));
+    RT_TRY(put(cmd, m->pos, b->n_tokens, b->pos));
     RT_TRY(op_attention_index(m->dev, b->segs, b->n_segments, m->words, m->n_words, &m->attn));
-    RT_TRY(rt_buf_write(m->attn_index, 0, m->attn.words, RT_U32, m->words));
+    RT_TRY(put(cmd, m->attn_index, m->attn.words, m->words));
     m->n_embed_ids = op_scatter_index(b->ids, b->n_tokens, m->words);
     for (uint32_t i = 0; i < m->n_embed_ids && !m->arch.family->trains_pad; i++)
         if (m->arch.pad >= 0 && m->words[i] == (uint32_t) m->arch.pad)
             m->words[i] = UINT32_MAX; // no row: adds nothing
-    RT_TRY(rt_buf_write(m->embed_index, 0, op_scatter_words(b->n_tokens), RT_U32, m->words));
-    RT_TRY(load_positions(m, b));
+    RT_TRY(put(cmd, m->embed_index, op_scatter_words(b->n_tokens), m->words));
+    RT_TRY(load_positions(m, cmd, b));
     if (b->n_rows == 0)
         goto done;
     m->n_row_ids = op_scatter_index(b->rows, b->n_rows, m->words);
-    RT_TRY(rt_buf_write(m->rows_index, 0, op_scatter_words(b->n_rows), RT_U32, m->words));
-    RT_TRY(rt_buf_write(m->rows, 0, b->n_rows, RT_U32, b->rows));
-    RT_TRY(rt_buf_write(m->targets, 0, b->n_rows, RT_U32, b->targets));
-    RT_TRY(rt_buf_write(m->seq_starts, 0, (uint64_t) b->n_seqs + 1, RT_U32, b->seq_starts));
+    RT_TRY(put(cmd, m->rows_index, op_scatter_words(b->n_rows), m->words));
+    RT_TRY(put(cmd, m->rows, b->n_rows, b->rows));
+    RT_TRY(put(cmd, m->targets, b->n_rows, b->targets));
+    RT_TRY(put(cmd, m->seq_starts, (uint64_t) b->n_seqs + 1, b->seq_starts));
 done:
     if (err != RT_OK)
         m->now = (struct md_batch){0};
     return err;
+}
+
+enum rt_err md_pass_load(struct md_model *m, const struct md_batch *b)
+{
+    return md_pass_write(m, NULL, b);
 }
 
 enum rt_err md_cache_create(const struct md_model *m, uint32_t capacity, struct md_cache *out)

@@ -114,8 +114,8 @@ RT_NODISCARD enum rt_err md_model_open(struct rt_dev *dev, const struct md_model
                                        struct md_model **out);
 void md_model_close(struct md_model **m);
 
-// Read the weights of `folder`, or of a GGUF file (the same architecture, else RT_E_SHAPE) into `to`; in slices, so
-// that host memory stays small. load_dtype as in md_model_desc.
+// Read the weights of `folder`, or of a GGUF file (the same architecture, else RT_E_SHAPE) into
+// `to`; in slices, so that host memory stays small. load_dtype as in md_model_desc.
 RT_NODISCARD enum rt_err md_weights_load(const struct md_params *params, const char *folder,
                                          enum rt_type load_dtype, struct md_flat *to);
 // Write all tensors as `dtype` (f32, f16, bf16), each times `scale`, into dir/STEM.safetensors or
@@ -144,6 +144,11 @@ struct md_trained md_trained_of(struct md_model *m);
 // Upload a pass. Errors: RT_E_ARG a count beyond the model's limits, an id >= vocab or a position
 // out of range; those of op_attention_index.
 RT_NODISCARD enum rt_err md_pass_load(struct md_model *m, const struct md_batch *batch);
+
+// The same in the order of cmd, without a wait: work that was recorded before has the pass before
+// it. Recording goes on with this one.
+RT_NODISCARD enum rt_err md_pass_write(struct md_model *m, struct rt_cmd *cmd,
+                                       const struct md_batch *batch);
 
 // Keys and values of earlier tokens, for generation.
 struct md_cache {

@@ -22,35 +22,61 @@ double tr_eval_loss_mean(const struct tr_eval_loss *s, bool keep_all)
     return keep_all || !s->finite ? s->all / (double) s->n : s->sum / (double) s->finite;
 }
 
+// Sums of an evaluation, and the batch whose numbers are not read yet.
+struct walk {
+    const struct tr_evaluate_args *a;
+    struct tr_eval_loss loss;
+    struct tr_evaluation e;
+    struct tr_job *job; // NULL: none
+};
+
+static enum rt_err take(struct walk *w)
+{
+    enum rt_err err = RT_OK;
+    const struct tr_evaluate_args *a = w->a;
+    struct tr_job *job = w->job;
+    struct tr_result r;
+
+    w->job = NULL;
+    if (!job)
+        goto done;
+    RT_TRY(tr_objective_end(a->objective, job, &r));
+    if (a->on_batch)
+        RT_TRY(a->on_batch(a->user, tr_job_batch(job), &r));
+    tr_eval_loss_add(&w->loss, r.loss, r.n);
+    tr_metrics_add(&w->e.metrics, &r, a->c->beta);
+    w->e.batches++;
+done:
+    return err;
+}
+
 enum rt_err tr_evaluate(const struct tr_evaluate_args *a, struct tr_evaluation *out)
 {
     enum rt_err err = RT_OK;
     const uint32_t batch = tr_eval_batch(a->c), n = a->data->set.n;
     const double start = os_seconds();
     uint32_t *pairs = malloc(batch * sizeof(*pairs));
-    struct tr_eval_loss loss = {0};
-    struct tr_evaluation e = {.name = a->data->name, .pairs = n};
-    struct tr_result r;
+    struct walk w = {.a = a, .e = {.name = a->data->name, .pairs = n}};
+    struct tr_job *job;
 
     *out = (struct tr_evaluation){.name = a->data->name};
     RT_REQUIRE(pairs, RT_E_NOMEM);
-    for (uint32_t i = 0, k; i < n; i += k, e.batches++) {
+    for (uint32_t i = 0, k; i < n; i += k) {
         k = u32_min(batch, n - i);
         for (uint32_t j = 0; j < k; j++)
             pairs[j] = i + j;
         const struct tr_batch b = {.data = a->data, .pairs = pairs, .n = k};
-        RT_TRY(tr_objective_run(a->objective, &b, NULL, 1.0, &r));
-        if (a->on_batch)
-            RT_TRY(a->on_batch(a->user, &b, &r));
-        tr_eval_loss_add(&loss, r.loss, k);
-        tr_metrics_add(&e.metrics, &r, a->c->beta);
+        RT_TRY(tr_objective_begin(a->objective, &b, NULL, 1.0, &job));
+        RT_TRY(take(&w)); // while the device is at this one
+        w.job = job;
     }
-    e.metrics.num_tokens = a->num_tokens;
-    e.loss = tr_eval_loss_mean(&loss, a->c->log_nan);
-    e.runtime = os_seconds() - start;
-    e.samples_per_s = n / e.runtime;
-    e.steps_per_s = e.batches / e.runtime;
-    *out = e;
+    RT_TRY(take(&w));
+    w.e.metrics.num_tokens = a->num_tokens;
+    w.e.loss = tr_eval_loss_mean(&w.loss, a->c->log_nan);
+    w.e.runtime = os_seconds() - start;
+    w.e.samples_per_s = n / w.e.runtime;
+    w.e.steps_per_s = w.e.batches / w.e.runtime;
+    *out = w.e;
 done:
     free(pairs);
     return err;

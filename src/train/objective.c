@@ -7,6 +7,7 @@
 #include "src/base/rng.h"
 #include "src/op/loss.h"
 #include "src/op/segment.h"
+#include "src/train/job.h"
 
 struct tr_objective {
     const struct tr_config *c;
@@ -24,15 +25,11 @@ struct tr_objective {
     struct rt_buf *starts;     // (2P + 1) u32: whole sequences, where the pass has heads and tails
     struct rt_buf *pass_logp, *pass_dlogp; // (2P), (4P) f32, P = pairs of the pass
     uint32_t *words;                       // (6P): starts of heads and tails, or ranks
-    float *scored;                         // (rows of the largest pass, columns)
-    float *logps;                          // (2P) on their way to or from the device
+    float *logps;                          // (2P) on their way to the device
     double drop_p;                         // of the policy's forward now
     bool backs;                            // a backward follows it
-    // Of the micro-batch, P' = its pairs
-    double *values; // (5 P'): chosen, rejected, ref chosen, ref rejected, loss
-    float *token_logps;
-    uint32_t *token_starts;
-    uint32_t cap_pairs, cap_tokens;
+    struct tr_job jobs[TR_JOBS];
+    uint32_t begun; // jobs so far
 };
 
 // Where a pass's pairs are among those that the buffers hold: pairs first .. first + n of `all`.
@@ -101,10 +98,9 @@ enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *mode
     o->model = model;
     o->ref = ref;
     o->segs = malloc(model->max_segments * sizeof(*o->segs));
-    o->scored = malloc((size_t) model->max_rows * OP_LOGPROB_COLUMNS * sizeof(*o->scored));
     o->logps = malloc(seqs * sizeof(*o->logps));
     o->words = malloc((3 * (size_t) seqs + 1) * sizeof(*o->words));
-    RT_REQUIRE(o->segs && o->scored && o->logps && o->words, RT_E_NOMEM);
+    RT_REQUIRE(o->segs && o->logps && o->words, RT_E_NOMEM);
     for (uint32_t i = 0; i < c->loss.n_terms; i++)
         o->batch = o->batch || op_loss_needs_batch(c->loss.terms[i].type);
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "policy log-probs", &o->logp));
@@ -136,6 +132,8 @@ void tr_objective_destroy(struct tr_objective **objective)
     struct tr_objective *o = *objective;
     if (!o)
         return;
+    for (int i = 0; i < TR_JOBS; i++)
+        tr_job_free(&o->jobs[i]); // before the buffers that they use
     struct rt_buf **const bufs[] = {&o->logp,       &o->ref_logp, &o->len,       &o->partner,
                                     &o->loss,       &o->dlogp,    &o->pass_logp, &o->pass_dlogp,
                                     &o->log_weight, &o->plain,    &o->starts};
@@ -144,36 +142,9 @@ void tr_objective_destroy(struct tr_objective **objective)
     ds_pack_free(&o->pack);
     free(o->segs);
     free(o->words);
-    free(o->scored);
     free(o->logps);
-    free(o->values);
-    free(o->token_logps);
-    free(o->token_starts);
     free(o);
     *objective = NULL;
-}
-
-static enum rt_err reserve(struct tr_objective *o, const uint32_t *pairs, uint32_t n)
-{
-    uint64_t tokens = 1;
-    for (uint32_t i = 0; i < n; i++)
-        tokens += ds_pack_measure(&o->data->set, pairs[i]).rows;
-    if (n > o->cap_pairs) {
-        free(o->values);
-        free(o->token_starts);
-        o->values = malloc(5 * (size_t) n * sizeof(*o->values));
-        o->token_starts = malloc((2 * (size_t) n + 1) * sizeof(*o->token_starts));
-        o->cap_pairs = n;
-    }
-    if (tokens > o->cap_tokens) {
-        free(o->token_logps);
-        o->token_logps = malloc(tokens * sizeof(*o->token_logps));
-        o->cap_tokens = (uint32_t) tokens;
-    }
-    if (o->values && o->token_starts && o->token_logps)
-        return RT_OK;
-    o->cap_pairs = o->cap_tokens = 0;
-    return rt_fail(RT_E_NOMEM, "out of memory: results of %u pairs", n);
 }
 
 // The rows of each sequence cut where the shorter one of its pair ends: 4n + 1 boundaries.
@@ -190,7 +161,8 @@ static const uint32_t *cut_tails(struct tr_objective *o, uint32_t n)
 }
 
 // What the dataset knows of the reference, to the places of the pass's pairs.
-static enum rt_err give_reference(struct tr_objective *o, const uint32_t *pairs, struct span b)
+static enum rt_err give_reference(struct tr_objective *o, struct rt_cmd *cmd, const uint32_t *pairs,
+                                  struct span b)
 {
     enum rt_err err = RT_OK;
     const float *known = o->data->ref_logps;
@@ -198,13 +170,16 @@ static enum rt_err give_reference(struct tr_objective *o, const uint32_t *pairs,
     for (uint32_t side = 0; side < 2 && known; side++) {
         for (uint32_t i = 0; i < b.n; i++)
             o->logps[i] = known[(size_t) side * o->data->set.n + pairs[i]];
-        RT_TRY(rt_buf_write(o->ref_logp, (uint64_t) side * b.all + b.first, b.n, RT_F32, o->logps));
+        RT_TRY(rt_cmd_write(cmd, o->ref_logp, (uint64_t) side * b.all + b.first, b.n, RT_F32,
+                            o->logps));
     }
 done:
     return err;
 }
 
-static enum rt_err load_pass(struct tr_objective *o, const uint32_t *pairs, struct span b)
+// Record: the pass's tokens and what goes with them, for the work that follows.
+static enum rt_err load_pass(struct tr_objective *o, struct rt_cmd *cmd, const uint32_t *pairs,
+                             struct span b)
 {
     enum rt_err err = RT_OK;
     const struct ds_pack *p = &o->pack;
@@ -221,24 +196,25 @@ static enum rt_err load_pass(struct tr_objective *o, const uint32_t *pairs, stru
                                          .prompt_end = s->prompt_end,
                                          .seg_begin = s->begin};
     }
-    RT_TRY(md_pass_load(
-        o->model, &(struct md_batch){.n_tokens = p->n_tokens,
-                                     .n_segments = p->n_segments,
-                                     .n_rows = p->n_rows,
-                                     .n_seqs = (o->c->ld ? 4 : 2) * n,
-                                     .ids = p->ids,
-                                     .pos = p->pos,
-                                     .segs = o->segs,
-                                     .rows = p->rows,
-                                     .targets = p->targets,
-                                     .seq_starts = o->c->ld ? cut_tails(o, n) : p->seq_starts}));
+    RT_TRY(md_pass_write(
+        o->model, cmd,
+        &(struct md_batch){.n_tokens = p->n_tokens,
+                           .n_segments = p->n_segments,
+                           .n_rows = p->n_rows,
+                           .n_seqs = (o->c->ld ? 4 : 2) * n,
+                           .ids = p->ids,
+                           .pos = p->pos,
+                           .segs = o->segs,
+                           .rows = p->rows,
+                           .targets = p->targets,
+                           .seq_starts = o->c->ld ? cut_tails(o, n) : p->seq_starts}));
     for (uint32_t i = 0; i < 2 * n; i++)
         o->logps[i] = (float) u32_max(p->lengths[i], 1);
-    RT_TRY(rt_buf_write(o->len, b.first, n, RT_F32, o->logps));
-    RT_TRY(rt_buf_write(o->len, (uint64_t) b.all + b.first, n, RT_F32, o->logps + n));
+    RT_TRY(rt_cmd_write(cmd, o->len, b.first, n, RT_F32, o->logps));
+    RT_TRY(rt_cmd_write(cmd, o->len, (uint64_t) b.all + b.first, n, RT_F32, o->logps + n));
     if (o->starts)
-        RT_TRY(rt_buf_write(o->starts, 0, 2 * (uint64_t) n + 1, RT_U32, p->seq_starts));
-    RT_TRY(give_reference(o, pairs, b));
+        RT_TRY(rt_cmd_write(cmd, o->starts, 0, 2 * (uint64_t) n + 1, RT_U32, p->seq_starts));
+    RT_TRY(give_reference(o, cmd, pairs, b));
 done:
     return err;
 }
@@ -347,78 +323,7 @@ done:
     return err;
 }
 
-// Run the loaded pass: reference and policy; unless the loss must wait for other passes, also loss
-// and backward.
-static enum rt_err run_pass(struct tr_objective *o, struct span b, const struct aim *aim)
-{
-    enum rt_err err = RT_OK;
-    struct rt_cmd *cmd = NULL;
-
-    o->backs = aim->grads && (!o->batch || b.n == b.all); // else other passes come between
-    RT_TRY(rt_cmd_create(o->model->dev, &cmd));
-    if (!o->data->ref_logps && !o->ref->none)
-        RT_TRY(forward(o, cmd, false, b));
-    RT_TRY(forward(o, cmd, true, b));
-    if (!o->batch) {
-        RT_TRY(weigh(o, cmd, b.n));
-        RT_TRY(loss(o, cmd, b.n, aim));
-        RT_TRY(backward(o, cmd, b, aim));
-    }
-    RT_TRY(rt_cmd_wait(&cmd));
-done:
-    rt_cmd_destroy(&cmd);
-    return err;
-}
-
-// Sums over a micro-batch's tokens, for the means.
-struct sums {
-    double entropy, hits, logits[2];
-    uint64_t tokens[2];
-};
-
-// Log-probs and losses of the n pairs that the buffers hold, to pairs first .. first + n of the
-// micro-batch's `all`.
-static enum rt_err collect_pairs(struct tr_objective *o, struct span b)
-{
-    enum rt_err err = RT_OK;
-
-    for (size_t which = 0; which < 2; which++) {
-        double *to = o->values + 2 * which * b.all + b.first;
-        RT_TRY(rt_buf_read(which ? o->ref_logp : o->logp, 0, 2 * (uint64_t) b.n, RT_F32, o->logps));
-        for (uint32_t i = 0; i < b.n; i++) {
-            to[i] = (double) o->logps[i];
-            to[b.all + i] = (double) o->logps[b.n + i];
-        }
-    }
-    RT_TRY(rt_buf_read(o->loss, 0, b.n, RT_F64, o->values + 4 * (size_t) b.all + b.first));
-done:
-    return err;
-}
-
-// Token log-probs are gathered pass by pass into the order of token_starts, which is laid out
-// beforehand.
-static enum rt_err collect_tokens(struct tr_objective *o, struct span b, struct sums *s)
-{
-    enum rt_err err = RT_OK;
-    const struct ds_pack *p = &o->pack;
-
-    RT_TRY(rt_buf_read(o->model->scored, 0, (uint64_t) p->n_rows * OP_LOGPROB_COLUMNS, RT_F32,
-                       o->scored));
-    for (uint32_t k = 0; k < 2 * b.n; k++) {
-        const uint32_t side = k >= b.n, pair = b.first + k - side * b.n;
-        float *to = o->token_logps + o->token_starts[side * b.all + pair];
-        for (uint32_t r = p->seq_starts[k]; r < p->seq_starts[k + 1]; r++) {
-            const float *row = o->scored + (size_t) r * OP_LOGPROB_COLUMNS;
-            *to++ = row[OP_LOGPROB_LOGP];
-            s->entropy += (double) row[OP_LOGPROB_ENTROPY];
-            s->logits[side] += (double) row[OP_LOGPROB_MEAN];
-            s->hits += side ? 0.0 : (double) row[OP_LOGPROB_HIT];
-            s->tokens[side]++;
-        }
-    }
-done:
-    return err;
-}
+// ---- Jobs -------------------------------------------------------------------------------------
 
 // What the masks of dropout follow from: the same in both forwards of a pass, and after a resume.
 static uint64_t drop_key(const struct tr_objective *o, const struct tr_batch *b, uint32_t first)
@@ -426,118 +331,211 @@ static uint64_t drop_key(const struct tr_objective *o, const struct tr_batch *b,
     return rng_mix(rng_mix(o->c->seed, b->number), first);
 }
 
+// Record: log-probs of the n pairs that the buffers hold, to pairs first .. first + n of a job.
+static enum rt_err fetch_logps(const struct tr_objective *o, struct tr_job *j, uint32_t first,
+                               uint32_t n)
+{
+    enum rt_err err = RT_OK;
+    const size_t at = 2 * (size_t) first, count = 2 * (size_t) n;
+
+    RT_TRY(rt_cmd_read(j->cmd, o->logp, 0, count, RT_F64, j->logps + at));
+    RT_TRY(rt_cmd_read(j->cmd, o->ref_logp, 0, count, RT_F64, j->ref_logps + at));
+done:
+    return err;
+}
+
+static enum rt_err fetch_losses(const struct tr_objective *o, struct tr_job *j, uint32_t first,
+                                uint32_t n)
+{
+    return rt_cmd_read(j->cmd, o->loss, 0, n, RT_F64, j->losses + first);
+}
+
+// Record pairs first .. first + n of a job as a pass: reference and policy; unless the loss must
+// wait for other passes, also loss and backward; and what comes back.
+static enum rt_err run_pass(struct tr_objective *o, struct tr_job *j, uint32_t first, uint32_t n,
+                            const struct aim *aim)
+{
+    enum rt_err err = RT_OK;
+    const struct span b = o->batch ? (struct span){first, n, j->batch.n} : (struct span){0, n, n};
+
+    o->backs = aim->grads && (!o->batch || b.n == b.all); // else other passes come between
+    o->model->drop.key = drop_key(o, &j->batch, first);
+    RT_TRY(load_pass(o, j->cmd, j->pairs + first, b));
+    float *scored = tr_job_add(j, first, n, &o->pack);
+    if (!o->data->ref_logps && !o->ref->none)
+        RT_TRY(forward(o, j->cmd, false, b));
+    RT_TRY(forward(o, j->cmd, true, b));
+    RT_TRY(rt_cmd_read(j->cmd, o->model->scored, 0, (uint64_t) o->pack.n_rows * OP_LOGPROB_COLUMNS,
+                       RT_F32, scored));
+    if (o->batch)
+        goto done;
+    RT_TRY(weigh(o, j->cmd, n));
+    RT_TRY(loss(o, j->cmd, n, aim));
+    RT_TRY(fetch_logps(o, j, first, n));
+    RT_TRY(fetch_losses(o, j, first, n));
+    RT_TRY(backward(o, j->cmd, b, aim));
+done:
+    return err;
+}
+
 // After all passes of a micro-batch: ranks, the loss, and the backward of each pass. One pass has
 // its activations still; of several, each is forwarded again.
-static enum rt_err run_batch(struct tr_objective *o, const struct tr_batch *batch, bool one,
+static enum rt_err run_batch(struct tr_objective *o, struct tr_job *j, bool one,
                              const struct aim *aim)
 {
     enum rt_err err = RT_OK;
-    const uint32_t *pairs = batch->pairs, n = batch->n;
-    struct rt_cmd *cmd = NULL;
+    const uint32_t n = j->batch.n;
+    uint32_t *partners = o->words + 2 * (size_t) n;
 
-    RT_TRY(collect_pairs(o, (struct span){0, n, n})); // the losses are not yet there
-    op_loss_partners(n, o->values, o->values + 2 * (size_t) n, o->words, o->words + 2 * (size_t) n);
-    RT_TRY(rt_buf_write(o->partner, 0, 2 * (uint64_t) n, RT_U32, o->words + 2 * (size_t) n));
-    RT_TRY(rt_cmd_create(o->model->dev, &cmd));
-    RT_TRY(loss(o, cmd, n, aim));
+    RT_TRY(fetch_logps(o, j, 0, n));
+    RT_TRY(rt_cmd_wait(&j->cmd));
+    op_loss_partners(n, j->logps, j->ref_logps, o->words, partners);
+    RT_TRY(rt_cmd_create(o->model->dev, &j->cmd));
+    RT_TRY(rt_cmd_write(j->cmd, o->partner, 0, 2 * (uint64_t) n, RT_U32, partners));
+    RT_TRY(loss(o, j->cmd, n, aim));
+    RT_TRY(fetch_losses(o, j, 0, n));
     if (one)
-        RT_TRY(backward(o, cmd, (struct span){0, n, n}, aim));
-    RT_TRY(rt_cmd_wait(&cmd));
-    RT_TRY(collect_pairs(o, (struct span){0, n, n}));
+        RT_TRY(backward(o, j->cmd, (struct span){0, n, n}, aim));
     o->backs = true;
-    for (uint32_t i = 0, k; i < n && !one && aim->grads; i += k) {
-        o->model->drop.key = drop_key(o, batch, i);
-        k = pass_pairs(o, pairs + i, n - i);
-        RT_TRY(load_pass(o, pairs + i, (struct span){i, k, n}));
-        RT_TRY(rt_cmd_create(o->model->dev, &cmd));
-        RT_TRY(forward(o, cmd, true, (struct span){i, k, n}));
-        RT_TRY(backward(o, cmd, (struct span){i, k, n}, aim));
-        RT_TRY(rt_cmd_wait(&cmd));
+    for (uint32_t i = 0; i < j->n_passes && !one && aim->grads; i++) {
+        const struct tr_job_pass *p = &j->passes[i];
+        const struct span b = {p->first, p->n, n};
+        o->model->drop.key = drop_key(o, &j->batch, p->first);
+        RT_TRY(load_pass(o, j->cmd, j->pairs + p->first, b));
+        RT_TRY(forward(o, j->cmd, true, b));
+        RT_TRY(backward(o, j->cmd, b, aim));
     }
 done:
-    rt_cmd_destroy(&cmd);
     return err;
 }
 
-static void lay_out_tokens(struct tr_objective *o, const uint32_t *pairs, uint32_t n)
+// The job that is free, for a batch.
+static enum rt_err take_job(struct tr_objective *o, const struct tr_batch *b, struct tr_job **out)
 {
-    uint32_t at = 0;
-    for (uint32_t k = 0; k < 2 * n; k++) {
-        const struct ds_sequence s = ds_sequence_of(&o->data->set, pairs[k < n ? k : k - n], k < n);
-        o->token_starts[k] = at;
-        at += s.n_prompt ? s.n_completion : s.n_completion - (s.n_completion > 0);
-    }
-    o->token_starts[2 * n] = at;
+    enum rt_err err = RT_OK;
+    struct tr_job *j = &o->jobs[o->begun % TR_JOBS];
+
+    *out = NULL;
+    RT_REQUIRE(!j->busy && b->n >= 1, RT_E_ARG);
+    RT_TRY(tr_job_take(j, b));
+    RT_TRY(rt_cmd_create(o->model->dev, &j->cmd));
+    o->data = b->data;
+    o->begun++;
+    j->busy = true;
+    j->whole = o->batch;
+    *out = j;
+done:
+    return err;
 }
 
-enum rt_err tr_objective_run(struct tr_objective *o, const struct tr_batch *batch,
+static enum rt_err end_job(struct tr_job *j)
+{
+    enum rt_err err = RT_OK;
+
+    RT_REQUIRE(j->busy, RT_E_ARG);
+    j->busy = false;
+    RT_TRY(rt_cmd_wait(&j->cmd));
+done:
+    return err;
+}
+
+// What was begun and failed: over.
+static void give_up(struct tr_job *j)
+{
+    if (!j)
+        return;
+    rt_cmd_destroy(&j->cmd);
+    j->busy = false;
+}
+
+enum rt_err tr_objective_begin(struct tr_objective *o, const struct tr_batch *b,
+                               struct md_flat *grads, double grad_scale, struct tr_job **out)
+{
+    enum rt_err err = RT_OK;
+    struct tr_job *j;
+    uint32_t i = 0, k = 0;
+
+    *out = NULL;
+    RT_TRY(take_job(o, b, &j));
+    const struct aim aim = {grads, grad_scale, (double) b->n / u32_max(j->token_starts[b->n], 1)};
+    o->drop_p = grads && o->c->lora.drop ? o->model->adapter.peft.dropout : 0.0;
+    for (; i < b->n; i += k) {
+        k = pass_pairs(o, j->pairs + i, b->n - i);
+        RT_TRY(run_pass(o, j, i, k, &aim));
+    }
+    if (o->batch)
+        RT_TRY(run_batch(o, j, k == b->n, &aim));
+    RT_TRY(rt_cmd_submit(j->cmd));
+    *out = j;
+    j = NULL;
+done:
+    give_up(j);
+    return err;
+}
+
+enum rt_err tr_objective_end(struct tr_objective *o, struct tr_job *job, struct tr_result *out)
+{
+    enum rt_err err = RT_OK;
+
+    (void) o;
+    *out = (struct tr_result){0};
+    RT_TRY(end_job(job));
+    tr_job_result(job, out);
+done:
+    return err;
+}
+
+const struct tr_batch *tr_job_batch(const struct tr_job *job)
+{
+    return &job->batch;
+}
+
+enum rt_err tr_objective_run(struct tr_objective *o, const struct tr_batch *b,
                              struct md_flat *grads, double grad_scale, struct tr_result *out)
 {
     enum rt_err err = RT_OK;
-    const uint32_t *pairs = batch->pairs, n = batch->n;
-    struct sums s = {0};
-    double mean = 0.0;
-    uint64_t num_tokens = 0;
+    struct tr_job *job;
 
-    o->data = batch->data;
-    RT_TRY(reserve(o, pairs, n));
-    lay_out_tokens(o, pairs, n);
-    const struct aim aim = {grads, grad_scale, (double) n / u32_max(o->token_starts[n], 1)};
-    uint32_t i = 0, k = 0;
-    o->drop_p = grads && o->c->lora.drop ? o->model->adapter.peft.dropout : 0.0;
-    for (; i < n; i += k) {
-        o->model->drop.key = drop_key(o, batch, i);
-        k = pass_pairs(o, pairs + i, n - i);
-        const struct span b = o->batch ? (struct span){i, k, n} : (struct span){0, k, k};
-        RT_TRY(load_pass(o, pairs + i, b));
-        RT_TRY(run_pass(o, b, &aim));
-        RT_TRY(collect_tokens(o, (struct span){i, k, n}, &s));
-        if (!o->batch)
-            RT_TRY(collect_pairs(o, (struct span){i, k, n}));
-        num_tokens += o->pack.num_tokens;
-    }
-    if (o->batch)
-        RT_TRY(run_batch(o, batch, k == n, &aim));
-    const double *v = o->values;
-    for (i = 0; i < n; i++)
-        mean += v[4 * (size_t) n + i] / n;
-    const double c = (double) u64_max(s.tokens[0], 1), r = (double) u64_max(s.tokens[1], 1);
-    *out = (struct tr_result){.n = n,
-                              .chosen_logps = v,
-                              .rejected_logps = v + n,
-                              .ref_chosen_logps = v + 2 * (size_t) n,
-                              .ref_rejected_logps = v + 3 * (size_t) n,
-                              .losses = v + 4 * (size_t) n,
-                              .loss = mean,
-                              .num_tokens = num_tokens,
-                              .entropy = s.entropy / (double) u64_max(s.tokens[0] + s.tokens[1], 1),
-                              .mean_token_accuracy = s.hits / c,
-                              .logits_chosen = s.logits[0] / c,
-                              .logits_rejected = s.logits[1] / r,
-                              .token_logps = o->token_logps,
-                              .token_starts = o->token_starts};
+    *out = (struct tr_result){0};
+    RT_TRY(tr_objective_begin(o, b, grads, grad_scale, &job));
+    RT_TRY(tr_objective_end(o, job, out));
 done:
     return err;
 }
 
-enum rt_err tr_objective_reference(struct tr_objective *o, const struct tr_batch *b, float *chosen,
-                                   float *rejected)
+enum rt_err tr_objective_begin_reference(struct tr_objective *o, const struct tr_batch *b,
+                                         struct tr_job **out)
 {
     enum rt_err err = RT_OK;
-    struct rt_cmd *cmd = NULL;
+    struct tr_job *j;
 
-    o->data = b->data;
+    *out = NULL;
+    RT_TRY(take_job(o, b, &j));
     for (uint32_t i = 0, k; i < b->n; i += k) {
-        k = pass_pairs(o, b->pairs + i, b->n - i);
+        k = pass_pairs(o, j->pairs + i, b->n - i);
         const struct span s = {0, k, k};
-        RT_TRY(load_pass(o, b->pairs + i, s));
-        RT_TRY(rt_cmd_create(o->model->dev, &cmd));
-        RT_TRY(forward(o, cmd, false, s));
-        RT_TRY(rt_cmd_wait(&cmd));
-        RT_TRY(rt_buf_read(o->ref_logp, 0, k, RT_F32, chosen + i));
-        RT_TRY(rt_buf_read(o->ref_logp, k, k, RT_F32, rejected + i));
+        RT_TRY(load_pass(o, j->cmd, j->pairs + i, s));
+        tr_job_add(j, i, k, &o->pack);
+        RT_TRY(forward(o, j->cmd, false, s));
+        RT_TRY(rt_cmd_read(j->cmd, o->ref_logp, 0, 2 * (uint64_t) k, RT_F64,
+                           j->ref_logps + 2 * (size_t) i));
     }
+    RT_TRY(rt_cmd_submit(j->cmd));
+    *out = j;
+    j = NULL;
 done:
-    rt_cmd_destroy(&cmd);
+    give_up(j);
+    return err;
+}
+
+enum rt_err tr_objective_end_reference(struct tr_objective *o, struct tr_job *job, float *chosen,
+                                       float *rejected)
+{
+    enum rt_err err = RT_OK;
+
+    (void) o;
+    RT_TRY(end_job(job));
+    tr_job_reference(job, chosen, rejected);
+done:
     return err;
 }

@@ -9,7 +9,7 @@
 #include "src/train/reference.h"
 
 // What one micro-batch gave, in TRL's order: pairs as in the batch. Arrays belong to the objective
-// and hold until the next call.
+// and hold until the next but one micro-batch is begun.
 struct tr_result {
     uint32_t n;                                                                          // pairs
     const double *chosen_logps, *rejected_logps, *ref_chosen_logps, *ref_rejected_logps; // (n) nats
@@ -32,15 +32,35 @@ RT_NODISCARD enum rt_err tr_objective_create(const struct tr_config *c, struct m
                                              struct tr_objective **out);
 void tr_objective_destroy(struct tr_objective **o);
 
-// Loss and metrics of a batch; with `grads` also adds the gradient of grad_scale * sum(losses) to
-// it. The reference's log-probs are those of the dataset where it has them.
+struct tr_job; // a micro-batch on its way through the device; owned by the objective
+
+enum { TR_JOBS = 2 }; // most that are begun and not ended
+
+// Hand loss and metrics of a batch to the device and do not wait; with `grads` also add the
+// gradient of grad_scale * sum(losses) to it. The reference's log-probs are those of the dataset
+// where it has them. The batch's pairs are copied. (A loss that needs all log-probs at once does
+// wait for them: its ranks are made on the host.) On error *out is NULL, and nothing is begun.
+RT_NODISCARD enum rt_err tr_objective_begin(struct tr_objective *o, const struct tr_batch *b,
+                                            struct md_flat *grads, double grad_scale,
+                                            struct tr_job **out);
+const struct tr_batch *tr_job_batch(const struct tr_job *job);
+
+// Wait for a micro-batch that was begun. The job is over, also on error. Jobs end in the order in
+// which they began.
+RT_NODISCARD enum rt_err tr_objective_end(struct tr_objective *o, struct tr_job *job,
+                                          struct tr_result *out);
+
+// The reference's log-probs of a batch alone: (b->n) nats each, as tr_objective_begin would use
+// them.
+RT_NODISCARD enum rt_err
+tr_objective_begin_reference(struct tr_objective *o, const struct tr_batch *b, struct tr_job **out);
+RT_NODISCARD enum rt_err tr_objective_end_reference(struct tr_objective *o, struct tr_job *job,
+                                                    float *chosen, float *rejected);
+
+// Begin and end.
 RT_NODISCARD enum rt_err tr_objective_run(struct tr_objective *o, const struct tr_batch *b,
                                           struct md_flat *grads, double grad_scale,
                                           struct tr_result *out);
-
-// The reference's log-probs of a batch alone: (b->n) nats each, as tr_objective_run would use them.
-RT_NODISCARD enum rt_err tr_objective_reference(struct tr_objective *o, const struct tr_batch *b,
-                                                float *chosen, float *rejected);
 
 // Raise the capacities in `desc` (0 at first) to what passes over batches of up to `batch` pairs of
 // this set need. The first set decides how much a pass takes; later ones raise it only where a

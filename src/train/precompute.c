@@ -95,6 +95,21 @@ done:
     return err;
 }
 
+// The numbers of a batch that was begun, to their pairs; NULL: there is none.
+static enum rt_err take(struct tr_session *s, struct tr_job **job, uint32_t n, float *to)
+{
+    enum rt_err err = RT_OK;
+    struct tr_job *j = *job;
+
+    *job = NULL;
+    if (j) {
+        const uint32_t first = tr_job_batch(j)->pairs[0];
+        RT_TRY(tr_objective_end_reference(s->objective, j, to + first, to + n + first));
+    }
+done:
+    return err;
+}
+
 static enum rt_err compute(const struct tr_config *c, struct tr_session *s, struct tr_dataset *d,
                            float *to)
 {
@@ -105,6 +120,7 @@ static enum rt_err compute(const struct tr_config *c, struct tr_session *s, stru
     const uint32_t batch = u32_min(u32_min(want, room), n);
     const double start = os_seconds();
     uint32_t *pairs = malloc(n * sizeof(*pairs));
+    struct tr_job *before = NULL, *job = NULL;
 
     RT_REQUIRE(pairs, RT_E_NOMEM);
     for (uint32_t i = 0; i < n; i++)
@@ -112,8 +128,11 @@ static enum rt_err compute(const struct tr_config *c, struct tr_session *s, stru
     for (uint32_t i = 0, k; i < n; i += k) {
         k = u32_min(batch, n - i);
         const struct tr_batch b = {.data = d, .pairs = pairs + i, .n = k};
-        RT_TRY(tr_objective_reference(s->objective, &b, to + i, to + n + i));
+        RT_TRY(tr_objective_begin_reference(s->objective, &b, &job));
+        RT_TRY(take(s, &before, n, to)); // while the device is at this one
+        before = job;
     }
+    RT_TRY(take(s, &before, n, to));
     log_info("%s: reference log-probs of %u pairs computed in %.1f s", d->name, n,
              os_seconds() - start);
 done:
