@@ -306,25 +306,14 @@ enum rt_err md_arch_check(const char *where, const struct md_arch *a)
 
 static enum rt_err read_act(const struct fmt_json *j, struct md_arch *a)
 {
-    static const struct {
-        const char *name;
-        enum op_act act;
-    } ACTS[] = {{"silu", OP_ACT_SILU},
-                {"swish", OP_ACT_SILU},
-                {"gelu_pytorch_tanh", OP_ACT_GELU_TANH},
-                {"gelu_new", OP_ACT_GELU_TANH},
-                {"gelu", OP_ACT_GELU}};
     enum rt_err err = RT_OK;
     const char *text;
 
     RT_TRY(fmt_json_str_or(j, a->family->act_key, a->family->act, &text));
     if (strcmp(a->model_type, "gemma") == 0 && strcmp(text, "gelu") == 0)
         text = a->family->act; // its first releases say gelu and mean this
-    for (size_t i = 0; i < COUNT_OF(ACTS); i++)
-        if (strcmp(ACTS[i].name, text) == 0) {
-            a->act = ACTS[i].act;
-            goto done;
-        }
+    if (md_act_find(text, &a->act))
+        goto done;
     RT_TRY(rt_fail(RT_E_UNSUPPORTED,
                    "%s: %s \"%.40s\" is not supported; known: silu, gelu, gelu_new, "
                    "gelu_pytorch_tanh",
@@ -383,6 +372,8 @@ static enum rt_err read_numbers(const struct fmt_json *j, struct md_arch *a)
         RT_TRY(rt_fail(RT_E_FORMAT, "%s: %s: expected a number > 0, found %g", j->where,
                        a->family->eps_key, eps));
     a->attn_scale = (float) (1.0 / sqrt((double) a->head_dim));
+    if (a->family->embed_sqrt)
+        a->embed_scale = sqrtf((float) a->hidden);
     RT_TRY(fmt_json_bool_or(j, "tie_word_embeddings", a->family->tied, &a->tied));
     RT_TRY(read_act(j, a));
     RT_TRY(read_biases(j, a));

@@ -128,14 +128,6 @@ done:
     return err;
 }
 
-// Gemma multiplies embeddings by sqrt(hidden), in f32.
-static enum rt_err read_gemma(const struct fmt_json *j, struct md_arch *a)
-{
-    (void) j;
-    a->embed_scale = sqrtf((float) a->hidden);
-    return RT_OK;
-}
-
 static enum rt_err read_softcaps(const struct fmt_json *j, struct md_arch *a)
 {
     enum rt_err err = RT_OK;
@@ -164,7 +156,6 @@ done:
 static enum rt_err read_gemma2(const struct fmt_json *j, struct md_arch *a)
 {
     enum rt_err err = RT_OK;
-    RT_TRY(read_gemma(j, a));
     RT_TRY(read_softcaps(j, a));
     for (uint32_t l = 0; l < a->layers; l += 2)
         a->layer[l] = MD_LAYER_WINDOW;
@@ -198,7 +189,6 @@ static enum rt_err read_gemma3(const struct fmt_json *j, struct md_arch *a)
     enum rt_err err = RT_OK;
     uint32_t every;
 
-    RT_TRY(read_gemma(j, a));
     RT_TRY(read_softcaps(j, a));
     RT_TRY(fmt_json_u32_or(j, "_sliding_window_pattern", 6, &every));
     RT_TRY(fmt_json_u32_or(j, "sliding_window_pattern", every, &every));
@@ -311,16 +301,16 @@ static const struct md_family FAMILIES[] = {
      .fused_qkv = true, .transposed = true, .qkv_bias = true, .o_bias = true, .mlp_bias = true},
     {"gemma", "GemmaForCausalLM", NULL, .act_key = "hidden_act", .act = "gelu_pytorch_tanh",
      .eps_key = "rms_norm_eps", .eps = 1e-6, PRE, .head_dim = 256, .kv_heads = 16, .tied = true,
-     .norm_offset = true, .reads_attention_bias = true, .read = read_gemma},
+     .norm_offset = true, .embed_sqrt = true, .reads_attention_bias = true},
     {"gemma2", "Gemma2ForCausalLM", GEMMA2_NAMES, .act_key = "hidden_activation",
      .act = "gelu_pytorch_tanh", .eps_key = "rms_norm_eps", .eps = 1e-6, PRE, .post_norm = true,
      .head_dim = 256, .kv_heads = 4, .window = 4096, .tied = true, .norm_offset = true,
-     .reads_attention_bias = true, .read = read_gemma2},
+     .embed_sqrt = true, .reads_attention_bias = true, .read = read_gemma2},
     {"gemma3_text", "Gemma3ForCausalLM", GEMMA2_NAMES, .act_key = "hidden_activation",
      .act = "gelu_pytorch_tanh", .eps_key = "rms_norm_eps", .eps = 1e-6, .pre_norm = true,
      .theta = 1000000.0, .post_norm = true, .head_dim = 256, .kv_heads = 4, .window = 4096,
-     .tied = true, .norm_offset = true, .qk_norm = MD_QK_NORM_HEAD, .reads_attention_bias = true,
-     .read = read_gemma3},
+     .tied = true, .norm_offset = true, .embed_sqrt = true, .qk_norm = MD_QK_NORM_HEAD,
+     .reads_attention_bias = true, .read = read_gemma3},
     {"phi3", "Phi3ForCausalLM", NULL, .act_key = "hidden_act", .act = "silu",
      .eps_key = "rms_norm_eps", .eps = 1e-5, PRE, .fused_qkv = true, .fused_gate = true,
      .read = read_window_everywhere},
@@ -355,6 +345,24 @@ enum rt_err md_family_list(struct str *out)
         RT_TRY(str_printf(out, "%s%s", i ? ", " : "", FAMILIES[i].model_type));
 done:
     return err;
+}
+
+bool md_act_find(const char *name, enum op_act *out)
+{
+    static const struct {
+        const char *name;
+        enum op_act act;
+    } ACTS[] = {{"silu", OP_ACT_SILU},
+                {"swish", OP_ACT_SILU},
+                {"gelu_pytorch_tanh", OP_ACT_GELU_TANH},
+                {"gelu_new", OP_ACT_GELU_TANH},
+                {"gelu", OP_ACT_GELU}};
+    for (size_t i = 0; i < COUNT_OF(ACTS); i++)
+        if (strcmp(ACTS[i].name, name) == 0) {
+            *out = ACTS[i].act;
+            return true;
+        }
+    return false;
 }
 
 bool md_arch_has(const struct md_arch *a, enum md_weight w)

@@ -19,6 +19,7 @@ struct md_family {
     bool tied;                   // default of tie_word_embeddings
     bool layer_norm, norm_bias;  // LayerNorm, else RMSNorm; with a bias
     bool norm_offset;            // norm weights are stored less one
+    bool embed_sqrt;             // embeddings are multiplied by sqrt(hidden), in f32
     bool pre_norm, post_norm;    // a norm before a sublayer; behind it
     bool parallel;               // attention and feed-forward read one norm, and add to one stream
     bool rope_pairs;             // see op_rope_args.pairs
@@ -41,6 +42,9 @@ RT_NODISCARD enum rt_err md_family_list(struct str *out);
 
 // The file's name of a weight, with "%u" for the layer; NULL: there is none.
 const char *md_family_name(const struct md_family *f, enum md_weight w);
+
+// The activation by its name in config.json; false: there is none.
+bool md_act_find(const char *name, enum op_act *out);
 
 // Whether a decoder has the weight, beside the head of a tied one.
 bool md_arch_has(const struct md_arch *a, enum md_weight w);

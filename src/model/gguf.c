@@ -6,23 +6,28 @@
 #include <string.h>
 
 #include "src/base/arith.h"
+#include "src/base/half.h"
 #include "src/model/family.h"
 #include "src/model/gguf_names.h"
 
-// Keys, behind "ARCHITECTURE.", that would change what is computed; supported when absent or 0.
-static const char *const REFUSED[] = {
-    "expert_count",
-    "expert_used_count",
-    "attention.scale",
-    "attention.sliding_window",
-    "attention.clamp_kqv",
-    "attention.max_alibi_bias",
-    "logit_scale",
-    "residual_scale",
-    "embedding_scale",
-    "use_parallel_residual",
-    "attn_logit_softcapping",
-    "final_logit_softcapping",
+// Keys, behind "ARCHITECTURE.", that would change what is computed; supported when absent or 0, or
+// by the families that take one of these bits.
+static const struct {
+    const char *name;
+    uint32_t by;
+} REFUSED[] = {
+    {"expert_count", 0},
+    {"expert_used_count", 0},
+    {"attention.clamp_kqv", 0},
+    {"attention.max_alibi_bias", 0},
+    {"use_parallel_residual", 0},
+    {"attention.scale", MD_GGUF_SCALES},
+    {"attention.sliding_window", MD_GGUF_WINDOW},
+    {"logit_scale", MD_GGUF_SCALES | MD_GGUF_LOGIT_SCALE},
+    {"residual_scale", MD_GGUF_SCALES},
+    {"embedding_scale", MD_GGUF_SCALES},
+    {"attn_logit_softcapping", MD_GGUF_SOFTCAPS},
+    {"final_logit_softcapping", MD_GGUF_LOGIT_CAP},
 };
 
 // The name of a key of the family `f`, for the length of a statement.
@@ -34,12 +39,19 @@ static enum rt_err check_keys(const struct fmt_gguf *g, const struct md_gguf_fam
     double v;
 
     for (size_t i = 0; i < COUNT_OF(REFUSED); i++) {
-        const struct fmt_gguf_kv *kv = fmt_gguf_find(g, KEY(REFUSED[i]));
-        if (kv && (kv->is_array || !fmt_gguf_num_at(kv, 0, &v) || fabs(v) > 0.0))
+        const struct fmt_gguf_kv *kv = fmt_gguf_find(g, KEY(REFUSED[i].name));
+        if (kv && !(f->takes & REFUSED[i].by) &&
+            (kv->is_array || !fmt_gguf_num_at(kv, 0, &v) || fabs(v) > 0.0))
             RT_TRY(rt_fail(RT_E_UNSUPPORTED,
                            "%s: key %s changes the numbers and is supported only as 0", g->path,
-                           KEY(REFUSED[i])));
+                           KEY(REFUSED[i].name)));
     }
+    bool rotates = true; // Granite's hybrids switch the rotation off by this
+    if (f->takes & MD_GGUF_SCALES)
+        RT_TRY(fmt_gguf_bool_or(g, KEY("rope.scaling.finetuned"), true, &rotates));
+    if (!rotates)
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: key %s = false is not supported", g->path,
+                       KEY("rope.scaling.finetuned")));
 done:
     return err;
 }
@@ -71,9 +83,11 @@ static enum rt_err read_shape(const struct fmt_gguf *g, const struct md_gguf_fam
     RT_TRY(fmt_gguf_u32(g, KEY("feed_forward_length"), &a->ffn));
     RT_TRY(fmt_gguf_u32(g, KEY("context_length"), &a->max_positions));
     RT_TRY(md_arch_check(g->path, a));
-    a->rot_dim = a->head_dim;
-    a->attn_scale = (float) (1.0 / sqrt((double) a->head_dim));
-    if (value_dim != a->head_dim || rope_dim != a->head_dim)
+    a->rot_dim = rope_dim;
+    a->attn_scale = (float) (1.0 / sqrt((double) md_gguf_attn_scalar(f, a)));
+    const bool part = f->takes & MD_GGUF_LONGROPE && rope_dim >= 2 && rope_dim % 2 == 0 &&
+                      rope_dim <= a->head_dim;
+    if (value_dim != a->head_dim || !(part || rope_dim == a->head_dim))
         RT_TRY(rt_fail(RT_E_UNSUPPORTED,
                        "%s: heads of %u with values of %u and rotation of %u: "
                        "only equal sizes are supported",
@@ -99,7 +113,8 @@ static enum rt_err read_scaling(const struct fmt_gguf *g, const struct md_gguf_f
         RT_TRY(fmt_gguf_text(g, KEY("rope.scaling.type"), &type));
     if (is_text(type, "linear"))
         RT_TRY(fmt_gguf_f32(g, KEY("rope.scaling.factor"), &factor));
-    else if (type.len && !is_text(type, "none"))
+    else if (type.len && !is_text(type, "none") &&
+             !(is_text(type, "longrope") && f->takes & MD_GGUF_LONGROPE))
         RT_TRY(rt_fail(RT_E_UNSUPPORTED,
                        "%s: %s.rope.scaling.type \"%.*s\" is not supported; "
                        "known: none, linear",
@@ -156,23 +171,157 @@ done:
     return err;
 }
 
+// Phi-3's factors of the frequencies, up to the original length and beyond it.
+static enum rt_err read_longrope(const struct fmt_gguf *g, const struct md_gguf_family *f,
+                                 struct md_arch *a)
+{
+    static const char *const NAMES[] = {MD_GGUF_LONG_FACTORS, MD_GGUF_SHORT_FACTORS};
+    enum rt_err err = RT_OK;
+    double *const to[] = {a->rope.long_factor, a->rope.short_factor};
+    const uint32_t n = a->rot_dim / 2;
+    float x[MD_MAX_HEAD_DIM / 2], factor;
+
+    if (!(f->takes & MD_GGUF_LONGROPE) || !fmt_gguf_tensor(g, NAMES[0]))
+        goto done;
+    for (size_t k = 0; k < COUNT_OF(NAMES); k++) {
+        const struct fmt_gguf_tensor *t = fmt_gguf_tensor(g, NAMES[k]);
+        if (!t || t->rank != 1 || t->count != n)
+            RT_TRY(rt_fail(t ? RT_E_SHAPE : RT_E_NOT_FOUND, "%s: %s: expected shape (%u)", g->path,
+                           NAMES[k], n));
+        RT_TRY(fmt_gguf_to_f32(t, 0, n, x));
+        for (uint32_t j = 0; j < n; j++) {
+            if (!(x[j] > 0.0f) || !isfinite(x[j]))
+                RT_TRY(rt_fail(RT_E_FORMAT, "%s: %s: expected numbers > 0, found %g", g->path,
+                               NAMES[k], (double) x[j]));
+            to[k][j] = md_gguf_widen(x[j]);
+        }
+    }
+    a->rope.scaling = MD_ROPE_LONGROPE;
+    RT_TRY(fmt_gguf_u32(g, KEY("rope.scaling.original_context_length"),
+                        &a->rope.original_max_positions));
+    RT_TRY(fmt_gguf_f32_or(g, KEY("rope.scaling.attn_factor"), 1.0f, &factor));
+    if (a->rope.original_max_positions < 2 || !(factor > 0.0f) || !isfinite(factor))
+        RT_TRY(
+            rt_fail(RT_E_FORMAT,
+                    "%s: rope.scaling: expected original_context_length > 1 and attn_factor > 0, "
+                    "found %u and %g",
+                    g->path, a->rope.original_max_positions, (double) factor));
+    a->rope.attention_factor = md_gguf_longrope_factor(a);
+    if (f32_bits((float) a->rope.attention_factor) != f32_bits(factor))
+        a->rope.attention_factor = md_gguf_widen(factor);
+done:
+    return err;
+}
+
+static enum rt_err read_rope(const struct fmt_gguf *g, const struct md_gguf_family *f,
+                             struct md_arch *a)
+{
+    enum rt_err err = RT_OK;
+    float theta, local;
+
+    if (a->family->learned_positions)
+        goto done;
+    RT_TRY(fmt_gguf_f32_or(g, KEY("rope.freq_base"), 10000.0f, &theta));
+    RT_TRY(fmt_gguf_f32_or(g, KEY("rope.freq_base_swa"), 10000.0f, &local));
+    if (!(theta > 0.0f && local > 0.0f) || !isfinite(theta) || !isfinite(local))
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: expected rope.freq_base > 0, found %g and %g", g->path,
+                       (double) theta, (double) local));
+    a->rope.theta = md_gguf_widen(theta);
+    RT_TRY(read_scaling(g, f, &a->rope));
+    if (f->takes & MD_GGUF_LOCAL_ROPE)
+        a->local_rope.theta = md_gguf_widen(local);
+    RT_TRY(read_rope_freqs(g, f, a));
+    RT_TRY(read_longrope(g, f, a));
+done:
+    return err;
+}
+
+// A number that scales something; absent or 0 leaves what is there.
+static enum rt_err read_scale(const struct fmt_gguf *g, const struct md_gguf_family *f,
+                              const char *name, float *scale)
+{
+    enum rt_err err = RT_OK;
+    float v;
+
+    RT_TRY(fmt_gguf_f32_or(g, KEY(name), 0.0f, &v));
+    if (!(v >= 0.0f) || !isfinite(v))
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: key %s: expected a number >= 0, found %g", g->path,
+                       KEY(name), (double) v));
+    if (v > 0.0f)
+        *scale = v;
+done:
+    return err;
+}
+
+static enum rt_err read_scales(const struct fmt_gguf *g, const struct md_gguf_family *f,
+                               struct md_arch *a)
+{
+    enum rt_err err = RT_OK;
+
+    if (a->family->embed_sqrt)
+        a->embed_scale = sqrtf((float) a->hidden);
+    if (f->takes & (MD_GGUF_SCALES | MD_GGUF_LOGIT_SCALE))
+        RT_TRY(read_scale(g, f, "logit_scale", &a->logit_scale));
+    if (f->takes & MD_GGUF_SCALES) {
+        a->logit_scale = (float) (1.0 / md_gguf_widen(a->logit_scale));
+        RT_TRY(read_scale(g, f, "attention.scale", &a->attn_scale));
+        RT_TRY(read_scale(g, f, "embedding_scale", &a->embed_scale));
+        RT_TRY(read_scale(g, f, "residual_scale", &a->residual_scale));
+    }
+    if (f->takes & MD_GGUF_SOFTCAPS) { // llama.cpp's defaults
+        a->attn_softcap = 50.0f;
+        a->logit_softcap = 30.0f;
+        RT_TRY(read_scale(g, f, "attn_logit_softcapping", &a->attn_softcap));
+    }
+    if (f->takes & MD_GGUF_LOGIT_CAP)
+        RT_TRY(read_scale(g, f, "final_logit_softcapping", &a->logit_softcap));
+done:
+    return err;
+}
+
+// Which layers have the window: as many elements as layers, or every so many-th has not.
+static enum rt_err read_layers(const struct fmt_gguf *g, const struct md_gguf_family *f,
+                               struct md_arch *a)
+{
+    const char *key = "attention.sliding_window_pattern";
+    enum rt_err err = RT_OK;
+    const struct fmt_gguf_kv *kv = f->takes & MD_GGUF_WINDOW ? fmt_gguf_find(g, KEY(key)) : NULL;
+    uint32_t step = f->window_step;
+    int64_t v;
+
+    if (f->takes & MD_GGUF_WINDOW) // Gemma 2's first files do not have it
+        RT_TRY(fmt_gguf_u32_or(g, KEY("attention.sliding_window"),
+                               f->takes & MD_GGUF_SOFTCAPS ? a->family->window : 0, &a->window));
+    if (kv && !kv->is_array)
+        RT_TRY(fmt_gguf_u32(g, KEY(key), &step));
+    if (kv && kv->is_array && (kv->count < a->layers || !fmt_gguf_int_at(kv, 0, &v)))
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: key %s: expected %u numbers, one a layer", g->path,
+                       KEY(key), a->layers));
+    for (uint32_t l = 0; l < a->layers; l++) {
+        a->layer[l] = md_gguf_layer(f, a->window, step, l);
+        if (kv && kv->is_array && fmt_gguf_int_at(kv, l, &v))
+            a->layer[l] = md_gguf_layer_bits(f, a->window && v != 0, l);
+    }
+done:
+    return err;
+}
+
 static enum rt_err read_numbers(const struct fmt_gguf *g, const struct md_gguf_family *f,
                                 struct md_arch *a)
 {
+    const char *key = md_gguf_eps_key(a);
     enum rt_err err = RT_OK;
-    float eps, theta;
+    float eps;
 
-    RT_TRY(fmt_gguf_f32(g, KEY("attention.layer_norm_rms_epsilon"), &eps));
-    RT_TRY(fmt_gguf_f32_or(g, KEY("rope.freq_base"), 10000.0f, &theta));
-    if (!(eps >= 0.0f) || !isfinite(eps) || !(theta > 0.0f) || !isfinite(theta))
-        RT_TRY(rt_fail(RT_E_FORMAT,
-                       "%s: expected layer_norm_rms_epsilon >= 0 and "
-                       "rope.freq_base > 0, found %g and %g",
-                       g->path, (double) eps, (double) theta));
+    RT_TRY(fmt_gguf_f32(g, KEY(key), &eps));
+    if (!(eps >= 0.0f) || !isfinite(eps))
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: key %s: expected a number >= 0, found %g", g->path,
+                       KEY(key), (double) eps));
     a->norm_eps = eps;
-    a->rope.theta = md_gguf_widen(theta);
-    RT_TRY(read_scaling(g, f, &a->rope));
-    RT_TRY(read_rope_freqs(g, f, a));
+    RT_REQUIRE(md_act_find(a->family->act, &a->act), RT_E_ARG);
+    RT_TRY(read_scales(g, f, a));
+    RT_TRY(read_rope(g, f, a));
+    RT_TRY(read_layers(g, f, a));
 done:
     return err;
 }
@@ -252,8 +401,6 @@ enum rt_err md_gguf_arch(const struct fmt_gguf *g, struct md_arch *out)
     RT_TRY(md_arch_init(g->path, f->model_type, &a));
     RT_TRY(read_shape(g, f, &a));
     RT_TRY(read_numbers(g, f, &a));
-    for (uint32_t l = 0; l < a.layers && f->no_rope_step; l++)
-        a.layer[l] = (l + 1) % f->no_rope_step == 0 ? MD_LAYER_NO_ROPE : 0;
     RT_TRY(read_biases(g, &a));
     RT_TRY(read_tokens(g, &a));
     a.tied = !fmt_gguf_tensor(g, "output.weight");

@@ -1,9 +1,10 @@
 // src/model/gguf.h -- a decoder's description and weights out of a GGUF file.
 //
-// GGUF is llama.cpp's format: metadata under "llama." keys, tensors under short names, and the rows
-// of q and k in another order. What comes out of here is as Hugging Face has it.
-// Source: ggml's docs/gguf.md; llama.cpp's convert_hf_to_gguf.py (LlamaModel: names, permute,
-// rope_freqs) and src/llama-arch.cpp (keys).
+// GGUF is llama.cpp's format: metadata under keys of the architecture, "llama.", tensors under
+// short names, rows of q and k in another order, Gemma's norms plus one. What comes out of here is
+// as Hugging Face has it. Source: ggml's docs/gguf.md; llama.cpp's convert_hf_to_gguf.py with
+// conversion/*.py (names, permute, rope_freqs), src/llama-arch.cpp (keys) and src/models/*.cpp
+// (what has no key).
 #ifndef MODEL_GGUF_H
 #define MODEL_GGUF_H
 
@@ -35,9 +36,10 @@ RT_NODISCARD enum rt_err md_gguf_check_weights(const struct fmt_gguf *g,
 
 // Declare all weights under their Hugging Face names in *w, which must be new, and put their values
 // as `dtype` (F32, F16 or BF16), rounded to nearest even, with the rows of q and k in Hugging
-// Face's order. At most 4 MiB of values, or one row, are in memory at a time. The caller commits.
-// Errors: those of md_gguf_check_weights; RT_E_NUMERIC a value is not finite, or too large for
-// dtype (tensor and value named); those of fmt_st_writer_begin and _put_f32.
+// Face's order. At most 4 MiB of values, one row, or two copies of a transposed tensor are in
+// memory at a time. The caller commits. Errors: those of md_gguf_check_weights; RT_E_NUMERIC a
+// value is not finite, or too large for dtype (tensor and value named); those of
+// fmt_st_writer_begin and _put_f32.
 RT_NODISCARD enum rt_err md_gguf_weights(const struct fmt_gguf *g, const struct md_arch *arch,
                                          enum fmt_dtype dtype, struct fmt_st_writer *w);
 

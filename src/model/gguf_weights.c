@@ -12,7 +12,8 @@
 enum { SLICE = 1 << 20 }; // elements converted at once
 
 // Not weights: read by md_gguf_arch.
-static const char ROPE_FREQS[] = "rope_freqs.weight";
+static const char *const ROPE_FACTORS[] = {"rope_freqs.weight", MD_GGUF_LONG_FACTORS,
+                                           MD_GGUF_SHORT_FACTORS};
 
 static enum rt_err fail_shape(const struct fmt_gguf *g, const struct fmt_gguf_tensor *t,
                               const struct md_param *p)
@@ -37,6 +38,7 @@ struct reader {
     const struct fmt_gguf *g;
     const struct md_arch *arch;
     const struct md_gguf_family *family;
+    bool whole; // transposed weights at once, with as much room behind them
 };
 
 // The tensor of a weight, of the right shape and readable.
@@ -70,7 +72,7 @@ done:
 static enum rt_err check_list(const struct fmt_gguf *g, const struct md_params *params)
 {
     enum rt_err err = RT_OK;
-    const struct fmt_gguf_tensor *t, *extra = fmt_gguf_tensor(g, ROPE_FREQS);
+    const struct fmt_gguf_tensor *t;
     bool *used = calloc((size_t) g->n_tensors + 1, sizeof(*used));
 
     RT_REQUIRE(used, RT_E_NOMEM);
@@ -78,8 +80,9 @@ static enum rt_err check_list(const struct fmt_gguf *g, const struct md_params *
         RT_TRY(find(g, &params->all[i], &t));
         used[t - g->tensors] = true;
     }
-    if (extra)
-        used[extra - g->tensors] = true;
+    for (size_t i = 0; i < COUNT_OF(ROPE_FACTORS); i++)
+        if ((t = fmt_gguf_tensor(g, ROPE_FACTORS[i])))
+            used[t - g->tensors] = true;
     for (uint32_t i = 0; i < g->n_tensors; i++)
         if (!used[i])
             RT_TRY(rt_fail(RT_E_UNSUPPORTED, "%s: tensor %s: no place for it in such a model",
@@ -149,12 +152,15 @@ static enum rt_err read_one(const struct reader *r, const struct md_param *p, en
 {
     enum rt_err err = RT_OK;
     const struct fmt_gguf_tensor *t;
-    const uint32_t step = u32_max(1, SLICE / p->cols);
+    const bool whole = r->whole && p->transposed, norm = md_gguf_is_plus_one(r->arch, p->weight);
+    const uint32_t step = whole ? p->rows : u32_max(1, SLICE / p->cols);
 
     RT_TRY(find(r->g, p, &t));
     for (uint32_t row = 0; row < p->rows; row += step) {
         const uint32_t k = u32_min(step, p->rows - row);
         RT_TRY(read_rows(r, p, t, row, k, x));
+        for (uint32_t i = 0; norm && i < p->cols; i++)
+            x[i] -= 1.0f;
         RT_TRY(check_finite(r->g, t, dtype, x, (uint64_t) k * p->cols));
         RT_TRY(to->put(to->user, p, row, k, x));
     }
@@ -171,7 +177,7 @@ static enum rt_err read_all(const struct reader *r, const struct md_params *para
     float *x = NULL;
 
     for (uint32_t i = 0; i < params->n; i++)
-        most = params->all[i].cols > most ? params->all[i].cols : most;
+        most = u64_max(most, md_gguf_room(&params->all[i], r->whole));
     x = malloc(most * sizeof(*x));
     if (!x)
         RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: %zu floats", most));
@@ -185,15 +191,18 @@ done:
 static enum rt_err put_in_file(void *user, const struct md_param *p, uint32_t row, uint32_t n,
                                float *x)
 {
+    const uint64_t count = (uint64_t) n * p->cols;
     (void) row;
-    return fmt_st_writer_put_f32(user, x, (uint64_t) n * p->cols);
+    if (p->transposed)
+        md_transpose(x, p->rows, p->cols, x + count);
+    return fmt_st_writer_put_f32(user, p->transposed ? x + count : x, count);
 }
 
 enum rt_err md_gguf_weights(const struct fmt_gguf *g, const struct md_arch *arch,
                             enum fmt_dtype dtype, struct fmt_st_writer *w)
 {
     enum rt_err err = RT_OK;
-    struct reader r = {.g = g, .arch = arch};
+    struct reader r = {.g = g, .arch = arch, .whole = true};
     struct md_params params = {0};
 
     RT_REQUIRE(dtype == FMT_F32 || dtype == FMT_F16 || dtype == FMT_BF16, RT_E_ARG);
@@ -202,7 +211,9 @@ enum rt_err md_gguf_weights(const struct fmt_gguf *g, const struct md_arch *arch
     RT_TRY(check_list(g, &params));
     for (uint32_t i = 0; i < params.n; i++) {
         const struct md_param *p = &params.all[i];
-        const uint64_t shape[2] = {p->rank == 2 ? p->rows : p->cols, p->cols};
+        const bool first_cols = p->rank == 1 || p->transposed;
+        const uint64_t shape[2] = {first_cols ? p->cols : p->rows,
+                                   p->transposed ? p->rows : p->cols};
         RT_TRY(fmt_st_writer_add(w, p->name, dtype, p->rank, shape));
     }
     RT_TRY(fmt_st_writer_begin(w));

@@ -13,6 +13,9 @@
 RT_NODISCARD enum rt_err md_tensor_find(const struct fmt_st *st, const struct md_param *p,
                                         const char *folder, const struct fmt_tensor **out);
 
+// y (cols, rows) = x (rows, cols) transposed; no overlap.
+void md_transpose(const float *x, uint32_t rows, uint32_t cols, float *y);
+
 // x rounded to a 16-bit type, to nearest even; RT_F32 leaves it.
 void md_round_to(float *x, uint64_t n, enum rt_type type);
 

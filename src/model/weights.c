@@ -67,8 +67,8 @@ done:
     return err;
 }
 
-// y (cols, rows) = x (rows, cols) transposed, in blocks that stay in the cache.
-static void transpose(const float *x, uint32_t rows, uint32_t cols, float *y)
+// In blocks that stay in the cache.
+void md_transpose(const float *x, uint32_t rows, uint32_t cols, float *y)
 {
     enum { B = 32 };
     for (uint32_t r0 = 0; r0 < rows; r0 += B)
@@ -97,7 +97,7 @@ static enum rt_err load_transposed(const struct fmt_st *st, const struct md_para
     RT_TRY(two_alloc(p, &x));
     RT_TRY(fmt_tensor_to_f32(t, 0, n, x));
     md_round_to(x, n, load_dtype);
-    transpose(x, p->cols, p->rows, x + n);
+    md_transpose(x, p->cols, p->rows, x + n);
     RT_TRY(md_flat_write(to, p, 0, p->rows, x + n));
     fmt_st_done_with(st, t, 0, n);
 done:
@@ -168,7 +168,7 @@ static enum rt_err save_transposed(struct fmt_st_writer *w, const struct md_para
 
     RT_TRY(two_alloc(p, &x));
     RT_TRY(md_flat_read(from, p, 0, p->rows, x));
-    transpose(x, p->rows, p->cols, x + n);
+    md_transpose(x, p->rows, p->cols, x + n);
     for (uint64_t i = n; scale != 1.0 && i < 2 * n; i++)
         x[i] = (float) (scale * (double) x[i]);
     RT_TRY(fmt_st_writer_put_f32(w, x + n, n));

@@ -15,7 +15,8 @@
 //   gpt-2       the regex of GPT-2
 //   smollm      the same: what this project's reference runs of SmolLM2 were tokenized with.
 //               llama.cpp, and SmolLM2 itself, split off digits first: ask for starcoder
-//   starcoder   every digit by itself, then the regex of GPT-2
+//   starcoder, refact   every digit by itself, then the regex of GPT-2
+//   command-r   NFC, and the same
 //   llama-bpe, llama-v3, llama3   the regex of Llama 3; whole words come before merges
 //   qwen2       NFC, and the regex of Qwen2
 // Errors: RT_E_NOT_FOUND    a key is missing (named)

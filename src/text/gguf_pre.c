@@ -16,6 +16,8 @@ static const struct txt_gguf_pre PRES[] = {
     {.name = "gpt-2"},
     {.name = "smollm"},
     {.name = "starcoder", .digits = true},
+    {.name = "refact", .digits = true}, // Granite's
+    {.name = "command-r", .digits = true, .nfc = true},
     {.name = "llama-bpe", .regex = LLAMA3, .ignore_merges = true, .bos = true},
     {.name = "llama-v3", .regex = LLAMA3, .ignore_merges = true, .bos = true},
     {.name = "llama3", .regex = LLAMA3, .ignore_merges = true, .bos = true},
