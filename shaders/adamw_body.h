@@ -10,7 +10,7 @@ KERNEL_BEGIN(NAME)
         return; // no barrier follows
     float p1[PER];
     for (uint k = 0u; k < uint(PER); k++) {
-        const float g = grad[i + k] * grad_mult;
+        const float g = grad[i + k] * mult[0];
         const float m1 = m[i + k] * beta1 + g * one_minus_beta1;
         const float v1 = v[i + k] * beta2 + g * g * one_minus_beta2;
         p1[k] = p[i + k] * decay - step_size * m1 / (sqrt(v1) * inv_sqrt_bc2 + eps);

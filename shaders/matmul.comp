@@ -22,9 +22,16 @@
 #endif
 #define SA (uint(BM) + 4u) // strides of the shared tiles: [l][i] and [l][j]
 #define SB (uint(BN) + 4u)
+#ifdef EXPERTS // experts_matmul.comp
+#include "experts.h"
+#include "route.h"
+#define BUFFERS EXPERTS_MATMUL_BUFFERS
+#define PARAMS EXPERTS_MATMUL_PARAMS
+#else
 #include "matmul.h"
 #define BUFFERS MATMUL_BUFFERS
 #define PARAMS MATMUL_PARAMS
+#endif
 #define LOCALS SHARED(vec4, as, BK *(BM / 4 + 1)) SHARED(vec4, bs, BK *(BN / 4 + 1))
 #include "kernel.h"
 
@@ -86,9 +93,15 @@
             ST2(c, at + 2u, vec2((v).z, j + 3u < n ? (v).w : 0.0f));                               \
     }
 
+#ifdef EXPERTS
+#include "experts_tile.h"
+KERNEL_BEGIN(experts_matmul)
+    EXPERTS_TILE
+#else
 KERNEL_BEGIN(matmul)
-    const uint tx = LANE % (uint(BN) / uint(4 * NV)), ty = LANE / (uint(BN) / uint(4 * NV));
     const uint i0 = GROUP_Y * uint(BM), j0 = GROUP_X * uint(BN);
+#endif
+    const uint tx = LANE % (uint(BN) / uint(4 * NV)), ty = LANE / (uint(BN) / uint(4 * NV));
     vec4 acc[TM * NV];
 
     UNROLL for (uint q = 0u; q < uint(TM * NV); q++) acc[q] = vec4(0.0f);
@@ -125,12 +138,14 @@ KERNEL_BEGIN(matmul)
     {
         const uint j = j0 + v * uint(BN / NV) + tx * 4u;
         vec4 add = vec4(0.0f);
+#ifndef EXPERTS
         if ((flags & 2u) != 0u) {
             add.x = j < n ? LD(bias, bias_first + j) : 0.0f;
             add.y = j + 1u < n ? LD(bias, bias_first + j + 1u) : 0.0f;
             add.z = j + 2u < n ? LD(bias, bias_first + j + 2u) : 0.0f;
             add.w = j + 3u < n ? LD(bias, bias_first + j + 3u) : 0.0f;
         }
+#endif
         UNROLL for (uint i = 0u; i < uint(TM); i++)
         {
             const uint row = i0 + ty * uint(TM) + i, at = c_first + row * ldc + j;

@@ -11,7 +11,7 @@ KERNEL_BEGIN(NAME)
     float p1[PER];
     for (uint k = 0u; k < uint(PER); k++) {
         const float p0 = p[i + k];
-        p1[k] = p0 - lr * (grad[i + k] * grad_mult + weight_decay * p0);
+        p1[k] = p0 - lr * (grad[i + k] * mult[0] + weight_decay * p0);
         p[i + k] = p1[k];
     }
 #ifdef COPY

@@ -16,25 +16,21 @@ const struct rt_kernel op_act_gate_back_kernel =
 
 // ---- Oracles ----------------------------------------------------------------------------------
 
-// An activation and its slope.
-struct value {
-    double f, slope;
-};
-
-static struct value activate(uint32_t act, double z)
+struct op_act_value op_act_at(uint32_t act, double z)
 {
     // exp(-z) = Inf is right here: 1 / Inf = 0
     const double pi = 3.14159265358979323846, s = 1.0 / (1.0 + exp(-z));
     if (act == OP_ACT_SILU)
-        return (struct value){z * s, s * (1.0 + z * (1.0 - s))};
+        return (struct op_act_value){z * s, s * (1.0 + z * (1.0 - s))};
     if (act == OP_ACT_GELU_TANH) {
         // (1 + tanh(v)) / 2 = sigmoid(2v), which keeps its digits where tanh is near -1.
         const double c = 2.0 * sqrt(2.0 / pi);
         const double h = 1.0 / (1.0 + exp(-c * (z + 0.044715 * z * z * z)));
-        return (struct value){z * h, h + z * h * (1.0 - h) * c * (1.0 + 3.0 * 0.044715 * z * z)};
+        return (struct op_act_value){z * h,
+                                     h + z * h * (1.0 - h) * c * (1.0 + 3.0 * 0.044715 * z * z)};
     }
     const double phi = 0.5 * erfc(-z / sqrt(2.0));
-    return (struct value){z * phi, phi + z * exp(-0.5 * z * z) / sqrt(2.0 * pi)};
+    return (struct op_act_value){z * phi, phi + z * exp(-0.5 * z * z) / sqrt(2.0 * pi)};
 }
 
 static bool within(const struct act_params *p, uint64_t i)
@@ -47,7 +43,7 @@ void op_act_ref(const struct rt_host_call *call)
     const struct act_params *p = call->params;
 
     for (uint64_t i = 0; i < (uint64_t) p->n_rows * p->ld; i++) {
-        const double f = activate(p->act_kind, rt_host_load(&call->bufs[0], i)).f;
+        const double f = op_act_at(p->act_kind, rt_host_load(&call->bufs[0], i)).f;
         rt_host_store(&call->bufs[1], i, within(p, i) ? f : 0.0);
     }
 }
@@ -57,7 +53,7 @@ void op_act_gate_ref(const struct rt_host_call *call)
     const struct act_params *p = call->params;
 
     for (uint64_t i = 0; i < (uint64_t) p->n_rows * p->ld; i++) {
-        const double f = activate(p->act_kind, rt_host_load(&call->bufs[0], i)).f;
+        const double f = op_act_at(p->act_kind, rt_host_load(&call->bufs[0], i)).f;
         rt_host_store(&call->bufs[2], i, within(p, i) ? f * rt_host_load(&call->bufs[1], i) : 0.0);
     }
 }
@@ -67,7 +63,7 @@ void op_act_back_ref(const struct rt_host_call *call)
     const struct act_params *p = call->params;
 
     for (uint64_t i = 0; i < (uint64_t) p->n_rows * p->ld; i++) {
-        const double slope = activate(p->act_kind, rt_host_load(&call->bufs[0], i)).slope;
+        const double slope = op_act_at(p->act_kind, rt_host_load(&call->bufs[0], i)).slope;
         rt_host_store(&call->bufs[2], i,
                       within(p, i) ? rt_host_load(&call->bufs[1], i) * slope : 0.0);
     }
@@ -78,7 +74,7 @@ void op_act_gate_back_ref(const struct rt_host_call *call)
     const struct act_params *p = call->params;
 
     for (uint64_t i = 0; i < (uint64_t) p->n_rows * p->ld; i++) {
-        const struct value v = activate(p->act_kind, rt_host_load(&call->bufs[0], i));
+        const struct op_act_value v = op_act_at(p->act_kind, rt_host_load(&call->bufs[0], i));
         const double u = rt_host_load(&call->bufs[1], i), d = rt_host_load(&call->bufs[2], i);
         rt_host_store(&call->bufs[3], i, within(p, i) ? d * u * v.slope : 0.0);
         rt_host_store(&call->bufs[4], i, within(p, i) ? d * v.f : 0.0);

@@ -44,6 +44,12 @@ struct op_act_backward_args {
 // Errors: as op_act().
 RT_NODISCARD enum rt_err op_act_backward(struct rt_cmd *cmd, const struct op_act_backward_args *a);
 
+// An activation (enum op_act) at z, and its slope there.
+struct op_act_value {
+    double f, slope;
+};
+struct op_act_value op_act_at(uint32_t act, double z);
+
 // Oracles and host kernels.
 void op_act_ref(const struct rt_host_call *call);
 void op_act_gate_ref(const struct rt_host_call *call);

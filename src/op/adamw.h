@@ -9,8 +9,7 @@ OP_PARAMS(adamw, ADAMW_PARAMS);
 
 // The numbers of one step, computed by the caller in double and rounded once.
 struct op_adamw_step {
-    float grad_mult; // clip coefficient / (loss scale); finite
-    float decay;     // 1 - lr * weight_decay
+    float decay; // 1 - lr * weight_decay
     float beta1, one_minus_beta1, beta2, one_minus_beta2;
     float step_size;    // lr / (1 - beta1^t)
     float inv_sqrt_bc2; // 1 / sqrt(1 - beta2^t)
@@ -18,13 +17,14 @@ struct op_adamw_step {
 };
 
 // Elementwise, in torch's order:
-//   g = grad * grad_mult;  p *= decay;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+//   g = grad * mult;  p *= decay;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
 //   p -= step_size * m / (sqrt(v) * inv_sqrt_bc2 + eps);  w = p rounded to its storage type
 struct op_adamw_args {
-    struct op_vec grad;    // (n) in: f32
-    struct op_vec p, m, v; // (n) in and out: f32; p is the master
-    struct op_vec w;       // (n) out: f32, f16 or bf16; buf NULL: no working copy
-    uint64_t n;            // even, >= 2
+    struct op_vec grad;        // (n) in: f32
+    struct op_vec p, m, v;     // (n) in and out: f32; p is the master
+    struct op_vec w;           // (n) out: f32, f16 or bf16; buf NULL: no working copy
+    const struct rt_buf *mult; // (1) in: f32, clip coefficient / (loss scale): op/clip.h
+    uint64_t n;                // even, >= 2
     struct op_adamw_step step;
 };
 

@@ -166,6 +166,7 @@ static enum rt_err adamw_setup(struct bench *k)
         MAKE(RT_F32, BIG);
     MAKE(s->type, BIG);
     MAKE(RT_F32, op_sumsq_parts(BIG));
+    MAKE(RT_F32, 1);
 done:
     return err;
 }
@@ -173,8 +174,7 @@ done:
 static enum rt_err adamw_run(struct bench *k)
 {
     struct op_side *s = &k->side;
-    const struct op_adamw_step step = {.grad_mult = 1.0f,
-                                       .decay = 1.0f,
+    const struct op_adamw_step step = {.decay = 1.0f,
                                        .beta1 = 0.9f,
                                        .one_minus_beta1 = 0.1f,
                                        .beta2 = 0.999f,
@@ -187,6 +187,7 @@ static enum rt_err adamw_run(struct bench *k)
                                                     .m = VEC(2),
                                                     .v = VEC(3),
                                                     .w = {s->type == RT_F32 ? NULL : s->bufs[4], 0},
+                                                    .mult = s->bufs[6],
                                                     .n = BIG,
                                                     .step = step});
 }

@@ -8,6 +8,7 @@
 #include "src/op/add.h"
 #include "src/op/attention.h"
 #include "src/op/cast.h"
+#include "src/op/clip.h"
 #include "src/op/conform.h"
 #include "src/op/embed.h"
 #include "src/op/dora.h"
@@ -428,22 +429,26 @@ static enum rt_err optimizer(struct op_side *s)
 {
     enum { N = 10010 };
     enum rt_err err = RT_OK;
-    struct rt_buf *g, *p, *m, *v, *w, *part;
+    struct rt_buf *g, *p, *m, *v, *w, *part, *mult;
     FILL(s, RT_F32, N, 1, -1.0, 1.0, &g);
     FILL(s, RT_F32, N, 2, -1.0, 1.0, &p);
     FILL(s, RT_F32, N, 3, -0.1, 0.1, &m);
     FILL(s, RT_F32, N, 4, 0.001, 0.1, &v);
     FILL(s, s->type, N, 5, 0.0, 0.0, &w);
     FILL(s, RT_F32, op_sumsq_parts(N), 5, 0.0, 0.0, &part);
+    FILL(s, RT_F32, 1, 6, 0.0, 0.0, &mult);
     RT_TRY(op_sumsq(s->cmd, &(struct op_sumsq_args){VEC(g), N, part, 0}));
-    RT_TRY(op_adamw(s->cmd, &(struct op_adamw_args){
-                                VEC(g),
-                                VEC(p),
-                                VEC(m),
-                                VEC(v),
-                                VEC(w),
-                                N,
-                                {0.5f, 0.999f, 0.9f, 0.1f, 0.999f, 0.001f, 0.01f, 5.0f, 1e-8f}}));
+    RT_TRY(op_clip(s->cmd, &(struct op_clip_args){part, op_sumsq_parts(N), mult, 30.0, 1.0}));
+    RT_TRY(op_adamw(
+        s->cmd, &(struct op_adamw_args){VEC(g),
+                                        VEC(p),
+                                        VEC(m),
+                                        VEC(v),
+                                        VEC(w),
+                                        mult,
+                                        N,
+                                        {0.999f, 0.9f, 0.1f, 0.999f, 0.001f, 0.01f, 5.0f, 1e-8f}}));
+    op_side_output(s, "clip", mult, 1, 256 * ULP);
     op_side_output(s, "sumsq", part, op_sumsq_parts(N), 256 * ULP);
     op_side_output(s, "p", p, N, 10 * ULP);
     op_side_output(s, "m", m, N, 4 * ULP);
@@ -457,11 +462,12 @@ static enum rt_err sgd(struct op_side *s)
 {
     enum { N = 10010 };
     enum rt_err err = RT_OK;
-    struct rt_buf *g, *p, *w;
+    struct rt_buf *g, *p, *w, *mult;
     FILL(s, RT_F32, N, 1, -1.0, 1.0, &g);
     FILL(s, RT_F32, N, 2, -1.0, 1.0, &p);
     FILL(s, s->type, N, 3, 0.0, 0.0, &w);
-    RT_TRY(op_sgd(s->cmd, &(struct op_sgd_args){VEC(g), VEC(p), VEC(w), N, 0.5f, 0.1f, 0.01f}));
+    FILL(s, RT_F32, 1, 4, 0.5, 0.5, &mult);
+    RT_TRY(op_sgd(s->cmd, &(struct op_sgd_args){VEC(g), VEC(p), VEC(w), mult, N, 0.1f, 0.01f}));
     op_side_output(s, "p", p, N, 4 * ULP);
     op_side_output(s, "w", w, N, 4 * ULP);
 done:

@@ -7,15 +7,15 @@
 
 OP_PARAMS(sgd, SGD_PARAMS);
 
-// Elementwise: p -= lr * (grad * grad_mult + weight_decay * p);  w = p rounded to its storage type
+// Elementwise: p -= lr * (grad * mult + weight_decay * p);  w = p rounded to its storage type
 struct op_sgd_args {
-    struct op_vec grad; // (n) in: f32
-    struct op_vec p;    // (n) in and out: f32, the master
-    struct op_vec w;    // (n) out: f32, f16 or bf16; buf NULL: no working copy
-    uint64_t n;         // even, >= 2
-    float grad_mult;    // clip coefficient / (loss scale); finite
-    float weight_decay; // part of the gradient, as in torch; finite
-    float lr;           // finite
+    struct op_vec grad;        // (n) in: f32
+    struct op_vec p;           // (n) in and out: f32, the master
+    struct op_vec w;           // (n) out: f32, f16 or bf16; buf NULL: no working copy
+    const struct rt_buf *mult; // (1) in: f32, clip coefficient / (loss scale): op/clip.h
+    uint64_t n;                // even, >= 2
+    float weight_decay;        // part of the gradient, as in torch; finite
+    float lr;                  // finite
 };
 
 // Errors: RT_E_ARG    n is odd or zero, a number is not finite

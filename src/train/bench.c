@@ -61,7 +61,6 @@ static enum rt_err step(struct bench *b)
     struct rt_cmd *cmd = NULL;
     const uint32_t window = ds_order_window(&b->order);
     struct tr_result result;
-    double norm;
 
     for (uint32_t i = 0; i < window; i++) {
         struct tr_batch batch = {.data = &b->s.train, .number = b->batches++};
@@ -70,10 +69,9 @@ static enum rt_err step(struct bench *b)
                                 1.0 / ((double) batch.n * window), &result));
         count(b, &batch);
     }
-    RT_TRY(tr_grad_norm(&b->opt, b->s.dev, 1.0, &norm));
     RT_TRY(rt_cmd_create(b->s.dev, &cmd));
-    RT_TRY(tr_optimizer_step(&b->opt, cmd, b->s.model, b->c, b->c->learning_rate,
-                             isfinite(norm) ? fmin(1.0, 1.0 / (norm + 1e-6)) : 0.0));
+    RT_TRY(tr_grad_measure(&b->opt, cmd, 1.0, 1.0));
+    RT_TRY(tr_optimizer_step(&b->opt, cmd, b->s.model, b->c, b->c->learning_rate));
     RT_TRY(md_flat_zero(cmd, &b->opt.grads));
     RT_TRY(rt_cmd_wait(&cmd));
 done:

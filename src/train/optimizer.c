@@ -5,6 +5,7 @@
 
 #include "src/base/arith.h"
 #include "src/op/adamw.h"
+#include "src/op/clip.h"
 #include "src/op/sgd.h"
 #include "src/op/sumsq.h"
 
@@ -25,6 +26,7 @@ enum rt_err tr_optimizer_create(struct md_model *model, enum tr_optim kind,
         o.n_parts += op_sumsq_parts(params->chunks[i].count);
     RT_REQUIRE(o.n_parts <= UINT32_MAX, RT_E_ARG);
     RT_TRY(rt_buf_create(model->dev, RT_F32, o.n_parts, "sums of squares", &o.parts));
+    RT_TRY(rt_buf_create(model->dev, RT_F32, 1, "clip", &o.mult));
     o.host_parts = malloc(o.n_parts * sizeof(*o.host_parts));
     RT_REQUIRE(o.host_parts, RT_E_NOMEM);
     *out = o;
@@ -40,18 +42,17 @@ void tr_optimizer_destroy(struct tr_optimizer *o)
     md_flat_destroy(&o->m);
     md_flat_destroy(&o->v);
     rt_buf_destroy(&o->parts);
+    rt_buf_destroy(&o->mult);
     free(o->host_parts);
     *o = (struct tr_optimizer){0};
 }
 
-enum rt_err tr_grad_norm(struct tr_optimizer *o, struct rt_dev *dev, double scale, double *norm)
+enum rt_err tr_grad_measure(struct tr_optimizer *o, struct rt_cmd *cmd, double max_norm,
+                            double scale)
 {
     enum rt_err err = RT_OK;
-    struct rt_cmd *cmd = NULL;
     uint64_t first = 0;
-    double sum = 0.0;
 
-    RT_TRY(rt_cmd_create(dev, &cmd));
     for (uint32_t i = 0; i < o->grads.n; i++) {
         const uint64_t n = rt_buf_count(o->grads.chunk[i]);
         RT_TRY(op_sumsq(cmd, &(struct op_sumsq_args){.x = {o->grads.chunk[i], 0},
@@ -60,14 +61,18 @@ enum rt_err tr_grad_norm(struct tr_optimizer *o, struct rt_dev *dev, double scal
                                                      .part_first = (uint32_t) first}));
         first += op_sumsq_parts(n);
     }
-    RT_TRY(rt_cmd_wait(&cmd));
-    RT_TRY(rt_buf_read(o->parts, 0, o->n_parts, RT_F32, o->host_parts));
+    RT_TRY(op_clip(cmd, &(struct op_clip_args){o->parts, o->n_parts, o->mult, max_norm, scale}));
+    RT_TRY(rt_cmd_read(cmd, o->parts, 0, o->n_parts, RT_F32, o->host_parts));
+done:
+    return err;
+}
+
+double tr_grad_norm(const struct tr_optimizer *o, double scale)
+{
+    double sum = 0.0;
     for (uint64_t i = 0; i < o->n_parts; i++)
         sum += (double) o->host_parts[i];
-    *norm = sqrt(sum) / scale;
-done:
-    rt_cmd_destroy(&cmd);
-    return err;
+    return sqrt(sum) / scale;
 }
 
 static enum rt_err adamw(struct tr_optimizer *o, struct rt_cmd *cmd, const struct md_trained *to,
@@ -83,6 +88,7 @@ static enum rt_err adamw(struct tr_optimizer *o, struct rt_cmd *cmd, const struc
                                                  .m = {o->m.chunk[chunk], first},
                                                  .v = {o->v.chunk[chunk], first},
                                                  .w = {two ? to->work->chunk[chunk] : NULL, first},
+                                                 .mult = o->mult,
                                                  .n = n,
                                                  .step = *step});
 }
@@ -97,15 +103,16 @@ static enum rt_err sgd(struct tr_optimizer *o, struct rt_cmd *cmd, const struct 
     a.grad = (struct op_vec){o->grads.chunk[chunk], first};
     a.p = (struct op_vec){to->master->chunk[chunk], first};
     a.w = (struct op_vec){to->master != to->work ? to->work->chunk[chunk] : NULL, first};
+    a.mult = o->mult;
     a.n = n;
     return op_sgd(cmd, &a);
 }
 
 static enum rt_err sgd_step(struct tr_optimizer *o, struct rt_cmd *cmd, const struct md_trained *to,
-                            const struct tr_config *c, double lr, double mult)
+                            const struct tr_config *c, double lr)
 {
     enum rt_err err = RT_OK;
-    const struct op_sgd_args plain = {.grad_mult = (float) mult, .lr = (float) lr};
+    const struct op_sgd_args plain = {.lr = (float) lr};
     struct op_sgd_args decay = plain;
 
     decay.weight_decay = (float) c->weight_decay;
@@ -119,14 +126,12 @@ done:
 }
 
 static enum rt_err adamw_step(struct tr_optimizer *o, struct rt_cmd *cmd,
-                              const struct md_trained *to, const struct tr_config *c, double lr,
-                              double mult)
+                              const struct md_trained *to, const struct tr_config *c, double lr)
 {
     enum rt_err err = RT_OK;
     const double t = (double) (o->t + 1);
     struct op_adamw_step decay =
                              {
-                                 .grad_mult = (float) mult,
                                  .decay = (float) (1.0 - lr * c->weight_decay),
                                  .beta1 = (float) c->adam_beta1,
                                  .one_minus_beta1 = (float) (1.0 - c->adam_beta1),
@@ -149,15 +154,15 @@ done:
 }
 
 enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd, struct md_model *model,
-                              const struct tr_config *c, double lr, double mult)
+                              const struct tr_config *c, double lr)
 {
     enum rt_err err = RT_OK;
     const struct md_trained to = md_trained_of(model);
 
     if (o->kind == TR_SGD)
-        RT_TRY(sgd_step(o, cmd, &to, c, lr, mult));
+        RT_TRY(sgd_step(o, cmd, &to, c, lr));
     else
-        RT_TRY(adamw_step(o, cmd, &to, c, lr, mult));
+        RT_TRY(adamw_step(o, cmd, &to, c, lr));
     o->t++;
 done:
     return err;

@@ -12,6 +12,7 @@ struct tr_optimizer {
     struct md_flat grads; // f32
     struct md_flat m, v;  // f32: AdamW's; empty with SGD, which has no state
     struct rt_buf *parts; // f32: partial sums of squares
+    struct rt_buf *mult;  // (1) f32: what the gradients of the next update are multiplied by
     float *host_parts;
     uint64_t n_parts;
     uint64_t t; // updates done: AdamW's counter
@@ -21,15 +22,17 @@ RT_NODISCARD enum rt_err tr_optimizer_create(struct md_model *model, enum tr_opt
                                              struct tr_optimizer *out);
 void tr_optimizer_destroy(struct tr_optimizer *o);
 
-// L2 norm of the gradient divided by `scale` (trl.md section 4: before clipping). Inf or NaN come
-// through; the caller looks. Runs and waits.
-RT_NODISCARD enum rt_err tr_grad_norm(struct tr_optimizer *o, struct rt_dev *dev, double scale,
-                                      double *norm);
+// Measure the gradient, which is `scale` times the loss's: how much an update clips it by. Recorded
+// on cmd, after which has been waited for tr_grad_norm() gives its L2 norm, scale taken back
+// (trl.md section 4: before clipping). Inf or NaN come through; the caller looks.
+RT_NODISCARD enum rt_err tr_grad_measure(struct tr_optimizer *o, struct rt_cmd *cmd,
+                                         double max_norm, double scale);
+double tr_grad_norm(const struct tr_optimizer *o, double scale);
 
-// One update with learning rate lr, gradients multiplied by `mult` (clipping over loss scale), on
-// the model's masters and working copy. Recorded on cmd.
+// One update with learning rate lr and the gradients as measured last, on the model's masters and
+// working copy. Recorded on cmd.
 RT_NODISCARD enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd,
                                            struct md_model *model, const struct tr_config *c,
-                                           double lr, double mult);
+                                           double lr);
 
 #endif // TRAIN_OPTIMIZER_H

@@ -101,11 +101,10 @@ static enum rt_err update(struct tr_run_state *r, double norm, double lr)
     enum rt_err err = RT_OK;
     struct rt_cmd *cmd = NULL;
     const bool overflow = !isfinite(norm);
-    const double max = r->c->max_grad_norm, clip = max > 0.0 ? fmin(1.0, max / (norm + 1e-6)) : 1.0;
 
     RT_TRY(rt_cmd_create(r->s.dev, &cmd));
     if (!overflow) {
-        RT_TRY(tr_optimizer_step(&r->opt, cmd, r->s.model, r->c, lr, clip / r->scaler.scale));
+        RT_TRY(tr_optimizer_step(&r->opt, cmd, r->s.model, r->c, lr));
         r->at.lr_steps++;
     }
     RT_TRY(md_flat_zero(cmd, &r->opt.grads));
@@ -141,6 +140,7 @@ static enum rt_err one_step(struct tr_run_state *r)
     enum rt_err err = RT_OK;
     const double lr = r->c->learning_rate *
                       tr_schedule_factor(&r->c->schedule, r->at.lr_steps, r->order.total_steps);
+    struct rt_cmd *cmd = NULL;
     double norm;
 
     RT_TRY(accumulate(r));
@@ -148,7 +148,10 @@ static enum rt_err one_step(struct tr_run_state *r)
         RT_TRY(tr_dump_grads(&r->dump, md_trained_of(r->s.model).params, &r->opt.grads,
                              1.0 / r->scaler.scale));
     rt_dev_phase(r->s.dev, "update");
-    RT_TRY(tr_grad_norm(&r->opt, r->s.dev, r->scaler.scale, &norm));
+    RT_TRY(rt_cmd_create(r->s.dev, &cmd));
+    RT_TRY(tr_grad_measure(&r->opt, cmd, r->c->max_grad_norm, r->scaler.scale));
+    RT_TRY(rt_cmd_wait(&cmd));
+    norm = tr_grad_norm(&r->opt, r->scaler.scale);
     if (!isfinite(norm) && (!r->scaler.on || r->scaler.scale < 0x1p-14))
         RT_TRY(rt_fail(RT_E_NUMERIC, "step %llu: the gradient's norm is %g%s",
                        (unsigned long long) r->at.step + 1, norm,
@@ -159,6 +162,7 @@ static enum rt_err one_step(struct tr_run_state *r)
     RT_TRY(tr_run_log_step(r, norm, lr));
     RT_TRY(tr_run_evaluate_if_due(r));
 done:
+    rt_cmd_destroy(&cmd);
     return err;
 }
 

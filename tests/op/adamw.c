@@ -4,10 +4,9 @@
 
 static const uint32_t SIZES[] = {2, 126, 128, 130, 4098};
 
-static struct op_adamw_step step_of(double lr, double decay, int t, double grad_mult)
+static struct op_adamw_step step_of(double lr, double decay, int t)
 {
-    return (struct op_adamw_step){.grad_mult = (float) grad_mult,
-                                  .decay = (float) (1.0 - lr * decay),
+    return (struct op_adamw_step){.decay = (float) (1.0 - lr * decay),
                                   .beta1 = 0.9f,
                                   .one_minus_beta1 = (float) (1.0 - 0.9),
                                   .beta2 = 0.999f,
@@ -15,6 +14,11 @@ static struct op_adamw_step step_of(double lr, double decay, int t, double grad_
                                   .step_size = (float) (lr / (1.0 - pow(0.9, t))),
                                   .inv_sqrt_bc2 = (float) (1.0 / sqrt(1.0 - pow(0.999, t))),
                                   .eps = 1e-8f};
+}
+
+static struct rt_buf *mult_of(struct t *t, struct rt_dev *dev, double mult)
+{
+    return t_buf(t, dev, RT_F32, &mult, 1);
 }
 
 struct state {
@@ -28,7 +32,8 @@ static struct state run(struct t *t, struct rt_dev *dev, const double *x, uint32
     const struct op_vec grad = t_vec(t, dev, RT_F32, x, n);
     struct state s = {t_vec(t, dev, RT_F32, x + n, n), t_vec(t, dev, RT_F32, x + 2 * n, n),
                       t_vec(t, dev, RT_F32, x + 3 * n, n), t_vec(t, dev, type, NULL, n)};
-    struct op_adamw_args a = {grad, s.p, s.m, s.v, {NULL, 0}, n, step_of(0.01, 0.1, 7, 0.5)};
+    struct op_adamw_args a = {
+        grad, s.p, s.m, s.v, {NULL, 0}, mult_of(t, dev, 0.5), n, step_of(0.01, 0.1, 7)};
     struct rt_cmd *cmd;
 
     if (copy)
@@ -92,15 +97,16 @@ static void oracle(struct t *t)
     struct rt_cmd *cmd;
 
     for (int i = 1; i <= 2; i++) {
-        const double g[2] = {i == 1 ? 1.0 : -2.0, 0.0}; // grad_mult halves it
+        const double g[2] = {i == 1 ? 1.0 : -2.0, 0.0}; // mult halves it
         T_OK(rt_cmd_create(t_ref(t), &cmd));
         T_OK(op_adamw(cmd, &(struct op_adamw_args){t_vec(t, t_ref(t), RT_F32, g, 2),
                                                    p,
                                                    m,
                                                    v,
                                                    {NULL, 0},
+                                                   mult_of(t, t_ref(t), 0.5),
                                                    2,
-                                                   step_of(0.1, 0.01, i, 0.5)}));
+                                                   step_of(0.1, 0.01, i)}));
         T_OK(rt_cmd_wait(&cmd));
         assert_true(fabs(t_read(t, p, 2)[0] - (i == 1 ? first : second)) <
                     1e-6); // the step's numbers are f32
@@ -112,15 +118,16 @@ static void oracle(struct t *t)
 static void errors(struct t *t)
 {
     const struct op_vec x = t_vec(t, t_dev(t), RT_F32, NULL, 64);
-    const struct op_adamw_args good = {x, x, x, x, x, 64, step_of(0.1, 0.0, 1, 1.0)};
+    const struct op_adamw_args good = {
+        x, x, x, x, x, mult_of(t, t_dev(t), 1.0), 64, step_of(0.1, 0.0, 1)};
     struct op_adamw_args a;
 #define BAD(code, change) (a = good, change, T_ERR(code, op_adamw(NULL, &a)))
     BAD(RT_E_ARG, a.n = 0);
     BAD(RT_E_ARG, a.n = 3);
-    BAD(RT_E_ARG, a.step.grad_mult = NAN);
     BAD(RT_E_ARG, a.step.step_size = INFINITY);
     BAD(RT_E_ARG, a.step.eps = -1.0f);
     BAD(RT_E_SHAPE, a.n = 130);
+    BAD(RT_E_SHAPE, a.mult = NULL);
     BAD(RT_E_SHAPE, a.grad.buf = NULL);
     BAD(RT_E_SHAPE, a.v.first = 2);
     BAD(RT_E_SHAPE, a.w.first = 2);

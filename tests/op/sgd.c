@@ -4,6 +4,11 @@
 
 static const uint32_t SIZES[] = {2, 126, 128, 130, 4098};
 
+static struct rt_buf *mult_of(struct t *t, struct rt_dev *dev, double mult)
+{
+    return t_buf(t, dev, RT_F32, &mult, 1);
+}
+
 // x: grad, p, each n.
 static void run(struct t *t, struct rt_dev *dev, const double *x, uint32_t n, enum rt_type type,
                 bool copy, struct op_vec out[2])
@@ -14,8 +19,8 @@ static void run(struct t *t, struct rt_dev *dev, const double *x, uint32_t n, en
     out[1] = t_vec(t, dev, type, NULL, n);
     T_OK(rt_cmd_create(dev, &cmd));
     T_OK(op_sgd(cmd, &(struct op_sgd_args){t_vec(t, dev, RT_F32, x, n), out[0],
-                                           copy ? out[1] : (struct op_vec){NULL, 0}, n, 0.5f, 0.1f,
-                                           0.25f}));
+                                           copy ? out[1] : (struct op_vec){NULL, 0},
+                                           mult_of(t, dev, 0.5), n, 0.1f, 0.25f}));
     T_OK(rt_cmd_wait(&cmd));
 }
 
@@ -48,9 +53,13 @@ static void oracle(struct t *t)
 
     for (int i = 0; i < 2; i++) {
         T_OK(rt_cmd_create(t_ref(t), &cmd));
-        T_OK(
-            op_sgd(cmd, &(struct op_sgd_args){
-                            t_vec(t, t_ref(t), RT_F32, g, 2), p, {NULL, 0}, 2, 0.5f, 0.25f, 0.5f}));
+        T_OK(op_sgd(cmd, &(struct op_sgd_args){t_vec(t, t_ref(t), RT_F32, g, 2),
+                                               p,
+                                               {NULL, 0},
+                                               mult_of(t, t_ref(t), 0.5),
+                                               2,
+                                               0.25f,
+                                               0.5f}));
         T_OK(rt_cmd_wait(&cmd));
         assert_true(t_read(t, p, 2)[0] == WANT[i] && t_read(t, p, 2)[1] == WANT[i]);
     }
@@ -60,15 +69,15 @@ static void oracle(struct t *t)
 static void errors(struct t *t)
 {
     const struct op_vec x = t_vec(t, t_dev(t), RT_F32, NULL, 64);
-    const struct op_sgd_args good = {x, x, x, 64, 1.0f, 0.0f, 0.1f};
+    const struct op_sgd_args good = {x, x, x, mult_of(t, t_dev(t), 1.0), 64, 0.0f, 0.1f};
     struct op_sgd_args a;
 #define BAD(code, change) (a = good, change, T_ERR(code, op_sgd(NULL, &a)))
     BAD(RT_E_ARG, a.n = 0);
     BAD(RT_E_ARG, a.n = 3);
-    BAD(RT_E_ARG, a.grad_mult = NAN);
     BAD(RT_E_ARG, a.weight_decay = INFINITY);
     BAD(RT_E_ARG, a.lr = NAN);
     BAD(RT_E_SHAPE, a.n = 130);
+    BAD(RT_E_SHAPE, a.mult = NULL);
     BAD(RT_E_SHAPE, a.grad.buf = NULL);
     BAD(RT_E_SHAPE, a.p.first = 2);
     BAD(RT_E_SHAPE, a.w.first = 2);

@@ -70,7 +70,8 @@ static void step(struct tr_session *s, const struct tr_config *c, struct tr_opti
 {
     struct rt_cmd *cmd;
     T_OK(rt_cmd_create(s->dev, &cmd));
-    T_OK(tr_optimizer_step(o, cmd, s->model, c, c->learning_rate, 1.0));
+    T_OK(tr_grad_measure(o, cmd, 0.0, 1.0));
+    T_OK(tr_optimizer_step(o, cmd, s->model, c, c->learning_rate));
     T_OK(md_flat_zero(cmd, &o->grads));
     T_OK(rt_cmd_wait(&cmd));
 }
