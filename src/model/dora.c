@@ -73,9 +73,10 @@ done:
     return err;
 }
 
-enum rt_err md_dora_init(struct md_model *m, struct md_flat *to)
+enum rt_err md_dora_init(struct md_model *m)
 {
     enum rt_err err = RT_OK;
+    const struct md_flat *to = &m->adapter_work;
     struct rt_cmd *cmd = NULL;
 
     RT_TRY(rt_cmd_create(m->dev, &cmd));
@@ -85,9 +86,8 @@ enum rt_err md_dora_init(struct md_model *m, struct md_flat *to)
             continue;
         const struct md_adapted at = md_adapter_of(&m->adapter, n->weight, n->layer);
         const struct md_param *p = part(m, at.magnitude);
-        // B of the working copy is zero, as it is in every new adapter.
-        RT_TRY(norms(m, cmd, md_mat(&m->work, md_weight_of(m, n)), &m->adapter_work, at,
-                     vec_of(to, p)));
+        // B is zero, as it is in every new adapter.
+        RT_TRY(norms(m, cmd, md_mat(&m->work, md_weight_of(m, n)), to, at, vec_of(to, p)));
         RT_TRY(rt_cmd_copy(cmd, m->dora_norm, 0, to->chunk[p->chunk], p->first, p->cols));
     }
     RT_TRY(rt_cmd_wait(&cmd));

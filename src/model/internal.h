@@ -161,7 +161,7 @@ enum { MD_DORA_ROWS = 1024 }; // rows of B A at once
 RT_NODISCARD enum rt_err md_dora_check(const struct md_model *m);
 
 // Magnitudes of a new adapter: the norms of the weights' rows. Runs and waits.
-RT_NODISCARD enum rt_err md_dora_init(struct md_model *m, struct md_flat *to);
+RT_NODISCARD enum rt_err md_dora_init(struct md_model *m);
 
 // Record m->dora_factor and m->dora_norm of an adapted linear.
 RT_NODISCARD enum rt_err md_dora_norms(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,

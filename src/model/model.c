@@ -221,28 +221,18 @@ done:
 static enum rt_err make_weights(struct md_model *m, const struct md_model_desc *desc)
 {
     enum rt_err err = RT_OK;
-    struct rt_cmd *cmd = NULL;
-    const bool two = desc->train && !desc->peft && m->storage != RT_F32;
 
     RT_TRY(md_flat_create(m->dev, &m->params, m->storage, "weights", &m->work));
-    if (!two) {
-        RT_TRY(md_weights_load(&m->params, desc->folder, desc->load_dtype, &m->work));
-        goto done;
-    }
-    RT_TRY(md_flat_create(m->dev, &m->params, RT_F32, "master weights", &m->master));
-    RT_TRY(md_weights_load(&m->params, desc->folder, desc->load_dtype, &m->master));
-    RT_TRY(rt_cmd_create(m->dev, &cmd));
-    RT_TRY(md_flat_cast(cmd, &m->master, &m->work));
-    RT_TRY(rt_cmd_wait(&cmd));
+    if (desc->train && !desc->peft)
+        RT_TRY(md_flat_add_low("masters beside weights", &m->work));
+    RT_TRY(md_weights_load(&m->params, desc->folder, desc->load_dtype, &m->work));
 done:
-    rt_cmd_destroy(&cmd);
     return err;
 }
 
 // DoRA's buffers; of a new adapter the magnitudes are the norms of the weights, so that it changes
 // nothing at first.
-static enum rt_err make_dora(struct md_model *m, const struct md_model_desc *desc, uint32_t widest,
-                             struct md_flat *first)
+static enum rt_err make_dora(struct md_model *m, const struct md_model_desc *desc, uint32_t widest)
 {
     enum rt_err err = RT_OK;
     const uint64_t ld = op_stride(widest);
@@ -254,7 +244,7 @@ static enum rt_err make_dora(struct md_model *m, const struct md_model_desc *des
         RT_TRY(rt_buf_create(m->dev, m->storage, m->max_tokens * ld, "dora gradient", &m->dora_dz));
     RT_TRY(md_dora_check(m));
     if (!desc->adapter)
-        RT_TRY(md_dora_init(m, first));
+        RT_TRY(md_dora_init(m));
 done:
     return err;
 }
@@ -264,9 +254,7 @@ static enum rt_err make_adapter(struct md_model *m, const struct md_model_desc *
 {
     enum rt_err err = RT_OK;
     const struct md_params *list = &m->adapter.params;
-    const bool two = desc->train && m->storage != RT_F32;
-    struct md_flat *first = two ? &m->adapter_master : &m->adapter_work;
-    struct rt_cmd *cmd = NULL;
+    struct md_flat *to = &m->adapter_work;
     uint32_t widest = m->adapter.rank;
 
     for (uint32_t i = 0; i < list->n; i++)
@@ -282,21 +270,16 @@ static enum rt_err make_adapter(struct md_model *m, const struct md_model_desc *
         RT_TRY(rt_buf_create(m->dev, m->storage, sum, "adapter dropout", &m->adapter_x));
         RT_TRY(rt_buf_create(m->dev, RT_F32, sum, "adapter dropout gradient", &m->adapter_dx));
     }
-    RT_TRY(md_flat_create(m->dev, list, m->storage, "adapter", &m->adapter_work));
-    if (two)
-        RT_TRY(md_flat_create(m->dev, list, RT_F32, "adapter master", &m->adapter_master));
+    RT_TRY(md_flat_create(m->dev, list, m->storage, "adapter", to));
+    if (desc->train)
+        RT_TRY(md_flat_add_low("masters beside the adapter", to));
     if (desc->adapter)
-        RT_TRY(md_adapter_load(&m->adapter, desc->adapter, first));
+        RT_TRY(md_adapter_load(&m->adapter, desc->adapter, to));
     else
-        RT_TRY(md_adapter_init(&m->adapter, desc->folder, desc->load_dtype, desc->seed, first));
+        RT_TRY(md_adapter_init(&m->adapter, desc->folder, desc->load_dtype, desc->seed, to));
     if (m->adapter.peft.use_dora)
-        RT_TRY(make_dora(m, desc, widest, first));
-    RT_TRY(rt_cmd_create(m->dev, &cmd));
-    if (two)
-        RT_TRY(md_flat_cast(cmd, &m->adapter_master, &m->adapter_work));
-    RT_TRY(rt_cmd_wait(&cmd));
+        RT_TRY(make_dora(m, desc, widest));
 done:
-    rt_cmd_destroy(&cmd);
     return err;
 }
 
@@ -363,9 +346,7 @@ void md_model_close(struct md_model **model)
     for (int i = 0; m->slots && i < m->graph.n_slots; i++)
         rt_buf_destroy(&m->slots[i]);
     free(m->slots);
-    md_flat_destroy(&m->master);
     md_flat_destroy(&m->work);
-    md_flat_destroy(&m->adapter_master);
     md_flat_destroy(&m->adapter_work);
     md_flat_destroy(&m->adapter_ref);
     md_adapter_free(&m->adapter);
@@ -384,10 +365,8 @@ struct md_weights md_policy(const struct md_model *m)
 struct md_trained md_trained_of(struct md_model *m)
 {
     if (m->adapter_work.n)
-        return (struct md_trained){&m->adapter.params,
-                                   m->adapter_master.n ? &m->adapter_master : &m->adapter_work,
-                                   &m->adapter_work};
-    return (struct md_trained){&m->params, m->master.n ? &m->master : &m->work, &m->work};
+        return (struct md_trained){&m->adapter.params, &m->adapter_work};
+    return (struct md_trained){&m->params, &m->work};
 }
 
 // ---- A pass -----------------------------------------------------------------------------------

@@ -27,12 +27,12 @@ struct md_batch {
 
 struct md_model_desc {
     const char *folder;      // Hugging Face folder, or GGUF file
-    enum rt_type storage;    // RT_F32, RT_F16, RT_BF16: weights' working copy, activations
+    enum rt_type storage;    // RT_F32, RT_F16, RT_BF16: weights, activations
     enum rt_type load_dtype; // what the file's weights are rounded to once; RT_F32 = as they are
     uint32_t max_tokens, max_segments, max_rows, max_seqs; // of the largest pass
     uint32_t max_positions;                                // positions are below this
     uint32_t max_keys; // of the longest KV cache that attention will be given; 0 = none
-    bool train;        // keep what the backward reads, and a master copy of what is trained
+    bool train;        // keep what the backward reads; what is trained are masters
     struct md_recompute recompute; // with train: the same numbers in less memory, for more time
     const struct fmt_peft *peft;   // an adapter on top: it alone is trained; NULL = none
     const char *adapter;           // folder of its tensors; NULL: a new one, from `seed`
@@ -67,13 +67,11 @@ struct md_model {
     bool swept;   // the last md_score did
     struct md_drop drop;
 
-    struct md_flat master; // f32; empty unless train without an adapter in 16-bit storage
-    struct md_flat work;   // storage type; is the master when the storage is f32
+    struct md_flat work; // storage type; masters if it is what is trained
 
-    struct md_adapter adapter;     // empty: none
-    struct md_flat adapter_master; // f32; empty unless train and the storage is 16-bit
-    struct md_flat adapter_work;   // storage type; is the master when the storage is f32
-    struct md_flat adapter_ref;    // the adapter as it was loaded: the reference; empty: none
+    struct md_adapter adapter;   // empty: none
+    struct md_flat adapter_work; // storage type; masters with `train`
+    struct md_flat adapter_ref;  // the adapter as it was loaded: the reference; empty: none
     struct rt_buf *dora_d; // (rows at once, widest) f32: B A; this and the next three for DoRA
     struct rt_buf *dora_factor, *dora_norm; // (widest) f32
     struct rt_buf *dora_dz;                 // (max_tokens, widest) storage type; train
@@ -130,14 +128,13 @@ struct md_weights {
     const struct md_flat *adapter; // NULL: none, or switched off
 };
 
-// The policy: the model's working copies, with the adapter if it has one.
+// The policy: the model's weights, with the adapter if it has one.
 struct md_weights md_policy(const struct md_model *m);
 
-// What is trained: all weights, or the adapter; its list, the f32 masters, and the working copies
-// (the same buffers where the storage is f32).
+// What is trained: all weights, or the adapter.
 struct md_trained {
     const struct md_params *params;
-    struct md_flat *master, *work;
+    struct md_flat *work; // masters
 };
 struct md_trained md_trained_of(struct md_model *m);
 

@@ -6,7 +6,6 @@
 
 #include "src/base/arith.h"
 #include "src/model/family.h"
-#include "src/op/cast.h"
 #include "src/op/op.h"
 
 static bool per_layer(enum md_weight w)
@@ -164,88 +163,4 @@ const struct md_param *md_params_get(const struct md_params *p, enum md_weight w
     if (at < 0 && weight == MD_HEAD)
         return &p->all[p->at[MD_EMBED]];
     return at < 0 ? NULL : &p->all[at];
-}
-
-enum rt_err md_flat_create(struct rt_dev *dev, const struct md_params *params, enum rt_type type,
-                           const char *name, struct md_flat *out)
-{
-    enum rt_err err = RT_OK;
-    *out = (struct md_flat){0};
-    for (uint32_t i = 0; i < params->n_chunks; i++) {
-        const struct md_chunk *c = &params->chunks[i];
-        RT_TRY(rt_buf_create(dev, c->f32 ? RT_F32 : type, c->count, name, &out->chunk[i]));
-        out->n = i + 1;
-    }
-done:
-    if (err != RT_OK)
-        md_flat_destroy(out);
-    return err;
-}
-
-void md_flat_destroy(struct md_flat *flat)
-{
-    for (uint32_t i = 0; i < flat->n; i++)
-        rt_buf_destroy(&flat->chunk[i]);
-    flat->n = 0;
-}
-
-enum rt_err md_flat_cast(struct rt_cmd *cmd, const struct md_flat *from, struct md_flat *to)
-{
-    enum rt_err err = RT_OK;
-    for (uint32_t i = 0; i < from->n; i++) {
-        const uint64_t n = rt_buf_count(from->chunk[i]);
-        if (rt_buf_type(from->chunk[i]) == rt_buf_type(to->chunk[i]))
-            RT_TRY(rt_cmd_copy(cmd, from->chunk[i], 0, to->chunk[i], 0, n));
-        else
-            RT_TRY(op_cast(cmd,
-                           &(struct op_cast_args){.x = from->chunk[i], .y = to->chunk[i], .n = n}));
-    }
-done:
-    return err;
-}
-
-enum rt_err md_flat_zero(struct rt_cmd *cmd, struct md_flat *flat)
-{
-    enum rt_err err = RT_OK;
-    for (uint32_t i = 0; i < flat->n; i++)
-        RT_TRY(rt_cmd_zero(cmd, flat->chunk[i], 0, rt_buf_count(flat->chunk[i])));
-done:
-    return err;
-}
-
-// Rows go one by one when they are padded, at once when they are not.
-enum rt_err md_flat_write(struct md_flat *flat, const struct md_param *p, uint32_t row,
-                          uint32_t n_rows, const float *x)
-{
-    enum rt_err err = RT_OK;
-    struct rt_buf *b = flat->chunk[p->chunk];
-    const uint64_t at = p->first + (uint64_t) row * p->ld;
-
-    if (p->ld == p->cols) {
-        RT_TRY(rt_buf_write(b, at, (uint64_t) n_rows * p->cols, RT_F32, x));
-        goto done;
-    }
-    for (uint32_t i = 0; i < n_rows; i++)
-        RT_TRY(
-            rt_buf_write(b, at + (uint64_t) i * p->ld, p->cols, RT_F32, x + (size_t) i * p->cols));
-done:
-    return err;
-}
-
-enum rt_err md_flat_read(const struct md_flat *flat, const struct md_param *p, uint32_t row,
-                         uint32_t n_rows, float *x)
-{
-    enum rt_err err = RT_OK;
-    const struct rt_buf *b = flat->chunk[p->chunk];
-    const uint64_t at = p->first + (uint64_t) row * p->ld;
-
-    if (p->ld == p->cols) {
-        RT_TRY(rt_buf_read(b, at, (uint64_t) n_rows * p->cols, RT_F32, x));
-        goto done;
-    }
-    for (uint32_t i = 0; i < n_rows; i++)
-        RT_TRY(
-            rt_buf_read(b, at + (uint64_t) i * p->ld, p->cols, RT_F32, x + (size_t) i * p->cols));
-done:
-    return err;
 }

@@ -1,6 +1,6 @@
 // src/model/params.h -- the list of a model's weights, and where each lies in the flat buffers.
 //
-// Masters, working copies, gradients and Adam's state are flat buffers with one layout: chunks of
+// Weights, masters, gradients and Adam's state are flat buffers with one layout: chunks of
 // at most one arena each, tensors at multiples of 128 elements (256 bytes in any storage), rows
 // padded to a multiple of 8 elements, padding always zero. Within a chunk all tensors with weight
 // decay come first.
@@ -9,6 +9,7 @@
 
 #include "runtime/rt.h"
 #include "src/model/arch.h"
+#include "src/op/master.h"
 
 enum { MD_MAX_CHUNKS = 64 };
 
@@ -100,25 +101,46 @@ RT_NODISCARD enum rt_err md_params_place(struct md_params *p, uint64_t max_eleme
 const struct md_param *md_params_get(const struct md_params *p, enum md_weight weight,
                                      uint32_t layer);
 
-// Flat buffers with the layout of `params`, one a chunk.
+// Flat buffers with the layout of `params`, one a chunk. Masters in 16-bit storage have beside a
+// chunk what its rounding left out (src/op/master.h).
 struct md_flat {
     struct rt_buf *chunk[MD_MAX_CHUNKS];
+    struct rt_buf *low[MD_MAX_CHUNKS]; // NULL: nothing is left out
     uint32_t n;
 };
 RT_NODISCARD enum rt_err md_flat_create(struct rt_dev *dev, const struct md_params *params,
                                         enum rt_type type, const char *name,
                                         struct md_flat *out); // zero-filled
+// Make masters of it: zeros beside all 16-bit chunks, so that they stand for themselves.
+RT_NODISCARD enum rt_err md_flat_add_low(const char *name, struct md_flat *flat);
 void md_flat_destroy(struct md_flat *flat);
 
-// Copy a whole flat buffer, converting between storage types on the device. Recorded on cmd.
-RT_NODISCARD enum rt_err md_flat_cast(struct rt_cmd *cmd, const struct md_flat *from,
+// Elements [first, ...) of a chunk, for an op on masters.
+static inline struct op_master md_flat_master(const struct md_flat *flat, uint32_t chunk,
+                                              uint64_t first)
+{
+    const struct rt_buf *low = flat->low[chunk];
+    return (struct op_master){{flat->chunk[chunk], first}, {low, low ? first : 0}};
+}
+
+// Copy a whole flat buffer of the same type, with what is beside it where both have that. Recorded
+// on cmd.
+RT_NODISCARD enum rt_err md_flat_copy(struct rt_cmd *cmd, const struct md_flat *from,
                                       struct md_flat *to);
 RT_NODISCARD enum rt_err md_flat_zero(struct rt_cmd *cmd, struct md_flat *flat);
 
-// One weight as the file has it (rows x cols, no padding) to and from host memory.
+// Rows of a weight as the file has it (rows x cols, no padding) to and from host memory of floats,
+// masters whole: a weight is rounded as op_split() says, whether its rest is kept or not.
 RT_NODISCARD enum rt_err md_flat_write(struct md_flat *flat, const struct md_param *p, uint32_t row,
                                        uint32_t n_rows, const float *x);
 RT_NODISCARD enum rt_err md_flat_read(const struct md_flat *flat, const struct md_param *p,
                                       uint32_t row, uint32_t n_rows, float *x);
+
+// The same with RT_F32 or, on host:f64, RT_F64 in host memory.
+RT_NODISCARD enum rt_err md_flat_write_as(struct md_flat *flat, const struct md_param *p,
+                                          uint32_t row, uint32_t n_rows, enum rt_type type,
+                                          const void *x);
+RT_NODISCARD enum rt_err md_flat_read_as(const struct md_flat *flat, const struct md_param *p,
+                                         uint32_t row, uint32_t n_rows, enum rt_type type, void *x);
 
 #endif // MODEL_PARAMS_H

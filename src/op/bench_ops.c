@@ -162,8 +162,9 @@ static enum rt_err adamw_setup(struct bench *k)
     enum rt_err err = RT_OK;
     struct op_side *s = &k->side;
     struct rt_buf *b;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 3; i++)
         MAKE(RT_F32, BIG);
+    MAKE(s->type, BIG);
     MAKE(s->type, BIG);
     MAKE(RT_F32, op_sumsq_parts(BIG));
     MAKE(RT_F32, 1);
@@ -182,12 +183,12 @@ static enum rt_err adamw_run(struct bench *k)
                                        .step_size = 1e-6f,
                                        .inv_sqrt_bc2 = 1.0f,
                                        .eps = 1e-8f};
+    const struct op_vec low = {s->type == RT_F32 ? NULL : s->bufs[4], 0};
     return op_adamw(s->cmd, &(struct op_adamw_args){.grad = VEC(0),
-                                                    .p = VEC(1),
-                                                    .m = VEC(2),
-                                                    .v = VEC(3),
-                                                    .w = {s->type == RT_F32 ? NULL : s->bufs[4], 0},
                                                     .mult = s->bufs[6],
+                                                    .m = VEC(1),
+                                                    .v = VEC(2),
+                                                    .p = {VEC(3), low},
                                                     .n = BIG,
                                                     .step = step});
 }
@@ -347,7 +348,7 @@ static const struct bench_op {
     {"swiglu", swiglu_setup, swiglu_run, 0.0, 3.0 * T *F, 0.0},
     {"swiglu_backward", swiglu_setup, swiglu_back_run, 0.0, 5.0 * T *F, 0.0},
     {"sumsq", adamw_setup, sumsq_run, BIG, 0.0, 0.0},
-    {"adamw", adamw_setup, adamw_run, 7.0 * BIG, BIG, 0.0},
+    {"adamw", adamw_setup, adamw_run, 6.0 * BIG, 2.0 * BIG, 0.0},
     {"attention", attention_setup, attention_run, 0.0, 0.0, 2.0 * T *T *QUERY},
     {"attention_backward", attention_setup, attention_back_run, 0.0, 0.0, 5.0 * T *T *QUERY},
     {"logprob", head_setup, head_run, 0.0, 0.0, 2.0 * M *V *C},

@@ -425,51 +425,70 @@ done:
     return err;
 }
 
-static enum rt_err optimizer(struct op_side *s)
+// Weights of the side's type, with 16 bits beside them that are a positive half below 2^-12.
+static enum rt_err masters(struct op_side *s, uint64_t n, uint32_t seed, struct op_master *out)
 {
-    enum { N = 10010 };
     enum rt_err err = RT_OK;
-    struct rt_buf *g, *p, *m, *v, *w, *part, *mult;
-    FILL(s, RT_F32, N, 1, -1.0, 1.0, &g);
-    FILL(s, RT_F32, N, 2, -1.0, 1.0, &p);
-    FILL(s, RT_F32, N, 3, -0.1, 0.1, &m);
-    FILL(s, RT_F32, N, 4, 0.001, 0.1, &v);
-    FILL(s, s->type, N, 5, 0.0, 0.0, &w);
-    FILL(s, RT_F32, op_sumsq_parts(N), 5, 0.0, 0.0, &part);
-    FILL(s, RT_F32, 1, 6, 0.0, 0.0, &mult);
-    RT_TRY(op_sumsq(s->cmd, &(struct op_sumsq_args){VEC(g), N, part, 0}));
-    RT_TRY(op_clip(s->cmd, &(struct op_clip_args){part, op_sumsq_parts(N), mult, 30.0, 1.0}));
-    RT_TRY(op_adamw(
-        s->cmd, &(struct op_adamw_args){VEC(g),
-                                        VEC(p),
-                                        VEC(m),
-                                        VEC(v),
-                                        VEC(w),
-                                        mult,
-                                        N,
-                                        {0.999f, 0.9f, 0.1f, 0.999f, 0.001f, 0.01f, 5.0f, 1e-8f}}));
-    op_side_output(s, "clip", mult, 1, 256 * ULP);
-    op_side_output(s, "sumsq", part, op_sumsq_parts(N), 256 * ULP);
-    op_side_output(s, "p", p, N, 10 * ULP);
-    op_side_output(s, "m", m, N, 4 * ULP);
-    op_side_output(s, "v", v, N, 4 * ULP);
-    op_side_output(s, "w", w, N, 10 * ULP);
+    struct rt_buf *w, *low;
+
+    FILL(s, s->type, n, seed, 0.1, 1.0, &w);
+    *out = (struct op_master){.w = VEC(w)};
+    if (s->type == RT_F32)
+        goto done;
+    FILL(s, s->type, n, seed, 0.00001, 0.0002, &low);
+    out->low = VEC(low);
 done:
     return err;
 }
 
+static enum rt_err optimizer(struct op_side *s)
+{
+    enum { N = 10010 };
+    enum rt_err err = RT_OK;
+    struct rt_buf *g, *m, *v, *part, *mult;
+    struct op_master p;
+    FILL(s, RT_F32, N, 1, -1.0, 1.0, &g);
+    FILL(s, RT_F32, N, 3, -0.1, 0.1, &m);
+    FILL(s, RT_F32, N, 4, 0.001, 0.1, &v);
+    RT_TRY(masters(s, N, 2, &p));
+    FILL(s, RT_F32, op_sumsq_parts(N), 5, 0.0, 0.0, &part);
+    FILL(s, RT_F32, 1, 6, 0.0, 0.0, &mult);
+    RT_TRY(op_sumsq(s->cmd, &(struct op_sumsq_args){VEC(g), N, part, 0}));
+    RT_TRY(op_clip(s->cmd, &(struct op_clip_args){part, op_sumsq_parts(N), mult, 30.0, 1.0}));
+    RT_TRY(op_adamw(s->cmd, &(struct op_adamw_args){
+                                VEC(g),
+                                mult,
+                                VEC(m),
+                                VEC(v),
+                                p,
+                                N,
+                                {0.999f, 0.9f, 0.1f, 0.999f, 0.001f, 0.01f, 5.0f, 1e-8f}}));
+    op_side_output(s, "clip", mult, 1, 256 * ULP);
+    op_side_output(s, "sumsq", part, op_sumsq_parts(N), 256 * ULP);
+    op_side_output(s, "m", m, N, 4 * ULP);
+    op_side_output(s, "v", v, N, 4 * ULP);
+    op_side_output(s, "p", p.w.buf, N, 10 * ULP);
+done:
+    return err;
+}
+
+// A step, and one of length 0, which leaves a master as it is, what is beside it included.
 static enum rt_err sgd(struct op_side *s)
 {
     enum { N = 10010 };
     enum rt_err err = RT_OK;
-    struct rt_buf *g, *p, *w, *mult;
+    struct op_master p, kept;
+    struct rt_buf *g, *mult;
     FILL(s, RT_F32, N, 1, -1.0, 1.0, &g);
-    FILL(s, RT_F32, N, 2, -1.0, 1.0, &p);
-    FILL(s, s->type, N, 3, 0.0, 0.0, &w);
     FILL(s, RT_F32, 1, 4, 0.5, 0.5, &mult);
-    RT_TRY(op_sgd(s->cmd, &(struct op_sgd_args){VEC(g), VEC(p), VEC(w), mult, N, 0.1f, 0.01f}));
-    op_side_output(s, "p", p, N, 4 * ULP);
-    op_side_output(s, "w", w, N, 4 * ULP);
+    RT_TRY(masters(s, N, 2, &p));
+    RT_TRY(masters(s, N, 3, &kept));
+    RT_TRY(op_sgd(s->cmd, &(struct op_sgd_args){VEC(g), mult, p, N, 0.1f, 0.01f}));
+    RT_TRY(op_sgd(s->cmd, &(struct op_sgd_args){VEC(g), mult, kept, N, 0.1f, 0.0f}));
+    op_side_output(s, "p", p.w.buf, N, 4 * ULP);
+    op_side_output(s, "kept", kept.w.buf, N, 0.0);
+    if (kept.low.buf)
+        op_side_output(s, "kept, low", kept.low.buf, N, 0.0);
 done:
     return err;
 }
@@ -489,11 +508,11 @@ done:
 static enum rt_err lerp(struct op_side *s)
 {
     enum rt_err err = RT_OK;
-    struct rt_buf *x, *y;
-    FILL(s, RT_F32, 4098, 1, -1.0, 1.0, &x);
-    FILL(s, RT_F32, 4098, 2, -1.0, 1.0, &y);
-    RT_TRY(op_lerp(s->cmd, &(struct op_lerp_args){VEC(x), VEC(y), 4098, 0.6}));
-    op_side_output(s, "y", y, 4098, 2 * ULP);
+    struct op_master x, y;
+    RT_TRY(masters(s, 4098, 1, &x));
+    RT_TRY(masters(s, 4098, 2, &y));
+    RT_TRY(op_lerp(s->cmd, &(struct op_lerp_args){x, y, 4098, 0.6}));
+    op_side_output(s, "y", y.w.buf, 4098, 2 * ULP);
 done:
     return err;
 }

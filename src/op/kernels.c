@@ -12,10 +12,10 @@
     X(op_act_kernel) X(op_act_gate_kernel) X(op_act_back_kernel) X(op_act_gate_back_kernel)        \
     X(op_logprob_stats_kernel) X(op_logprob_finish_kernel) X(op_logprob_grad_kernel)               \
     X(op_segment_sum_kernel) X(op_segment_spread_kernel) X(op_sumsq_kernel) X(op_adamw_kernel)     \
-    X(op_clip_kernel)                                                                              \
-    X(op_adamw_copy_kernel) X(op_add_kernel) X(op_loss_fold_kernel) X(op_loss_unfold_kernel)       \
+    X(op_clip_kernel) X(op_lerp_master_kernel)                                                     \
+    X(op_adamw_master_kernel) X(op_add_kernel) X(op_loss_fold_kernel) X(op_loss_unfold_kernel)       \
     X(op_logprob_cap_kernel) X(op_logprob_squares_kernel) X(op_logprob_squares_finish_kernel)      \
-    X(op_sgd_kernel) X(op_sgd_copy_kernel) X(op_lerp_kernel) X(op_dropout_kernel)                  \
+    X(op_sgd_kernel) X(op_sgd_master_kernel) X(op_lerp_kernel) X(op_dropout_kernel)                  \
     X(op_dora_norm_kernel) X(op_dora_scale_kernel) X(op_dora_back_kernel)               \
     X(op_route_pick_kernel) X(op_route_count_kernel) X(op_route_scan_kernel)                       \
     X(op_route_order_kernel) X(op_route_weights_kernel) X(op_route_balance_kernel)                 \

@@ -148,7 +148,7 @@ enum rt_err tr_adapter_save(struct md_model *m, const char *source, const char *
         RT_TRY(dir_make(ref));
         RT_TRY(md_adapter_save(&m->adapter, &m->adapter_ref, source, ref));
     }
-    RT_TRY(md_adapter_save(&m->adapter, md_trained_of(m).master, source, dir));
+    RT_TRY(md_adapter_save(&m->adapter, md_trained_of(m).work, source, dir));
 done:
     free(ref);
     return err;

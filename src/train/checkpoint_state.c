@@ -35,11 +35,10 @@ static uint32_t list_kept(struct tr_run_state *r, struct kept out[MOST_FLATS])
 {
     const struct md_trained t = md_trained_of(r->s.model);
     const struct kept all[] = {
-        {"master", "", model_has_masters(r) ? NULL : t.master, t.params},
+        {"master", "", model_has_masters(r) ? NULL : t.work, t.params},
         {"optimizer", "exp_avg.", &r->opt.m, t.params},
         {"optimizer", "exp_avg_sq.", &r->opt.v, t.params},
-        {"reference", "", r->c->sync_ref_model ? tr_reference_master(&r->s.ref) : NULL,
-         &r->s.model->params},
+        {"reference", "", r->c->sync_ref_model ? &r->s.ref.copy : NULL, &r->s.model->params},
     };
     uint32_t n = 0;
     for (size_t i = 0; i < COUNT_OF(all); i++)
@@ -63,26 +62,6 @@ static enum rt_err slice_alloc(const struct tr_run_state *r, const struct md_par
     *out = malloc(n * rt_type_size(rt_dev_is_f64(r->s.dev) ? RT_F64 : RT_F32));
     return *out ? RT_OK
                 : rt_fail(RT_E_NOMEM, "out of memory: %llu elements", (unsigned long long) n);
-}
-
-// Rows [row, row + n) of a weight to or from x, without their padding.
-static enum rt_err move(const struct kept *k, const struct md_param *p, uint32_t row, uint32_t n,
-                        enum rt_type type, unsigned char *x, bool write)
-{
-    enum rt_err err = RT_OK;
-    struct rt_buf *b = k->flat->chunk[p->chunk];
-    const bool whole = p->ld == p->cols;
-    const uint32_t turns = whole ? 1 : n;
-    const uint64_t count = whole ? (uint64_t) n * p->cols : p->cols;
-
-    for (uint32_t i = 0; i < turns; i++) {
-        const uint64_t at = p->first + ((uint64_t) row + i) * p->ld;
-        unsigned char *here = x + (size_t) i * count * rt_type_size(type);
-        RT_TRY(write ? rt_buf_write(b, at, count, type, here)
-                     : rt_buf_read(b, at, count, type, here));
-    }
-done:
-    return err;
 }
 
 static enum rt_err name_of(const struct kept *k, const struct md_param *p, struct str *out)
@@ -116,7 +95,7 @@ static enum rt_err put(struct fmt_st_writer *w, const struct kept *k, enum rt_ty
         const uint32_t step = slice_rows(p);
         for (uint32_t row = 0; row < p->rows; row += step) {
             const uint32_t n = u32_min(step, p->rows - row);
-            RT_TRY(move(k, p, row, n, type, x, false));
+            RT_TRY(md_flat_read_as(k->flat, p, row, n, type, x));
             RT_TRY(fmt_st_writer_put_raw(w, x, (size_t) n * p->cols * rt_type_size(type)));
         }
     }
@@ -171,7 +150,7 @@ static enum rt_err get(const struct fmt_st *st, const struct kept *k, const stru
         const uint32_t n = u32_min(step, p->rows - row);
         const uint64_t at = (uint64_t) row * p->cols, count = (uint64_t) n * p->cols;
         memcpy(x, (const unsigned char *) t->data + at * size, count * size);
-        RT_TRY(move(k, p, row, n, type, x, true));
+        RT_TRY(md_flat_write_as(k->flat, p, row, n, type, x));
         fmt_st_done_with(st, t, at, count);
     }
 done:
@@ -352,25 +331,18 @@ enum rt_err tr_state_read_weights(struct tr_run_state *r, const char *dir)
     enum rt_err err = RT_OK;
     struct md_model *m = r->s.model;
     const struct md_trained t = md_trained_of(m);
-    const struct kept own = {"master", "", t.master, t.params};
+    const struct kept own = {"master", "", t.work, t.params};
     struct str path = {0};
-    struct rt_cmd *cmd = NULL;
 
     // Where the masters are follows from the options of the run that wrote them.
     RT_TRY(str_printf(&path, "%s/master.safetensors", dir));
     if (file_exists(path.data))
         RT_TRY(read_flat(r, &own, dir));
     else if (md_adapter_any(&m->adapter))
-        RT_TRY(md_adapter_load(&m->adapter, dir, t.master));
+        RT_TRY(md_adapter_load(&m->adapter, dir, t.work));
     else
-        RT_TRY(md_weights_load(t.params, dir, RT_F32, t.master));
-    if (t.work != t.master) {
-        RT_TRY(rt_cmd_create(r->s.dev, &cmd));
-        RT_TRY(md_flat_cast(cmd, t.master, t.work));
-        RT_TRY(rt_cmd_wait(&cmd));
-    }
+        RT_TRY(md_weights_load(t.params, dir, RT_F32, t.work));
 done:
-    rt_cmd_destroy(&cmd);
     str_free(&path);
     return err;
 }
@@ -381,21 +353,16 @@ enum rt_err tr_state_read(struct tr_run_state *r, const struct tr_checkpoint *fr
     const struct fmt_json j = {from->state, from->dir};
     const struct md_trained t = md_trained_of(r->s.model);
     struct kept k[MOST_FLATS];
-    struct rt_cmd *cmd = NULL;
     int64_t history;
 
     RT_TRY(tr_state_read_weights(r, from->dir));
     for (uint32_t i = 0, n = list_kept(r, k); i < n; i++)
-        if (k[i].flat != t.master)
+        if (k[i].flat != t.work)
             RT_TRY(read_flat(r, &k[i], from->dir));
-    RT_TRY(rt_cmd_create(r->s.dev, &cmd));
-    RT_TRY(tr_reference_refresh(&r->s.ref, cmd));
-    RT_TRY(rt_cmd_wait(&cmd));
     RT_TRY(read_fields(&j, r));
     RT_TRY(ds_order_seek(&r->order, r->order.epoch, r->order.micro));
     RT_TRY(fmt_json_int(&j, "log_history_bytes", &history));
     RT_TRY(tr_log_restore(&r->log, from->dir, (uint64_t) history));
 done:
-    rt_cmd_destroy(&cmd);
     return err;
 }

@@ -65,10 +65,12 @@ enum rt_err tr_fingerprint_take(const struct tr_session *s, struct tr_fingerprin
     enum rt_err err = RT_OK;
     struct md_model *m = s->model;
     const struct md_trained t = md_trained_of(m);
+    struct md_flat words = m->work;
 
+    memset(words.low, 0, sizeof(words.low));
     *out = (struct tr_fingerprint){.data = print_data(&s->train.set)};
-    RT_TRY(print_flat(&m->work, &m->params, &out->model));
-    RT_TRY(print_flat(t.master, t.params, &out->trained));
+    RT_TRY(print_flat(&words, &m->params, &out->model));
+    RT_TRY(print_flat(t.work, t.params, &out->trained));
     if (s->train.ref_logps)
         out->reference = s->train.ref_key;
     else if (m->adapter_ref.n)

@@ -79,16 +79,13 @@ static enum rt_err adamw(struct tr_optimizer *o, struct rt_cmd *cmd, const struc
                          uint32_t chunk, uint64_t first, uint64_t n,
                          const struct op_adamw_step *step)
 {
-    const bool two = to->master != to->work;
-
     if (n == 0)
         return RT_OK;
     return op_adamw(cmd, &(struct op_adamw_args){.grad = {o->grads.chunk[chunk], first},
-                                                 .p = {to->master->chunk[chunk], first},
+                                                 .mult = o->mult,
                                                  .m = {o->m.chunk[chunk], first},
                                                  .v = {o->v.chunk[chunk], first},
-                                                 .w = {two ? to->work->chunk[chunk] : NULL, first},
-                                                 .mult = o->mult,
+                                                 .p = md_flat_master(to->work, chunk, first),
                                                  .n = n,
                                                  .step = *step});
 }
@@ -101,9 +98,8 @@ static enum rt_err sgd(struct tr_optimizer *o, struct rt_cmd *cmd, const struct 
     if (n == 0)
         return RT_OK;
     a.grad = (struct op_vec){o->grads.chunk[chunk], first};
-    a.p = (struct op_vec){to->master->chunk[chunk], first};
-    a.w = (struct op_vec){to->master != to->work ? to->work->chunk[chunk] : NULL, first};
     a.mult = o->mult;
+    a.p = md_flat_master(to->work, chunk, first);
     a.n = n;
     return op_sgd(cmd, &a);
 }

@@ -29,8 +29,8 @@ RT_NODISCARD enum rt_err tr_grad_measure(struct tr_optimizer *o, struct rt_cmd *
                                          double max_norm, double scale);
 double tr_grad_norm(const struct tr_optimizer *o, double scale);
 
-// One update with learning rate lr and the gradients as measured last, on the model's masters and
-// working copy. Recorded on cmd.
+// One update with learning rate lr and the gradients as measured last, on the model's masters.
+// Recorded on cmd.
 RT_NODISCARD enum rt_err tr_optimizer_step(struct tr_optimizer *o, struct rt_cmd *cmd,
                                            struct md_model *model, const struct tr_config *c,
                                            double lr);

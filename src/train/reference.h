@@ -10,9 +10,8 @@
 // Owned by the session; { 0 } is closed.
 struct tr_reference {
     bool none; // the loss has no reference: its log-probs are 0, a reward is beta * log-prob
-    struct md_flat copy;   // weights in the storage type; empty: the model is its own reference
-    struct md_flat master; // f32, of which `copy` is the working copy; only with sync_ref_model and
-                           // 16-bit storage, where a small step would be lost in rounding
+    struct md_flat copy; // weights in the storage type; empty: the model is its own reference.
+                         // Masters with sync_ref_model: a small step would be lost in rounding
 };
 
 // Load or copy. `train`: the policy will move, so a copy of it is needed where no other model is
@@ -25,12 +24,6 @@ void tr_reference_close(struct tr_reference *r);
 
 // What a forward of the reference computes with.
 struct md_weights tr_reference_weights(const struct tr_reference *r, const struct md_model *model);
-
-// The weights in f32 of a reference that is synced.
-struct md_flat *tr_reference_master(struct tr_reference *r);
-
-// The working copy again from the masters. Recorded on cmd.
-RT_NODISCARD enum rt_err tr_reference_refresh(struct tr_reference *r, struct rt_cmd *cmd);
 
 // reference = (1 - alpha) * reference + alpha * policy. Recorded on cmd. Source: TRL's
 // SyncRefModelCallback.

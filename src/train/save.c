@@ -135,7 +135,7 @@ enum rt_err tr_save_model(struct md_model *model, const char *source, const char
                           false));
     RT_TRY(write_generation_config(&model->arch, dir));
     const struct md_trained t = md_trained_of(model);
-    RT_TRY(md_weights_save(t.params, t.master, dir, NULL, dtype, 1.0));
+    RT_TRY(md_weights_save(t.params, t.work, dir, NULL, dtype, 1.0));
 done:
     return err;
 }

@@ -46,7 +46,6 @@ static enum rt_err open_model(struct rt_dev *dev, const char *family, const stru
 static void shake(struct md_model *m, double size)
 {
     const struct md_trained to = md_trained_of(m);
-    struct rt_cmd *cmd;
     struct rng rng;
 
     rng_seed(&rng, 3);
@@ -54,16 +53,12 @@ static void shake(struct md_model *m, double size)
         const struct md_param *p = &to.params->all[i];
         float *x = malloc((size_t) p->rows * p->cols * sizeof(*x));
         assert_non_null(x);
-        T_OK(md_flat_read(to.master, p, 0, p->rows, x));
+        T_OK(md_flat_read(to.work, p, 0, p->rows, x));
         for (size_t k = 0; k < (size_t) p->rows * p->cols; k++)
             x[k] += (float) size * (rng_uniform(&rng) - 0.5f);
-        T_OK(md_flat_write(to.master, p, 0, p->rows, x));
+        T_OK(md_flat_write(to.work, p, 0, p->rows, x));
         free(x);
     }
-    T_OK(rt_cmd_create(m->dev, &cmd));
-    if (to.master != to.work)
-        T_OK(md_flat_cast(cmd, to.master, to.work));
-    T_OK(rt_cmd_wait(&cmd));
 }
 
 static void zero_b_is_exact(struct t *t, enum rt_type storage, bool use_dora)
@@ -98,7 +93,7 @@ static void zero_b_is_exact(struct t *t, enum rt_type storage, bool use_dora)
 
 static double loss_at(struct md_model *m, const struct md_param *p, uint64_t at, double x)
 {
-    struct rt_buf *b = md_trained_of(m).master->chunk[p->chunk];
+    struct rt_buf *b = md_trained_of(m).work->chunk[p->chunk];
     double logp[SEQS];
     T_OK(rt_buf_write(b, p->first + at, 1, RT_F64, &x));
     pass_forward(m, md_policy(m), logp);
@@ -131,8 +126,7 @@ static void differences(struct t *t, const char *family, const char *targets, co
             const uint32_t row = (7 * i + 5 * k) % p->rows, col = (11 * i + 3 * k) % p->cols;
             const uint64_t at = (uint64_t) row * p->ld + col;
             double x, g;
-            T_OK(rt_buf_read(md_trained_of(m).master->chunk[p->chunk], p->first + at, 1, RT_F64,
-                             &x));
+            T_OK(rt_buf_read(md_trained_of(m).work->chunk[p->chunk], p->first + at, 1, RT_F64, &x));
             T_OK(rt_buf_read(grads.chunk[p->chunk], p->first + at, 1, RT_F64, &g));
             const double up = loss_at(m, p, at, x + h),
                          fd = (up - loss_at(m, p, at, x - h)) / 2 / h;
@@ -270,7 +264,7 @@ static void frozen_is_free(struct t *t)
 
     T_OK(open_model(t_dev(t), "llama", &peft, RT_F16, &m));
     assert_int_equal(m->adapter.params.n, 2);
-    assert_int_equal(m->master.n, 0);
+    assert_null(m->work.low[0]);
     assert_string_equal(m->adapter.params.all[0].name,
                         "base_model.model.model.layers.1.self_attn.o_proj.lora_A.weight");
     for (int i = 0; i < m->graph.n_nodes; i++) {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "src/base/arith.h"
-#include "src/op/op.h"
+#include "src/op/master.h"
 #include "tests/t.h"
 
 // Where the tensors of these tests begin in their buffers; what lies before them must stay as it
@@ -53,6 +53,71 @@ static inline double *t_read(struct t *t, struct op_vec v, uint64_t n)
     double *x = t_alloc(t, n * sizeof(*x));
     T_OK(rt_buf_read(v.buf, v.first, n, RT_F64, x));
     return x;
+}
+
+// Masters of n elements that hold x, rounded to f32 on host:f64 too; as t_vec otherwise.
+static inline struct op_master t_master(struct t *t, struct rt_dev *dev, enum rt_type type,
+                                        const double *x, uint64_t n)
+{
+    struct op_master m = {.w = t_vec(t, dev, type, x, n)};
+    uint16_t *w, *low;
+
+    if (type == RT_F32)
+        return m;
+    m.low = t_vec(t, dev, type, x, n);
+    w = t_alloc(t, n * sizeof(*w));
+    low = t_alloc(t, n * sizeof(*low));
+    for (uint64_t i = 0; i < n; i++) {
+        const struct op_split s = op_split(type, (float) x[i]);
+        w[i] = s.w;
+        low[i] = s.low;
+    }
+    T_OK(rt_buf_write((struct rt_buf *) (uintptr_t) m.w.buf, FIRST, n, type, w));
+    T_OK(rt_buf_write((struct rt_buf *) (uintptr_t) m.low.buf, FIRST, n, type, low));
+    return m;
+}
+
+// n masters as double; what the 16-bit words are is checked on the way: the masters, rounded as
+// they have to be.
+static inline double *t_read_master(struct t *t, struct op_master m, uint64_t n)
+{
+    const enum rt_type type = rt_buf_type(m.w.buf);
+    double *x = t_read(t, m.w, n);
+    uint16_t *w, *low;
+
+    if (type == RT_F32)
+        return x;
+    w = t_alloc(t, n * sizeof(*w));
+    low = t_alloc(t, n * sizeof(*low));
+    T_OK(rt_buf_read(m.w.buf, FIRST, n, type, w));
+    T_OK(rt_buf_read(m.low.buf, FIRST, n, type, low));
+    for (uint64_t i = 0; i < n; i++) {
+        const float f = op_join(type, (struct op_split){w[i], low[i]});
+        x[i] = (double) f;
+        if (op_split(type, f).w != w[i])
+            fail_msg("element %llu: %a is kept as %04x", (unsigned long long) i, (double) f, w[i]);
+    }
+    return x;
+}
+
+// Compare masters with what an oracle has, which may be of another type; what lies before and
+// behind them is unharmed.
+static inline void t_close_master(struct t *t, const char *what, struct op_master got,
+                                  struct op_master want, uint64_t n, struct t_tol tol)
+{
+    const double *x = t_read_master(t, got, n), *y = t_read_master(t, want, n);
+    const struct op_vec *const parts[] = {&got.w, &got.low};
+
+    for (uint64_t i = 0; i < n; i++)
+        if (!(fabs(x[i] - y[i]) <= tol.atol + tol.rtol * fabs(y[i])))
+            fail_msg("%s %llu: %.9g, not %.9g", what, (unsigned long long) i, x[i], y[i]);
+    for (size_t k = 0; k < COUNT_OF(parts) && parts[k]->buf; k++) {
+        double around[2];
+        T_OK(rt_buf_read(parts[k]->buf, FIRST - 1, 1, RT_F64, &around[0]));
+        T_OK(rt_buf_read(parts[k]->buf, FIRST + n, 1, RT_F64, &around[1]));
+        if (!(around[0] == 5.0 && isnan(around[1])))
+            fail_msg("%s: written beside the masters", what);
+    }
 }
 
 // The device under test once more, with bindings of at most 1 MiB. The caller closes it.

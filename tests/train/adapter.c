@@ -95,7 +95,7 @@ static void base_stays(struct t *t, enum rt_type storage, const char *adapter, c
 
     T_OK(tr_session_open(&c, true, &s));
     T_OK(tr_optimizer_create(s.model, 0, &o));
-    assert_int_equal(s.model->master.n, 0);
+    assert_null(s.model->work.low[0]);
     assert_int_equal(s.ref.copy.n, 0);
     const double *base = whole(t, &s.model->work, &n);
     const double *start = whole(t, &s.model->adapter_work, &k);
