@@ -1,6 +1,7 @@
 // shaders/matmul.comp -- C = A B by tiles in shared memory. A group makes BM x BN of C, a lane TM
 // rows of it and NV times four columns, BN / NV apart; LANES = BM / TM * BN / (4 NV). Every element
-// is one chain of fused multiply-adds, k from 0 up, whatever the tile. Oracle: op_matmul_ref().
+// is one chain of fused multiply-adds, k upwards in its part, whatever the tile. Oracle:
+// op_matmul_ref().
 #ifndef __OPENCL_C_VERSION__
 #extension GL_EXT_control_flow_attributes : require
 #define UNROLL [[unroll]]
@@ -97,15 +98,18 @@
 #include "experts_tile.h"
 KERNEL_BEGIN(experts_matmul)
     EXPERTS_TILE
+    const uint k_begin = 0u, k_end = k, c_at = c_first;
 #else
 KERNEL_BEGIN(matmul)
     const uint i0 = GROUP_Y * uint(BM), j0 = GROUP_X * uint(BN);
+    const uint k_begin = GROUP_Z * k_part, k_end = UMIN(k, k_begin + k_part);
+    const uint c_at = c_first + GROUP_Z * c_part;
 #endif
     const uint tx = LANE % (uint(BN) / uint(4 * NV)), ty = LANE / (uint(BN) / uint(4 * NV));
     vec4 acc[TM * NV];
 
     UNROLL for (uint q = 0u; q < uint(TM * NV); q++) acc[q] = vec4(0.0f);
-    for (uint l0 = 0u; l0 < k; l0 += uint(BK)) {
+    for (uint l0 = k_begin; l0 < k_end; l0 += uint(BK)) {
         LOAD_A(a, a_first, lda, i0, m, BM, as, SA)
         LOAD_B(b, b_first, ldb, j0, n, BN, bs, SB)
         barrier();
@@ -148,7 +152,7 @@ KERNEL_BEGIN(matmul)
 #endif
         UNROLL for (uint i = 0u; i < uint(TM); i++)
         {
-            const uint row = i0 + ty * uint(TM) + i, at = c_first + row * ldc + j;
+            const uint row = i0 + ty * uint(TM) + i, at = c_at + row * ldc + j;
             if (row < m) {
                 vec4 sum = acc[i * uint(NV) + v] + add;
                 if ((flags & 1u) != 0u) {

@@ -125,15 +125,56 @@ static struct step step_of(const struct rt_dev *dev, const struct op_matmul_args
     }
 }
 
+// ---- Parts of k -------------------------------------------------------------------------------
+
+// A product with few columns (in TN, or few rows) makes few groups of tiles. The tile variant then
+// sums a long k in parts, each a group of its own along z, in scratch, and adds them up in order.
+// What one part of k is depends on n and k alone, in TN also on whether m is small; never on rows.
+enum { SKINNY = 64, PART = 256, MOST_PARTS = 8 };
+
+static bool is_host(const struct rt_dev *dev)
+{
+    return strcmp(rt_dev_plan(dev)->caps.api, "host") == 0;
+}
+
+static bool is_skinny(enum op_matmul_form form, uint32_t m, uint32_t n)
+{
+    return n <= SKINNY || (form == OP_TN && m <= SKINNY);
+}
+
+// Elements of k in one part; k itself without parts.
+static uint32_t part_of(uint32_t k)
+{
+    const uint32_t parts = u32_min(k / PART, MOST_PARTS);
+    return parts > 1 ? (uint32_t) round_up(div_up(k, parts), 16) : k;
+}
+
+static bool splits(const struct rt_dev *dev, const struct op_matmul_args *a, struct step step)
+{
+    return a->variant == OP_MATMUL_TILE && !is_host(dev) && is_skinny(a->form, a->m, a->n) &&
+           part_of(a->k) < a->k && step.k >= a->k && step.n >= a->n;
+}
+
+// Scratch for the parts. TN: rows may be cut to where they are few.
+static uint64_t parts_scratch(const struct rt_dev *dev, enum op_matmul_form form, uint32_t m,
+                              uint32_t n, uint32_t k)
+{
+    const uint32_t rows = n <= SKINNY ? m : form == OP_TN ? u32_min(m, SKINNY) : 0;
+    if (is_host(dev) || part_of(k) == k)
+        return 0;
+    return div_up(k, part_of(k)) * rows * op_stride(n);
+}
+
 // A 16-bit result whose k is cut is summed in f32 scratch first. The strides are not known here:
 // twice the columns is what is allowed for without a cut.
 uint64_t op_matmul_scratch(const struct rt_dev *dev, enum op_matmul_form form, enum rt_type type,
                            uint32_t m, uint32_t n, uint32_t k)
 {
     const uint64_t widest = form == OP_TN ? u32_max(m, n) : n;
+    const uint64_t parts = parts_scratch(dev, form, m, n, k);
     if (form == OP_NT || type == RT_F32 || k <= range_of(dev, type) / (2 * round_up(widest, 8)))
-        return 0;
-    return (uint64_t) m * op_stride(n);
+        return parts;
+    return u64_max(parts, (uint64_t) m * op_stride(n));
 }
 
 // ---- Checks -----------------------------------------------------------------------------------
@@ -186,9 +227,10 @@ static struct rt_bind bind_mat(struct op_mat mat, enum rt_access access, uint64_
                    (uint64_t) (rows - 1) * mat.ld + op_stride(cols), rest);
 }
 
-// A part of the product: `size` elements of m, n and k from `at` on.
-static enum rt_err run_part(struct rt_cmd *cmd, const struct op_matmul_args *a, struct step at,
-                            struct step size)
+// A slice of the product: `size` elements of m, n and k from `at` on; k in parts of `k_part`, each
+// into a C of its own right behind the one before.
+static enum rt_err run_slice(struct rt_cmd *cmd, const struct op_matmul_args *a, struct step at,
+                             struct step size, uint32_t k_part)
 {
     const bool tn = a->form == OP_TN, nt = a->form == OP_NT, first = at.k == 0;
     const bool bias = a->bias && first, accumulate = a->accumulate || !first;
@@ -200,7 +242,9 @@ static enum rt_err run_part(struct rt_cmd *cmd, const struct op_matmul_args *a, 
                                    .k = size.k,
                                    .lda = a->a.ld,
                                    .ldb = a->b.ld,
-                                   .ldc = a->c.ld}};
+                                   .ldc = a->c.ld,
+                                   .k_part = k_part,
+                                   .c_part = size.m * a->c.ld}};
     struct matmul_params *p = &job.p;
 
     p->flags = (accumulate ? MATMUL_ACCUMULATE : 0u) | (bias ? MATMUL_BIAS : 0u);
@@ -211,38 +255,48 @@ static enum rt_err run_part(struct rt_cmd *cmd, const struct op_matmul_args *a, 
     job.binds[2] = job.binds[0]; // no bias: something must be bound
     if (bias)
         job.binds[2] = bind_at(a->bias, RT_ACCESS_IN, a->bias_first + at.n, size.n, &p->bias_first);
-    job.binds[3] = bind_mat(c, RT_ACCESS_INOUT, at.m, at.n, size.m, size.n, &p->c_first);
+    const uint32_t rows = (uint32_t) div_up(size.k, k_part) * size.m;
+    job.binds[3] = bind_mat(c, RT_ACCESS_INOUT, at.m, at.n, rows, size.n, &p->c_first);
     return matmul_run(cmd, a->variant, &job);
 }
 
-static enum rt_err run_parts(struct rt_cmd *cmd, const struct op_matmul_args *a, struct step step)
+static enum rt_err run_slices(struct rt_cmd *cmd, const struct op_matmul_args *a, struct step step)
 {
     enum rt_err err = RT_OK;
     for (uint32_t i = 0; i < a->m; i += step.m)
         for (uint32_t j = 0; j < a->n; j += step.n)
-            for (uint32_t l = 0; l < a->k; l += step.k)
-                RT_TRY(run_part(cmd, a, (struct step){i, j, l},
-                                (struct step){u32_min(step.m, a->m - i), u32_min(step.n, a->n - j),
-                                              u32_min(step.k, a->k - l)}));
+            for (uint32_t l = 0; l < a->k; l += step.k) {
+                const struct step size = {u32_min(step.m, a->m - i), u32_min(step.n, a->n - j),
+                                          u32_min(step.k, a->k - l)};
+                RT_TRY(run_slice(cmd, a, (struct step){i, j, l}, size, size.k));
+            }
 done:
     return err;
 }
 
-// C (16-bit) = X + bias, X f32 with stride op_stride(n) at the beginning of scratch; rows as given.
+// C = X + bias (+ C); X is f32 with stride op_stride(n) in scratch from row x_row on: `parts` times
+// `rows` rows, to be added up. Rows `row` .. of C.
 static enum rt_err round_rows(struct rt_cmd *cmd, const struct op_matmul_args *a, uint32_t row,
-                              uint32_t rows)
+                              uint32_t rows, uint32_t x_row, uint32_t parts)
 {
     const uint32_t ldx = op_stride(a->n);
-    struct matmul_round_params p = {
-        .flags = a->bias ? MATMUL_BIAS : 0u, .m = rows, .n = a->n, .ldx = ldx, .ldc = a->c.ld};
+    struct matmul_round_params p = {.flags = (a->bias ? MATMUL_BIAS : 0u) |
+                                             (a->accumulate ? MATMUL_ACCUMULATE : 0u),
+                                    .m = rows,
+                                    .n = a->n,
+                                    .ldx = ldx,
+                                    .ldc = a->c.ld,
+                                    .parts = parts,
+                                    .x_part = rows * ldx};
     struct rt_bind x, bias, c;
 
-    x = bind_at(a->scratch, RT_ACCESS_IN, (uint64_t) row * ldx, (uint64_t) rows * ldx, &p.x_first);
+    x = bind_at(a->scratch, RT_ACCESS_IN, (uint64_t) x_row * ldx, (uint64_t) parts * rows * ldx,
+                &p.x_first);
     bias = x;
     if (a->bias)
         bias = bind_at(a->bias, RT_ACCESS_IN, a->bias_first, a->n, &p.bias_first);
-    c = bind_mat((struct op_mat){a->c.buf, a->c.first, a->c.ld}, RT_ACCESS_OUT, row, 0, rows, a->n,
-                 &p.c_first);
+    c = bind_mat((struct op_mat){a->c.buf, a->c.first, a->c.ld}, RT_ACCESS_INOUT, row, 0, rows,
+                 a->n, &p.c_first);
     return rt_cmd_dispatch(cmd,
                            &(struct rt_dispatch_desc){.kernel = "matmul_round",
                                                       .items = (uint64_t) rows * div_up(a->n, 2),
@@ -264,9 +318,34 @@ static enum rt_err run_in_scratch(struct rt_cmd *cmd, const struct op_matmul_arg
     sum.bias = NULL;
     step.m = u32_min(step.m, rows_in_range(rt_buf_dev(a->scratch), RT_F32, ldx, a->m));
     RT_REQUIRE(step.m > 0, RT_E_UNSUPPORTED);
-    RT_TRY(run_parts(cmd, &sum, step));
+    RT_TRY(run_slices(cmd, &sum, step));
     for (uint32_t i = 0; i < a->m; i += step.m)
-        RT_TRY(round_rows(cmd, a, i, u32_min(step.m, a->m - i)));
+        RT_TRY(round_rows(cmd, a, i, u32_min(step.m, a->m - i), i, 1));
+done:
+    return err;
+}
+
+// Few columns or rows, long k: parts of k summed in scratch beside each other, then added up.
+static enum rt_err run_split(struct rt_cmd *cmd, const struct op_matmul_args *a, struct step step)
+{
+    enum rt_err err = RT_OK;
+    struct op_matmul_args sum = *a;
+    const uint32_t ldx = op_stride(a->n), part = part_of(a->k);
+    const uint32_t parts = (uint32_t) div_up(a->k, part);
+    const struct rt_dev *dev = rt_buf_dev(a->a.buf);
+
+    RT_REQUIRE(rt_buf_holds(a->scratch, RT_F32, (uint64_t) parts * a->m * ldx), RT_E_SHAPE);
+    sum.c = (struct op_mat_out){a->scratch, 0, ldx};
+    sum.bias = NULL;
+    sum.accumulate = false;
+    step.m = u32_min(step.m, rows_in_range(dev, RT_F32, parts * ldx, a->m));
+    RT_REQUIRE(step.m > 0, RT_E_UNSUPPORTED);
+    for (uint32_t i = 0; i < a->m; i += step.m) {
+        const uint32_t rows = u32_min(step.m, a->m - i);
+        sum.c.first = (uint64_t) i * (parts - 1) * ldx; // row i of C is row i * parts of scratch
+        RT_TRY(run_slice(cmd, &sum, (struct step){i, 0, 0}, (struct step){rows, a->n, a->k}, part));
+        RT_TRY(round_rows(cmd, a, i, rows, i * parts, parts));
+    }
 done:
     return err;
 }
@@ -292,10 +371,12 @@ enum rt_err op_matmul(struct rt_cmd *cmd, const struct op_matmul_args *args)
         RT_TRY(rt_fail(
             RT_E_UNSUPPORTED, "matmul: %d rows of %s, %s or %s are more than %s can bind at once",
             CUT, rt_buf_name(a.a.buf), rt_buf_name(a.b.buf), rt_buf_name(a.c.buf), rt_dev_id(dev)));
-    if (step.k < a.k && rt_buf_type(a.c.buf) != RT_F32)
+    if (splits(dev, &a, step))
+        RT_TRY(run_split(cmd, &a, step));
+    else if (step.k < a.k && rt_buf_type(a.c.buf) != RT_F32)
         RT_TRY(run_in_scratch(cmd, &a, step));
     else
-        RT_TRY(run_parts(cmd, &a, step));
+        RT_TRY(run_slices(cmd, &a, step));
 done:
     return err;
 }

@@ -2,7 +2,7 @@
 //
 // Every variant sums each element of C in an order over k that depends on the device, form, type,
 // strides, n and k alone, so that a row of C has the same bits whatever m is and whatever the other
-// rows hold.
+// rows hold. In TN, where m is no number of tokens, it may also depend on whether m <= 64.
 #ifndef OP_MATMUL_H
 #define OP_MATMUL_H
 

@@ -86,13 +86,18 @@ void op_matmul_round_ref(const struct rt_host_call *call)
     const struct rt_host_buf *x = &call->bufs[0], *bias = &call->bufs[1], *c = &call->bufs[2];
 
     for (uint64_t i = 0; i < p->m; i++) {
-        const uint64_t at = p->c_first + i * p->ldc;
-        for (uint64_t j = 0; j < p->n; j++)
-            rt_host_store(
-                c, at + j,
-                rt_host_load(x, p->x_first + i * p->ldx + j) +
-                    (p->flags & MATMUL_BIAS ? rt_host_load(bias, p->bias_first + j) : 0.0));
-        if (p->n % 2 != 0)
+        const uint64_t at = p->c_first + i * p->ldc, from = p->x_first + i * p->ldx;
+        for (uint64_t j = 0; j < p->n; j++) {
+            double sum = 0.0;
+            for (uint64_t q = 0; q < p->parts; q++)
+                sum += rt_host_load(x, from + q * p->x_part + j);
+            if (p->flags & MATMUL_BIAS)
+                sum += rt_host_load(bias, p->bias_first + j);
+            if (p->flags & MATMUL_ACCUMULATE)
+                sum += rt_host_load(c, at + j);
+            rt_host_store(c, at + j, sum);
+        }
+        if (p->n % 2 != 0 && c->type != RT_F32 && c->type != RT_F64)
             rt_host_store(c, at + p->n, 0.0);
     }
 }

@@ -52,10 +52,13 @@ uint32_t matmul_tiles(void)
 static const struct tile *tile_of(const struct matmul_job *job)
 {
     static const struct tile FEW = {8, 64, 16, 1, 1}, SOME = {32, 64, 16, 4, 1};
+    static const struct tile NARROW = {128, 16, 16, 8, 1}, SLIM = {128, 32, 16, 8, 1};
     const enum rt_type type = rt_buf_type(job->binds[0].buf);
     const int32_t tuned = rt_dev_tuned(job->dev, MATMUL_TUNED_TILE[type], 0);
     if (job->p.m <= 64)
         return job->p.m <= 8 ? &FEW : &SOME;
+    if (job->p.n <= 32)
+        return job->p.n <= 16 ? &NARROW : &SLIM;
     return &MANY[tuned >= 0 && tuned < (int32_t) COUNT_OF(MANY) ? tuned : 0];
 }
 
@@ -67,7 +70,8 @@ static enum rt_err run_tile(struct rt_cmd *cmd, const struct matmul_job *job)
                            &(struct rt_dispatch_desc){
                                .kernel = "matmul",
                                .groups = {(uint32_t) div_up(p->n, (uint32_t) t->bn),
-                                          (uint32_t) div_up(p->m, (uint32_t) t->bm)},
+                                          (uint32_t) div_up(p->m, (uint32_t) t->bm),
+                                          (uint32_t) div_up(p->k, p->k_part)},
                                .group = {(uint32_t) (t->bm / t->tm * t->bn / (4 * t->nv))},
                                .bufs = {job->binds[0], job->binds[1], job->binds[2], job->binds[3]},
                                .params = p,

@@ -16,11 +16,13 @@ static const char *const FORM_NAME[] = {"NT", "NN", "TN"};
 static const struct size {
     uint32_t m, n, k;
 } SIZES[] = {
-    {1, 1, 1},     {1, 2, 3},      {2, 1, 8},       {3, 5, 7},      {5, 14, 28},     {6, 16, 15},
-    {7, 17, 16},   {8, 31, 17},    {9, 32, 31},     {11, 33, 32},   {12, 63, 33},    {13, 64, 64},
-    {1, 65, 129},  {15, 96, 56},   {16, 97, 65},    {17, 127, 10},  {25, 128, 40},   {64, 64, 64},
-    {65, 130, 48}, {127, 29, 9},   {128, 128, 128}, {129, 66, 5},   {131, 137, 139}, {1, 576, 192},
-    {2, 192, 576}, {70, 192, 576}, {40, 40, 2100},  {4, 600, 4200},
+    {1, 1, 1},       {1, 2, 3},      {2, 1, 8},       {3, 5, 7},       {5, 14, 28},
+    {6, 16, 15},     {7, 17, 16},    {8, 31, 17},     {9, 32, 31},     {11, 33, 32},
+    {12, 63, 33},    {13, 64, 64},   {1, 65, 129},    {15, 96, 56},    {16, 97, 65},
+    {17, 127, 10},   {25, 128, 40},  {64, 64, 64},    {65, 130, 48},   {127, 29, 9},
+    {128, 128, 128}, {129, 66, 5},   {131, 137, 139}, {1, 576, 192},   {2, 192, 576},
+    {70, 192, 576},  {40, 40, 2100}, {4, 600, 4200},  {131, 16, 1100}, {16, 130, 777},
+    {150, 31, 515},
 };
 
 // One product and how its parts lie: strides wider than the columns, tensors in the middle of
@@ -189,10 +191,9 @@ static void all_shapes(struct t *t, enum op_matmul_variant v)
 // A row of C has the same bits alone, among few and among many, and a second run gives the same
 // bits.
 static void rows_stand_alone(struct t *t, enum op_matmul_variant v, enum rt_type type,
-                             enum op_matmul_form form)
+                             enum op_matmul_form form, struct size all)
 {
     static const uint32_t M[] = {150, 150, 1, 5, 8, 13, 40, 65};
-    const struct size all = {150, 70, 330};
     struct problem p = problem(t, all, form, type, RT_F32, v, 0);
     struct op_matmul_args a = args_on(t, t_dev(t), &p);
     double *first = NULL;
@@ -400,8 +401,31 @@ static void clamped(struct t *t)
     rt_dev_close(&dev);
 }
 
+// Few columns and a long k: the tile variant makes two runs of it, parts and their sum; so does TN
+// with few rows. Neither on the host.
+static void skinny_is_split(struct t *t)
+{
+    static const struct {
+        struct size size;
+        enum op_matmul_form form;
+        uint64_t runs;
+    } ROWS[] = {{{70, 16, 1024}, OP_NT, 2}, {{70, 16, 511}, OP_NT, 1}, {{8, 65, 1024}, OP_NT, 1},
+                {{70, 64, 1024}, OP_NN, 2}, {{8, 65, 1024}, OP_TN, 2}, {{65, 65, 1024}, OP_TN, 1}};
+    for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
+        const struct problem p =
+            problem(t, ROWS[i].size, ROWS[i].form, RT_F16, RT_F32, OP_MATMUL_TILE, 0);
+        const uint64_t before = rt_dev_stats(t_dev(t)).dispatches;
+        (void) run(t, t_dev(t), &p);
+        assert_int_equal(rt_dev_stats(t_dev(t)).dispatches - before,
+                         t_on_host(t) ? 1 : ROWS[i].runs);
+        t_reset(t);
+    }
+}
+
 static void body(struct t *t)
 {
+    static const struct size ALONE[] = {{150, 70, 330}, {150, 24, 1100}};
+    skinny_is_split(t);
     oracle_by_hand(t);
     oracle_is_consistent(t);
     errors(t);
@@ -413,7 +437,9 @@ static void body(struct t *t)
         for (size_t y = 0; y < COUNT_OF(TYPES); y++)
             for (size_t f = 0; f < COUNT_OF(FORMS); f++)
                 if (op_matmul_has(t_dev(t), (enum op_matmul_variant) v, TYPES[y]))
-                    rows_stand_alone(t, (enum op_matmul_variant) v, TYPES[y], FORMS[f]);
+                    for (size_t s = 0; s < COUNT_OF(ALONE); s++)
+                        rows_stand_alone(t, (enum op_matmul_variant) v, TYPES[y], FORMS[f],
+                                         ALONE[s]);
     }
 }
 
