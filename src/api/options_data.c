@@ -102,9 +102,9 @@ static enum rt_err add_paths(const cJSON *v, const char *where, struct ds_part *
     for (; item; item = cJSON_IsArray(v) ? item->next : NULL) {
         if (!cJSON_IsString(item) || !item->valuestring[0])
             RT_TRY(fail_kind(where, "a path or a list of paths", item));
-        if (strpbrk(item->valuestring, "*?") || strstr(item->valuestring, "://"))
-            RT_TRY(rt_fail(RT_E_USAGE, "%s: expected paths on disk without patterns, found %.200s",
-                           where, item->valuestring));
+        if (strstr(item->valuestring, "://"))
+            RT_TRY(rt_fail(RT_E_USAGE, "%s: expected paths on disk, found %.200s", where,
+                           item->valuestring));
         if (p->n_paths == DS_PATHS)
             RT_TRY(rt_fail(RT_E_USAGE, "%s: expected up to %d paths, found more", where, DS_PATHS));
         p->paths[p->n_paths++] = item->valuestring;
@@ -113,6 +113,11 @@ static enum rt_err add_paths(const cJSON *v, const char *where, struct ds_part *
         RT_TRY(rt_fail(RT_E_USAGE, "%s: expected a path, found none", where));
 done:
     return err;
+}
+
+bool opt_is_format(const char *path)
+{
+    return strcmp(path, "json") == 0 || strcmp(path, "csv") == 0;
 }
 
 // path, data_dir and data_files as load_dataset reads them: path is a file, a folder, or the name
@@ -126,7 +131,7 @@ static enum rt_err resolve_files(const cJSON *path, const cJSON *dir, const cJSO
     if (!cJSON_IsString(path))
         RT_TRY(rt_fail(RT_E_USAGE, "%s: path: expected a file or folder on disk, found %s", where,
                        fmt_json_kind(path)));
-    format = strcmp(path->valuestring, "json") == 0 || strcmp(path->valuestring, "csv") == 0;
+    format = opt_is_format(path->valuestring);
     if (dir && files)
         RT_TRY(rt_fail(RT_E_USAGE, "%s: expected data_dir or data_files, found both", where));
     if (format && !dir && !files)

@@ -28,6 +28,9 @@ RT_NODISCARD enum rt_err opt_resolve_lora(const struct options *o, struct tr_con
 // dataset_name and datasets is given. Errors: RT_E_USAGE.
 RT_NODISCARD enum rt_err opt_resolve_data(const struct options *o, struct tr_config *c);
 
+// Is a mixture's path the name of a format, whose files data_files or data_dir name?
+bool opt_is_format(const char *path);
+
 // The value of columns: text becomes a mapping. Errors: RT_E_USAGE, RT_E_NOMEM.
 RT_NODISCARD enum rt_err opt_columns(cJSON **v, const char *from);
 

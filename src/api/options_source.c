@@ -1,4 +1,5 @@
 // Where the model comes from: model_init_kwargs, env, and names on the Hub.
+#include <stdlib.h>
 #include <string.h>
 
 #include "src/api/options_internal.h"
@@ -102,6 +103,33 @@ done:
     return err;
 }
 
+// The paths of a mixture's entries, but for names of formats.
+static enum rt_err find_mixture(struct options *o)
+{
+    enum rt_err err = RT_OK;
+    cJSON *entry, *text;
+    char *path = NULL;
+
+    cJSON_ArrayForEach(entry, o->values[opt_row_index("datasets")])
+    {
+        const cJSON *v = cJSON_GetObjectItemCaseSensitive(entry, "path");
+        if (!cJSON_IsString(v) || opt_is_format(v->valuestring))
+            continue;
+        RT_TRY(fmt_hub_find(FMT_HUB_DATASET, v->valuestring, "main", &path));
+        if (!path)
+            continue;
+        log_info("datasets: %s is %s", v->valuestring, path);
+        text = cJSON_CreateString(path);
+        if (!text || !cJSON_ReplaceItemInObjectCaseSensitive(entry, "path", text))
+            RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: datasets"));
+        free(path);
+        path = NULL;
+    }
+done:
+    free(path);
+    return err;
+}
+
 enum rt_err options_find(struct options *o)
 {
     enum rt_err err = RT_OK;
@@ -115,6 +143,7 @@ enum rt_err options_find(struct options *o)
     RT_TRY(find_one(o, "adapter_name_or_path", FMT_HUB_MODEL, "main"));
     if (!given(o, "datasets"))
         RT_TRY(find_one(o, "dataset_name", FMT_HUB_DATASET, "main"));
+    RT_TRY(find_mixture(o));
     RT_TRY(options_follow_adapter(o));
 done:
     return err;

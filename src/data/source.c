@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "src/base/file.h"
+#include "src/data/glob.h"
 #include "src/data/records.h"
 
 // ---- files --------------------------------------------------------------------------------------
@@ -28,12 +29,11 @@ done:
     return err;
 }
 
-static enum rt_err add_folder(struct ds_files *files, const char *folder, const char *split,
-                              uint32_t part)
+static enum rt_err add_split(struct ds_files *files, const char *folder, const char *split,
+                             uint32_t part)
 {
     enum rt_err err = RT_OK;
     struct dir_names names = {0};
-    const uint32_t before = files->n;
     char *path;
 
     RT_TRY(dir_list(folder, &names));
@@ -43,11 +43,44 @@ static enum rt_err add_folder(struct ds_files *files, const char *folder, const 
         RT_TRY(path_join(folder, names.name[i], &path));
         RT_TRY(add(files, path, part));
     }
+done:
+    dir_names_free(&names);
+    return err;
+}
+
+// Of the folder, or else of the folder `data` in it, where repositories on the Hub have them.
+static enum rt_err add_folder(struct ds_files *files, const char *folder, const char *split,
+                              uint32_t part)
+{
+    enum rt_err err = RT_OK;
+    const uint32_t before = files->n;
+    char *data = NULL;
+
+    RT_TRY(add_split(files, folder, split, part));
+    RT_TRY(path_join(folder, "data", &data));
+    if (files->n == before && dir_exists(data))
+        RT_TRY(add_split(files, data, split, part));
     if (files->n == before)
         RT_TRY(rt_fail(RT_E_NOT_FOUND,
                        "%s: expected a folder with %s.jsonl (.json, .csv, .tsv; .gz, .zst), found "
                        "none",
                        folder, split));
+done:
+    free(data);
+    return err;
+}
+
+static enum rt_err add_pattern(struct ds_files *files, const char *pattern, uint32_t part)
+{
+    enum rt_err err = RT_OK;
+    struct dir_names names = {0};
+    char *path;
+
+    RT_TRY(ds_glob(pattern, &names));
+    for (size_t i = 0; i < names.n; i++) {
+        RT_TRY(str_dup(names.name[i], &path));
+        RT_TRY(add(files, path, part));
+    }
 done:
     dir_names_free(&names);
     return err;
@@ -62,6 +95,8 @@ static enum rt_err add_path(struct ds_files *files, const struct ds_part *p, con
     RT_TRY(p->folder && name[0] != '/' ? path_join(p->folder, name, &path) : str_dup(name, &path));
     if (dir_exists(path)) {
         RT_TRY(add_folder(files, path, p->split ? p->split : "train", part));
+    } else if (ds_glob_is(name) && !file_exists(path)) {
+        RT_TRY(add_pattern(files, path, part));
     } else {
         err = add(files, path, part);
         path = NULL;
@@ -99,13 +134,19 @@ enum rt_err ds_folder_has(const char *folder, const char *split, bool *out)
 {
     enum rt_err err = RT_OK;
     struct dir_names names = {0};
+    char *data = NULL;
 
     *out = false;
-    RT_TRY(dir_list(folder, &names));
-    for (size_t i = 0; i < names.n && !*out; i++)
-        *out = ds_is_split(names.name[i], split);
+    RT_TRY(path_join(folder, "data", &data));
+    for (int below = 0; below <= dir_exists(data) && !*out; below++) {
+        dir_names_free(&names);
+        RT_TRY(dir_list(below ? data : folder, &names));
+        for (size_t i = 0; i < names.n && !*out; i++)
+            *out = ds_is_split(names.name[i], split);
+    }
 done:
     dir_names_free(&names);
+    free(data);
     return err;
 }
 

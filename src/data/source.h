@@ -18,7 +18,8 @@ struct ds_column {
 
 // A part of a mixture: files behind each other. Strings are borrowed.
 struct ds_part {
-    const char *paths[DS_PATHS]; // files, or folders with files of the split
+    const char
+        *paths[DS_PATHS]; // files, patterns of them (glob.h), or folders with files of the split
     uint32_t n_paths;
     const char *folder; // where paths that do not begin with / are; NULL: the current folder
     const char *split;  // of folders; NULL: "train"
@@ -40,9 +41,10 @@ struct ds_files {
     uint32_t n;
 };
 
-// Expand folders: of SPLIT.EXT and SPLIT-*.EXT those that are there, in the order of their names,
-// EXT as ds_kind_of. Errors: RT_E_NOT_FOUND  a folder without such a file; RT_E_UNSUPPORTED  a file
-// of a format that is not read; RT_E_IO, RT_E_NOMEM.
+// Expand patterns, and folders: of SPLIT.EXT and SPLIT-*.EXT those that are there or else in the
+// folder `data` in it, in the order of their names, EXT as ds_kind_of. Errors: RT_E_NOT_FOUND  a
+// folder without such a file, or a pattern that no file matches; RT_E_UNSUPPORTED  a file of a
+// format that is not read; RT_E_IO, RT_E_NOMEM.
 RT_NODISCARD enum rt_err ds_files_find(const struct ds_part *parts, uint32_t n_parts,
                                        struct ds_files *out);
 void ds_files_free(struct ds_files *files);

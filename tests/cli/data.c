@@ -61,7 +61,36 @@ static void make_files(void)
     put("rows/stream.yaml", "streaming: true\ndataset_name: rows/two.jsonl\n");
     put("rows/slice.yaml", "datasets:\n- path: rows/two.jsonl\n  split: \"train[:10%]\"\n");
     put("rows/glob.yaml", "datasets:\n- path: json\n  data_files: \"rows/*.jsonl\"\n");
+    put("rows/globs.yaml",
+        "datasets:\n- path: rows\n  data_files: [\"**/t[wh]*.*\", \"*/train.*\"]\n"
+        "- path: csv\n  data_files: {train: \"rows/three.*\", test: x}\n"
+        "- path: rows/dir\n  data_files: \"*.jsonl\"\n");
+    put("rows/url.yaml", "datasets:\n- path: json\n  data_files: \"hf://x/*.jsonl\"\n");
+    put("rows/hub.yaml", "datasets:\n- path: org/rows\n- path: org/rows\n  data_files: \"more/*\"\n"
+                         "- path: rows/two.jsonl\n");
+    put("rows/hubless.yaml", "datasets:\n- path: org/none\n");
     put("rows/testsize.yaml", "test_split_size: 0.1\ndataset_name: rows/two.jsonl\n");
+}
+
+// org/rows as the Hub's library keeps it: rows in data/, and some beside them.
+static void make_hub(void)
+{
+    static const char COMMIT[] = "0123456789abcdef0123456789abcdef01234567",
+                      ROW[] = "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n";
+#define HUB "rows/hub/datasets--org--rows/"
+#define SNAPSHOT HUB "snapshots/0123456789abcdef0123456789abcdef01234567/"
+
+    T_OK(dir_make(HUB "refs"));
+    T_OK(dir_make(SNAPSHOT "data"));
+    T_OK(dir_make(SNAPSHOT "more"));
+    put(HUB "refs/main", COMMIT);
+    put(SNAPSHOT "README.md", "no row");
+    put(SNAPSHOT "data/train-00000-of-00002.jsonl", ROW);
+    put(SNAPSHOT "data/train-00001-of-00002.jsonl", ROW);
+    put(SNAPSHOT "data/test.jsonl", ROW);
+    put(SNAPSHOT "more/a.jsonl", ROW);
+    put(SNAPSHOT "more/README.md", "no row");
+    T_OK(os_env_set("HF_HUB_CACHE", "rows/hub"));
 }
 
 static const struct {
@@ -87,7 +116,14 @@ static const struct {
     {"--config rows/key.yaml", 2, 0, {"datasets[0]", "revision"}},
     {"--config rows/stream.yaml", 2, 0, {"streaming"}},
     {"--config rows/slice.yaml", 2, 0, {"datasets[0]", "split"}},
-    {"--config rows/glob.yaml", 2, 0, {"datasets[0]", "rows/*.jsonl"}},
+    {"--config rows/glob.yaml", 0, 2, {0}},
+    {"--config rows/globs.yaml", 0, 11, {0}},
+    {"--dataset_name 'rows/t*e*.csv' rows/two.jsonl", 0, 5, {0}},
+    {"--dataset_name 'rows/none*.jsonl'", 1, 0, {"rows/none*.jsonl", "no file matches"}},
+    {"--config rows/url.yaml", 2, 0, {"datasets[0]", "hf://"}},
+    {"--config rows/hub.yaml", 0, 5, {"org/rows is"}},
+    {"--config rows/hubless.yaml", 1, 0, {"org/none", "huggingface-cli download"}},
+    {"--dataset_name org/rows --dataset_train_split test", 0, 1, {"org/rows is"}},
     {"--config rows/testsize.yaml", 2, 0, {"test_split_size", "eval_dataset_name"}},
     {"--dataset_name rows/none.parquet", 1, 0, {"rows/none.parquet", "to_json"}},
 };
@@ -119,5 +155,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(sources)};
     make_files();
+    make_hub();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
