@@ -89,6 +89,7 @@ static void resolve_words(const struct options *o, struct tr_config *c)
     c->disable = text_of(o, "disable");
     c->clamp = text_of(o, "clamp");
     c->cache_dir = text_of(o, "cache_dir");
+    c->token_cache_bytes = (uint64_t) (num_of(o, "token_cache_gb") * 0x1p30);
     c->truncation_mode =
         strcmp(text_of(o, "truncation_mode"), "keep_end") == 0 ? DS_KEEP_END : DS_KEEP_START;
     c->sequential = strcmp(text_of(o, "train_sampling_strategy"), "sequential") == 0;

@@ -158,7 +158,11 @@ const struct opt_row OPT_ROWS[] = {
     TEXT("disable",
          "rungs of the device to do without: storage16,fp16,subgroup,coopmat,bf16_dot,wide,..."),
     TEXT("clamp", "limits to lower: shared=16K,invocations=128,range=64M,alloc=256M,memory=2G"),
-    TEXT("cache_dir", "folder of compiled kernels; default: the user's cache folder"),
+    TEXT("cache_dir",
+         "folder of compiled kernels and tokenised rows; default: the user's cache folder"),
+    USED("token_cache_gb", OPT_NUM, "20", 0.0, 1e6,
+         "GiB that tokenised rows may take in the cache folder before the longest unused are "
+         "removed; 0: any (ours)"),
     NOTHING("use_cpu", OPT_BOOL, "false", "see device"),
     NOTHING("dataloader_num_workers", OPT_INT, "0", "rows are prepared by the program itself"),
     NOTHING("dataloader_pin_memory", OPT_BOOL, "true", "rows are prepared by the program itself"),

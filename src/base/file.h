@@ -46,6 +46,17 @@ RT_NODISCARD enum rt_err file_append(const char *path, const void *bytes, size_t
 RT_NODISCARD enum rt_err file_copy(const char *from, const char *to); // atomically; RT_E_NOT_FOUND
 
 bool file_exists(const char *path); // a regular file
+
+// Of a regular file, not of what a link leads to. False: there is none.
+struct file_info {
+    uint64_t size;
+    double age_s; // since it was written, or touched; negative where clocks differ
+};
+bool file_info(const char *path, struct file_info *out);
+void file_touch(const char *path); // now it is new; a hint
+// A file or link alone. Fine if there is none. Errors: RT_E_IO.
+RT_NODISCARD enum rt_err file_remove(const char *path);
+
 bool dir_exists(const char *path);
 RT_NODISCARD enum rt_err dir_make(const char *path); // with parents; fine if it exists
 

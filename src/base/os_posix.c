@@ -188,6 +188,28 @@ bool file_exists(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+bool file_info(const char *path, struct file_info *out)
+{
+    struct stat st;
+    *out = (struct file_info){0};
+    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return false;
+    out->size = (uint64_t) st.st_size;
+    out->age_s =
+        os_wall_seconds() - ((double) st.st_mtim.tv_sec + 1e-9 * (double) st.st_mtim.tv_nsec);
+    return true;
+}
+
+void file_touch(const char *path)
+{
+    (void) utimensat(AT_FDCWD, path, NULL, 0);
+}
+
+enum rt_err file_remove(const char *path)
+{
+    return unlink(path) == 0 || errno == ENOENT ? RT_OK : fail_errno(path, "remove");
+}
+
 bool dir_exists(const char *path)
 {
     struct stat st;

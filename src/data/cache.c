@@ -264,6 +264,22 @@ done:
     return err;
 }
 
+const char *ds_cache_stale(const char *path)
+{
+    struct file_map map = {0};
+    struct footer f = {0};
+    const char *stale = NULL;
+
+    if (file_map_open(path, &map) == RT_OK && map.size >= sizeof(f))
+        memcpy(&f, map.data + map.size - sizeof(f), sizeof(f));
+    if (memcmp(f.magic, MAGIC, sizeof(MAGIC)) != 0)
+        stale = "";
+    else if (f.version != VERSION || f.endian != ENDIAN || f.pair_size != sizeof(struct ds_pair))
+        stale = "another version's";
+    file_map_close(&map);
+    return stale;
+}
+
 // ---- writing ------------------------------------------------------------------------------------
 
 enum rt_err ds_cache_begin(const char *path, struct ds_cache_out *out)

@@ -37,6 +37,17 @@ RT_NODISCARD enum rt_err ds_cache_path(const char *folder, const struct ds_key *
 RT_NODISCARD enum rt_err ds_cache_open(const char *path, const struct ds_key *key,
                                        struct ds_set *out, bool *hit);
 
+// Remove from the folder the token files that another version wrote or that nobody has used for
+// DS_CACHE_DAYS, the longest unused while all together are larger than `most` bytes (0: any size),
+// and what a killed run left half-written more than a day ago; never `keep`, and nothing that is
+// not by name and contents a file of this cache. A failure is a warning.
+enum { DS_CACHE_DAYS = 90 };
+void ds_cache_trim(const char *folder, const char *keep, uint64_t most);
+
+// Why no run of this program will use the file; "": it is none of this cache's by its end; NULL:
+// one may.
+const char *ds_cache_stale(const char *path);
+
 // Writing: the ids in order, then the rest at once. The file appears when it is complete. A failure
 // is RT_E_IO and is not logged but kept in `why`: the caller can do without the file.
 struct ds_cache_out {

@@ -313,10 +313,14 @@ static enum rt_err read_cached(const struct ds_read_args *args, const struct ds_
         ds_set_free(out);
         *done_with = false;
     }
-    if (*done_with)
+    if (*done_with) {
         log_info("%s: tokens of an earlier run", path);
-    else
+        file_touch(path);
+    } else {
         RT_TRY(make_cached(args, files, limits, &key, path, out, done_with));
+        if (*done_with)
+            ds_cache_trim(args->cache_dir, path, args->cache_bytes);
+    }
     out->max_length = args->max_length;
     out->truncation = args->truncation;
 done:

@@ -51,6 +51,7 @@ struct ds_read_args {
     bool strict;           // a cut prompt is an error
     int64_t now;           // clock of the chat template
     const char *cache_dir; // the tokens are kept in a file there and mapped; NULL: in memory
+    uint64_t cache_bytes;  // where a file was added, of all of them; see ds_cache_trim
 };
 
 // Rows are tokenised on all cores; ids, order and messages do not depend on how many there are.

@@ -51,6 +51,7 @@ struct tr_config {
     const char *dump_dir; // write what tools/check_run.py compares
     // Device
     const char *device, *disable, *clamp, *cache_dir;
+    uint64_t token_cache_bytes; // of tokenised rows in the cache folder; 0 = any
     enum rt_type storage;    // RT_F16 = fp16, RT_BF16 = bf16, RT_F32 = neither
     enum rt_type load_dtype; // dtype: the weights are rounded to it once when loaded
     enum rt_type save_dtype; // of the saved model

@@ -54,7 +54,8 @@ static enum rt_err read_rows(const struct reader *r, const struct ds_part *parts
                                           .truncation = r->c->truncation_mode,
                                           .strict = r->c->strict,
                                           .now = now,
-                                          .cache_dir = cache},
+                                          .cache_dir = cache,
+                                          .cache_bytes = r->c->token_cache_bytes},
                    &out->set));
     log_info("%s: %u rows, %u pairs kept; %u dropped (prompt too long), %u truncated, %u with a "
              "prompt cut at a token boundary",

@@ -10,15 +10,16 @@
 #include "src/format/json.h"
 #include "tests/t.h"
 
-static int inspect(const char *args, struct str *out, struct str *said)
+// `before`: commands of the shell in front.
+static int inspect_after(const char *before, const char *args, struct str *out, struct str *said)
 {
     const char *program = os_env("ANYDPO_PROGRAM"), *source = os_env("ANYDPO_SOURCE");
     struct str command = {0};
 
     T_OK(str_printf(&command,
-                    "'%s' inspect --summary --json --model_name_or_path "
+                    "%s '%s' inspect --summary --json --model_name_or_path "
                     "'%s/tests/golden/models/llama' --cache_dir rows/cache %s >rows/out 2>rows/err",
-                    program ? program : "./anydpo", source ? source : ".", args));
+                    before, program ? program : "./anydpo", source ? source : ".", args));
     const int status = system(command.data);
     str_clear(out);
     str_clear(said);
@@ -26,6 +27,11 @@ static int inspect(const char *args, struct str *out, struct str *said)
     T_OK(file_read("rows/err", said));
     str_free(&command);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int inspect(const char *args, struct str *out, struct str *said)
+{
+    return inspect_after("", args, out, said);
 }
 
 static void put(const char *path, const char *text)
@@ -151,9 +157,50 @@ static void sources(void **state)
     str_free(&said);
 }
 
+// 300 MB of rows where a process may have 64 MiB of memory that is no file's, and, so that the
+// limit is known to be one, cannot do with 4. Columns that do not count make the rows long.
+static void larger_than_memory(void **state)
+{
+    enum { ROWS_N = 3000, NOTE = 100000 };
+    struct str out = {0}, said = {0}, row = {0};
+    char *note = malloc(NOTE + 1);
+    FILE *f = fopen("rows/large.jsonl", "wb");
+    (void) state;
+
+    assert_non_null(note);
+    assert_non_null(f);
+    memset(note, 'x', NOTE);
+    note[NOTE] = 0;
+    for (int i = 0; i < ROWS_N; i++) {
+        str_clear(&row);
+        T_OK(str_printf(&row,
+                        "{\"note\": \"%s\", \"prompt\": \"a%d\", \"chosen\": \"b\", "
+                        "\"rejected\": \"c\"}\n",
+                        note, i));
+        assert_int_equal(fwrite(row.data, 1, row.len, f), row.len);
+    }
+    assert_int_equal(fclose(f), 0);
+#if defined(__SANITIZE_ADDRESS__)
+    print_message("no limit with a sanitizer, which takes more itself\n");
+#else
+    assert_int_not_equal(
+        inspect_after("ulimit -d 4096 && exec", "--dataset_name rows/large.jsonl", &out, &said), 0);
+    const int status =
+        inspect_after("ulimit -d 65536 && exec", "--dataset_name rows/large.jsonl", &out, &said);
+    if (status != 0 || !strstr(out.data, "\"rows\": 3000,"))
+        fail_msg("status %d: %s", status, said.data);
+#endif
+    T_OK(file_remove("rows/large.jsonl"));
+    free(note);
+    str_free(&row);
+    str_free(&out);
+    str_free(&said);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sources)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sources),
+                                       cmocka_unit_test(larger_than_memory)};
     make_files();
     make_hub();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
 #include "src/base/arith.h"
@@ -257,6 +262,118 @@ static void strict(void **state)
     assert_null(got.pairs);
 }
 
+static void age(const char *path, int days)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 0}};
+    times[1].tv_sec = (time_t) os_wall_seconds() - days * 86400;
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+// What is trimmed, and that nothing else is. A name is 32 digits of a key.
+#define KEY(c) "c/trim/" c c c c c c c c c c c c c c c c
+static const struct {
+    const char *path;
+    int days;
+    bool damaged, old_version, goes; // without a bound
+} TRIMMED[] = {
+    {KEY("0a") ".tokens", 3, false, false, false},
+    {KEY("0b") ".tokens", 5, false, false, false},
+    {KEY("0c") ".tokens", 1, false, false, false},
+    {KEY("0d") ".tokens", 200, false, false, true},
+    {KEY("0e") ".tokens", 200, true, false, false}, // whose it is nobody knows
+    {KEY("0f") ".tokens", 0, false, true, true},
+    {KEY("1a") ".tokens.tmp-17", 2, true, false, true},
+    {KEY("1b") ".tokens.tmp-17", 0, true, false, false},
+    {KEY("1c") ".tokens.tmp-", 2, true, false, false},
+    {KEY("1d") ".tokens.bak", 200, false, false, false},
+    {"c/trim/0123.tokens", 200, false, false, false},
+    {"c/trim/rows.jsonl", 200, false, false, false},
+    {"c/trim/"
+     "0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A"
+     ".tokens",
+     200, false, false, false},
+};
+
+static void make_trimmed(const struct str *good)
+{
+    assert_int_equal(dir_remove("c/trim"), RT_OK);
+    assert_int_equal(dir_make("c/trim/sub"), RT_OK);
+    for (size_t i = 0; i < COUNT_OF(TRIMMED); i++) {
+        struct str bytes = {0};
+        assert_int_equal(str_append(&bytes, good->data, good->len), RT_OK);
+        if (TRIMMED[i].damaged)
+            bytes.len = bytes.len / 2;
+        if (TRIMMED[i].old_version)
+            bytes.data[bytes.len - 72] ^= 4; // behind the magic word of the footer
+        assert_int_equal(file_write(TRIMMED[i].path, bytes.data, bytes.len), RT_OK);
+        age(TRIMMED[i].path, TRIMMED[i].days);
+        str_free(&bytes);
+    }
+    // A link of a right name, to a file that is none of ours.
+    assert_int_equal(symlink("rows.jsonl", KEY("2a") ".tokens"), 0);
+}
+
+static void trim(void **state)
+{
+    const struct ds_read_args a = plain_args();
+    const struct ds_key k = key_of(&a);
+    struct str good = {0};
+    struct ds_set set;
+    struct file_info info;
+    char *path;
+
+    (void) state;
+    read_set(&a, &set);
+    ds_set_free(&set);
+    assert_int_equal(ds_cache_path("c/cache", &k, &path), RT_OK);
+    assert_int_equal(file_read(path, &good), RT_OK);
+    make_trimmed(&good);
+    str_clear(&g_said);
+    ds_cache_trim("c/trim", KEY("0a") ".tokens", 0);
+    assert_true(said("3 files of tokens removed"));
+    for (size_t i = 0; i < COUNT_OF(TRIMMED); i++)
+        if (file_info(TRIMMED[i].path, &info) == TRIMMED[i].goes)
+            fail_msg("%s: expected %s", TRIMMED[i].path, TRIMMED[i].goes ? "no file" : "a file");
+    assert_true(file_exists(KEY("2a") ".tokens"));
+    // A bound of one file: of 3, 5 and 1 days the first is the one in use, the others go.
+    ds_cache_trim("c/trim", KEY("0a") ".tokens", good.len * 2);
+    assert_false(file_info(KEY("0b") ".tokens", &info));
+    assert_true(file_info(KEY("0c") ".tokens", &info));
+    ds_cache_trim("c/trim", KEY("0a") ".tokens", 1);
+    assert_false(file_info(KEY("0c") ".tokens", &info));
+    assert_true(file_info(KEY("0a") ".tokens", &info));
+    assert_true(file_info(KEY("0e") ".tokens", &info));
+    str_free(&good);
+    free(path);
+}
+
+// A file that a run finds is in use again; one that it adds may push out another.
+static void in_use(void **state)
+{
+    struct ds_read_args a = plain_args();
+    const struct ds_key k = key_of(&a);
+    struct file_info info;
+    struct ds_set set;
+    char *path;
+
+    (void) state;
+    read_set(&a, &set);
+    ds_set_free(&set);
+    assert_int_equal(ds_cache_path("c/cache", &k, &path), RT_OK);
+    age(path, 30);
+    read_set(&a, &set);
+    ds_set_free(&set);
+    assert_true(file_info(path, &info) && info.age_s < 3600.0);
+    a.max_length = 19;
+    a.cache_bytes = 1;
+    read_set(&a, &set);
+    assert_non_null(set.map.data);
+    assert_true(said("removed"));
+    assert_false(file_info(path, &info));
+    ds_set_free(&set);
+    free(path);
+}
+
 // In pieces as in one, over the edge of a block.
 static void digest(void **state)
 {
@@ -316,7 +433,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hit),    cmocka_unit_test(damage),       cmocka_unit_test(key),
         cmocka_unit_test(strict), cmocka_unit_test(fraction_key), cmocka_unit_test(no_folder),
-        cmocka_unit_test(digest),
+        cmocka_unit_test(digest), cmocka_unit_test(trim),         cmocka_unit_test(in_use),
     };
     const char *source = os_env("ANYDPO_SOURCE");
 
