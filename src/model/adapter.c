@@ -232,7 +232,7 @@ done:
 }
 
 enum rt_err md_adapter_make(const struct md_arch *arch, const struct md_params *base,
-                            const struct fmt_peft *peft, uint64_t max_elements,
+                            const struct fmt_peft *peft, struct md_room room,
                             struct md_adapter *out)
 {
     enum rt_err err = RT_OK;
@@ -259,7 +259,7 @@ enum rt_err md_adapter_make(const struct md_arch *arch, const struct md_params *
     }
     a.peft.fan_in_fan_out = strcmp(arch->model_type, "gpt2") == 0;
     RT_TRY(add_all(&a, arch, base, chosen));
-    RT_TRY(md_params_place(&a.params, max_elements));
+    RT_TRY(md_params_place(&a.params, room));
     *out = a;
     a = (struct md_adapter){0};
 done:
@@ -341,6 +341,8 @@ enum rt_err md_adapter_init(const struct md_adapter *a, const char *folder, enum
     struct fmt_st st = {0};
     const bool gguf = fmt_gguf_is(folder); // finds a tied head by itself
 
+    if (to->n && rt_dev_is_dry(rt_buf_dev(to->chunk[0]))) // nothing would keep them
+        goto done;
     rng_seed(&rng, seed);
     if (!gguf)
         RT_TRY(fmt_st_open(folder, &st));

@@ -31,7 +31,7 @@ struct md_adapter {
 //         RT_E_NOT_FOUND    no module has such a name; the message lists those that there are
 //         RT_E_FORMAT, RT_E_NOMEM
 RT_NODISCARD enum rt_err md_adapter_make(const struct md_arch *arch, const struct md_params *base,
-                                         const struct fmt_peft *peft, uint64_t max_elements,
+                                         const struct fmt_peft *peft, struct md_room room,
                                          struct md_adapter *out);
 void md_adapter_free(struct md_adapter *a);
 

@@ -387,7 +387,7 @@ enum rt_err md_gguf_put_weights(const struct md_gguf_out *o, const struct fmt_st
     size_t most = SLICE;
 
     RT_TRY(md_gguf_family_of(o->folder, o->arch, &d.family));
-    RT_TRY(md_params_make(o->arch, UINT64_MAX, &params));
+    RT_TRY(md_params_make(o->arch, (struct md_room){UINT64_MAX, UINT64_MAX}, &params));
     for (uint32_t i = 0; i < params.n; i++) { // before anything is written
         RT_TRY(md_tensor_find(st, &params.all[i], o->folder, &t));
         most = u64_max(most, md_gguf_room(&params.all[i], true));

@@ -97,7 +97,7 @@ enum rt_err md_gguf_check_weights(const struct fmt_gguf *g, const struct md_arch
     enum rt_err err = RT_OK;
     struct md_params params = {0};
 
-    RT_TRY(md_params_make(arch, UINT64_MAX, &params));
+    RT_TRY(md_params_make(arch, (struct md_room){UINT64_MAX, UINT64_MAX}, &params));
     RT_TRY(check_list(g, &params));
 done:
     md_params_free(&params);
@@ -207,7 +207,7 @@ enum rt_err md_gguf_weights(const struct fmt_gguf *g, const struct md_arch *arch
 
     RT_REQUIRE(dtype == FMT_F32 || dtype == FMT_F16 || dtype == FMT_BF16, RT_E_ARG);
     RT_TRY(md_gguf_family_find(g, &r.family));
-    RT_TRY(md_params_make(arch, UINT64_MAX, &params));
+    RT_TRY(md_params_make(arch, (struct md_room){UINT64_MAX, UINT64_MAX}, &params));
     RT_TRY(check_list(g, &params));
     for (uint32_t i = 0; i < params.n; i++) {
         const struct md_param *p = &params.all[i];

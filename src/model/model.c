@@ -303,10 +303,9 @@ enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc,
     RT_REQUIRE(m->max_tokens && m->max_segments && m->max_positions, RT_E_ARG);
     RT_TRY(md_arch_read(desc->folder, &m->arch));
     RT_TRY(check_positions(m, desc));
-    RT_TRY(md_params_make(&m->arch, plan->arena_bytes / sizeof(float), &m->params));
+    RT_TRY(md_params_make(&m->arch, md_room_of(plan), &m->params));
     if (desc->peft)
-        RT_TRY(md_adapter_make(&m->arch, &m->params, desc->peft, plan->arena_bytes / sizeof(float),
-                               &m->adapter));
+        RT_TRY(md_adapter_make(&m->arch, &m->params, desc->peft, md_room_of(plan), &m->adapter));
     RT_TRY(md_graph_make(&m->arch, &m->adapter, desc->train, desc->recompute, &m->graph));
     RT_TRY(make_weights(m, desc));
     if (desc->peft)

@@ -75,7 +75,7 @@ static uint64_t padded(const struct md_param *q)
 }
 
 // Tensors go to chunks in order; then each chunk is laid out, decayed tensors first.
-enum rt_err md_params_place(struct md_params *p, uint64_t max_elements)
+enum rt_err md_params_place(struct md_params *p, struct md_room room)
 {
     enum rt_err err = RT_OK;
     uint64_t sum = 0;
@@ -88,11 +88,11 @@ enum rt_err md_params_place(struct md_params *p, uint64_t max_elements)
         p->all[i].ld = op_stride(p->all[i].cols);
         p->elements += (uint64_t) p->all[i].rows * p->all[i].cols;
         const uint64_t size = padded(&p->all[i]);
-        if (size > max_elements)
+        if (size > room.tensor)
             RT_TRY(rt_fail(
                 RT_E_UNSUPPORTED, "%s: %llu elements, one allocation of the device holds %llu",
-                p->all[i].name, (unsigned long long) size, (unsigned long long) max_elements));
-        if (p->n_chunks == 0 || size > max_elements - sum ||
+                p->all[i].name, (unsigned long long) size, (unsigned long long) room.tensor));
+        if (p->n_chunks == 0 || sum > room.chunk || size > room.chunk - sum ||
             p->chunks[p->n_chunks - 1].f32 != f32) {
             if (p->n_chunks == MD_MAX_CHUNKS)
                 RT_TRY(rt_fail(RT_E_UNSUPPORTED, "the model needs more than %d allocations",
@@ -117,7 +117,7 @@ done:
     return err;
 }
 
-enum rt_err md_params_make(const struct md_arch *arch, uint64_t max_elements, struct md_params *out)
+enum rt_err md_params_make(const struct md_arch *arch, struct md_room room, struct md_params *out)
 {
     enum rt_err err = RT_OK;
     struct md_params p = {0};
@@ -140,7 +140,7 @@ enum rt_err md_params_make(const struct md_arch *arch, uint64_t max_elements, st
     for (enum md_weight w = MD_FINAL_NORM; w < MD_WEIGHT_COUNT; w++)
         if (md_arch_has(arch, w) && !(w == MD_HEAD && arch->tied))
             add(&p, arch, w, 0);
-    RT_TRY(md_params_place(&p, max_elements));
+    RT_TRY(md_params_place(&p, room));
     *out = p;
     p = (struct md_params){0};
 done:

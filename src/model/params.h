@@ -1,9 +1,9 @@
 // src/model/params.h -- the list of a model's weights, and where each lies in the flat buffers.
 //
 // Weights, masters, gradients and Adam's state are flat buffers with one layout: chunks of
-// at most one arena each, tensors at multiples of 128 elements (256 bytes in any storage), rows
-// padded to a multiple of 8 elements, padding always zero. Within a chunk all tensors with weight
-// decay come first.
+// at most one arena each (or one tensor that needs more), tensors at multiples of 128 elements (256
+// bytes in any storage), rows padded to a multiple of 8 elements, padding always zero. Within a
+// chunk all tensors with weight decay come first.
 #ifndef MODEL_PARAMS_H
 #define MODEL_PARAMS_H
 
@@ -86,15 +86,27 @@ struct md_params {
     int32_t *at;       // of a model's list: number of a weight of a layer in `all`, -1 = none
 };
 
-// Lay out `arch` so that no chunk has more than max_elements (>= the largest tensor, else
-// RT_E_UNSUPPORTED naming it). Errors: RT_E_NOMEM, RT_E_UNSUPPORTED.
-RT_NODISCARD enum rt_err md_params_make(const struct md_arch *arch, uint64_t max_elements,
+// Most elements of a chunk of several tensors, and of the chunk of one that needs more than that.
+struct md_room {
+    uint64_t chunk, tensor;
+};
+
+// On a device, for tensors of f32.
+static inline struct md_room md_room_of(const struct rt_plan *plan)
+{
+    return (struct md_room){plan->arena_bytes / sizeof(float),
+                            plan->caps.alloc_bytes / sizeof(float)};
+}
+
+// Lay out `arch` within `room` (RT_E_UNSUPPORTED naming a tensor that is too large for it). Errors:
+// RT_E_NOMEM, RT_E_UNSUPPORTED.
+RT_NODISCARD enum rt_err md_params_make(const struct md_arch *arch, struct md_room room,
                                         struct md_params *out);
 void md_params_free(struct md_params *p);
 
 // Give the tensors that p->all lists (all but chunk and first are set) their places, and set
 // chunks, ld and elements. Errors: RT_E_UNSUPPORTED as above.
-RT_NODISCARD enum rt_err md_params_place(struct md_params *p, uint64_t max_elements);
+RT_NODISCARD enum rt_err md_params_place(struct md_params *p, struct md_room room);
 
 // The weight of a layer (layer ignored where there is one for the model), or NULL if a model has
 // none. MD_HEAD of a tied model is the embedding.

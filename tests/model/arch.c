@@ -5,7 +5,7 @@
 
 #include "src/base/arith.h"
 #include "src/base/file.h"
-#include "src/model/arch.h"
+#include "src/model/params.h"
 #include "tests/format/util.h"
 
 static enum rt_err read_text(const char *text, struct md_arch *out)
@@ -161,8 +161,40 @@ static void refused(void **state)
         U_FAILS(BAD[i].err, BAD[i].word, read_text(BAD[i].text, &a));
 }
 
+// A tensor that needs more than a chunk of several has one for itself, and the next begins anew; no
+// two overlap.
+static void chunks(void **state)
+{
+    const uint64_t largest = 38 * 16, room = 512;
+    struct md_arch a;
+    struct md_params p;
+    (void) state;
+
+    U_OK(read_text(LLAMA "\"tie_word_embeddings\": true}", &a));
+    U_OK(md_params_make(&a, (struct md_room){room, 5 * 128}, &p));
+    const struct md_param *embed = md_params_get(&p, MD_EMBED, 0);
+    assert_int_equal((uint64_t) embed->rows * embed->cols, largest);
+    assert_int_equal(p.chunks[embed->chunk].count, 5 * 128);
+    assert_true(p.n_chunks > 2);
+    for (uint32_t i = 0; i < p.n; i++) {
+        const struct md_param *x = &p.all[i];
+        const uint64_t end = x->first + (uint64_t) x->rows * x->ld;
+        assert_true(end <= p.chunks[x->chunk].count && x->first % 128 == 0);
+        assert_true(x == embed || (x->chunk != embed->chunk && p.chunks[x->chunk].count <= room));
+        for (uint32_t k = 0; k < i; k++) {
+            const struct md_param *y = &p.all[k];
+            const uint64_t y_end = y->first + (uint64_t) y->rows * y->ld;
+            assert_true(y->chunk != x->chunk || y->first >= end || x->first >= y_end);
+        }
+    }
+    md_params_free(&p);
+    U_FAILS(RT_E_UNSUPPORTED, "embed_tokens",
+            md_params_make(&a, (struct md_room){room, 4 * 128}, &p));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(old_spelling), cmocka_unit_test(refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(old_spelling), cmocka_unit_test(refused),
+                                       cmocka_unit_test(chunks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
