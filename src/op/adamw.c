@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "src/op/flat.h"
+
 const struct rt_kernel op_adamw_kernel =
     OP_KERNEL(adamw, "adamw.comp", ADAMW_BUFFERS, struct adamw_params, op_adamw_ref);
 const struct rt_kernel op_adamw_master_kernel =
@@ -38,51 +40,37 @@ void op_adamw_master_ref(const struct rt_host_call *call)
     step_ref(call, &call->bufs[5]);
 }
 
-static enum rt_err check(const struct op_adamw_args *a)
-{
-    enum rt_err err = RT_OK;
-    const struct op_adamw_step *s = &a->step;
-
-    RT_REQUIRE(a->n >= 2 && a->n % 2 == 0, RT_E_ARG);
-    RT_REQUIRE(isfinite(s->decay) && isfinite(s->step_size), RT_E_ARG);
-    RT_REQUIRE(isfinite(s->beta1) && isfinite(s->one_minus_beta1) && isfinite(s->beta2), RT_E_ARG);
-    RT_REQUIRE(isfinite(s->one_minus_beta2) && isfinite(s->inv_sqrt_bc2), RT_E_ARG);
-    RT_REQUIRE(isfinite(s->eps) && s->eps >= 0.0f, RT_E_ARG);
-    RT_REQUIRE(op_vec_holds(a->grad, a->n) && op_master_holds(a->p, a->n), RT_E_SHAPE);
-    RT_REQUIRE(op_vec_holds(a->m, a->n) && op_vec_holds(a->v, a->n), RT_E_SHAPE);
-    RT_REQUIRE(rt_buf_holds(a->mult, RT_F32, 1), RT_E_SHAPE);
-done:
-    return err;
-}
-
 enum rt_err op_adamw(struct rt_cmd *cmd, const struct op_adamw_args *a)
 {
     enum rt_err err = RT_OK;
     const struct op_adamw_step *s = &a->step;
-    uint64_t step;
+    const bool master = a->p.low.buf != NULL;
+    struct adamw_params p = {.decay = s->decay,
+                             .beta1 = s->beta1,
+                             .one_minus_beta1 = s->one_minus_beta1,
+                             .beta2 = s->beta2,
+                             .one_minus_beta2 = s->one_minus_beta2,
+                             .step_size = s->step_size,
+                             .inv_sqrt_bc2 = s->inv_sqrt_bc2,
+                             .eps = s->eps};
 
-    RT_TRY(check(a));
-    step = op_range_items(a->grad.buf, 4);
-    for (uint64_t i = 0, n; i < a->n; i += n) {
-        const struct op_grid grid = op_flat_grid(a->grad.buf, a->n - i, step, &n);
-        const struct adamw_params p = {(uint32_t) n,       s->decay,        s->beta1,
-                                       s->one_minus_beta1, s->beta2,        s->one_minus_beta2,
-                                       s->step_size,       s->inv_sqrt_bc2, s->eps};
-        struct rt_dispatch_desc d = {.kernel = a->p.low.buf ? "adamw_master" : "adamw",
-                                     .groups = {grid.groups},
-                                     .group = {grid.group},
-                                     .bufs = {RT_IN_AT(a->grad.buf, a->grad.first + i, n),
-                                              RT_IN(a->mult),
-                                              RT_INOUT_AT(a->m.buf, a->m.first + i, n),
-                                              RT_INOUT_AT(a->v.buf, a->v.first + i, n),
-                                              RT_INOUT_AT(a->p.w.buf, a->p.w.first + i, n)},
-                                     .params = &p,
-                                     .params_size = sizeof(p),
-                                     .tune = {OP_GRID_TUNES(grid)}};
-        if (a->p.low.buf)
-            d.bufs[5] = (struct rt_bind) RT_INOUT_AT(a->p.low.buf, a->p.low.first + i, n);
-        RT_TRY(rt_cmd_dispatch(cmd, &d));
-    }
+    RT_REQUIRE(isfinite(s->decay) && isfinite(s->step_size), RT_E_ARG);
+    RT_REQUIRE(isfinite(s->beta1) && isfinite(s->one_minus_beta1) && isfinite(s->beta2), RT_E_ARG);
+    RT_REQUIRE(isfinite(s->one_minus_beta2) && isfinite(s->inv_sqrt_bc2), RT_E_ARG);
+    RT_REQUIRE(isfinite(s->eps) && s->eps >= 0.0f, RT_E_ARG);
+    RT_REQUIRE(op_master_holds(a->p, 1) && rt_buf_holds(a->mult, RT_F32, 1), RT_E_SHAPE);
+    RT_TRY(op_flat(cmd, &(struct op_flat_args){.kernel = master ? "adamw_master" : "adamw",
+                                               .bufs = {{a->grad, RT_ACCESS_IN},
+                                                        {{a->mult, 0}, RT_ACCESS_IN, true},
+                                                        {a->m, RT_ACCESS_INOUT},
+                                                        {a->v, RT_ACCESS_INOUT},
+                                                        {a->p.w, RT_ACCESS_INOUT},
+                                                        {a->p.low, RT_ACCESS_INOUT}},
+                                               .n_bufs = master ? 6 : 5,
+                                               .n = a->n,
+                                               .params = &p,
+                                               .params_size = sizeof(p),
+                                               .count = &p.n}));
 done:
     return err;
 }

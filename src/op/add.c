@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "src/op/flat.h"
+
 const struct rt_kernel op_add_kernel =
     OP_KERNEL(add, "add.comp", ADD_BUFFERS, struct add_params, op_add_ref);
 
@@ -17,24 +19,17 @@ void op_add_ref(const struct rt_host_call *call)
 enum rt_err op_axpy(struct rt_cmd *cmd, const struct op_axpy_args *a)
 {
     enum rt_err err = RT_OK;
-    uint64_t step;
+    struct add_params p = {.alpha = a->alpha};
 
-    RT_REQUIRE(a->n >= 2 && a->n % 2 == 0 && isfinite(a->alpha), RT_E_ARG);
-    RT_REQUIRE(op_vec_holds(a->x, a->n) && op_vec_holds(a->y, a->n), RT_E_SHAPE);
-    step = op_range_items(a->y.buf, 4);
-    for (uint64_t i = 0, n; i < a->n; i += n) {
-        const struct op_grid grid = op_flat_grid(a->y.buf, a->n - i, step, &n);
-        const struct add_params p = {(uint32_t) n, a->alpha};
-        RT_TRY(rt_cmd_dispatch(
-            cmd, &(struct rt_dispatch_desc){.kernel = "add",
-                                            .groups = {grid.groups},
-                                            .group = {grid.group},
-                                            .bufs = {RT_IN_AT(a->x.buf, a->x.first + i, n),
-                                                     RT_INOUT_AT(a->y.buf, a->y.first + i, n)},
+    RT_REQUIRE(isfinite(a->alpha), RT_E_ARG);
+    RT_TRY(
+        op_flat(cmd, &(struct op_flat_args){.kernel = "add",
+                                            .bufs = {{a->x, RT_ACCESS_IN}, {a->y, RT_ACCESS_INOUT}},
+                                            .n_bufs = 2,
+                                            .n = a->n,
                                             .params = &p,
                                             .params_size = sizeof(p),
-                                            .tune = {OP_GRID_TUNES(grid)}}));
-    }
+                                            .count = &p.n}));
 done:
     return err;
 }

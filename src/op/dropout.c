@@ -1,5 +1,7 @@
 #include "src/op/dropout.h"
 
+#include "src/op/flat.h"
+
 const struct rt_kernel op_dropout_kernel =
     OP_KERNEL(dropout, "dropout.comp", DROPOUT_BUFFERS, struct dropout_params, op_dropout_ref);
 
@@ -23,31 +25,22 @@ void op_dropout_ref(const struct rt_host_call *call)
 enum rt_err op_dropout(struct rt_cmd *cmd, const struct op_dropout_args *a)
 {
     enum rt_err err = RT_OK;
-    uint64_t step;
+    struct dropout_params p = {
+        .key_lo = (uint32_t) a->key, .key_hi = (uint32_t) (a->key >> 32), .add = a->add};
 
-    RT_REQUIRE(a->n >= 2 && a->n % 2 == 0 && a->n <= (uint64_t) 1 << 32, RT_E_ARG);
-    RT_REQUIRE(a->p >= 0.0 && a->p < 1.0, RT_E_ARG);
-    RT_REQUIRE(a->x && rt_buf_count(a->x) >= a->n, RT_E_SHAPE);
-    RT_REQUIRE(a->y && a->y != a->x && rt_buf_count(a->y) >= a->n, RT_E_SHAPE);
-    step = op_range_items(a->x, 4); // both sides at 4 bytes an element: safe for every type
-    for (uint64_t i = 0, m; i < a->n; i += m) {
-        const struct op_grid grid = op_flat_grid(a->x, a->n - i, step, &m);
-        const struct dropout_params p = {.n = (uint32_t) m,
-                                         .first = (uint32_t) i,
-                                         .key_lo = (uint32_t) a->key,
-                                         .key_hi = (uint32_t) (a->key >> 32),
-                                         .limit = (uint32_t) (a->p * 0x1p32),
-                                         .scale = (float) (1.0 / (1.0 - a->p)),
-                                         .add = a->add};
-        RT_TRY(rt_cmd_dispatch(
-            cmd, &(struct rt_dispatch_desc){.kernel = "dropout",
-                                            .groups = {grid.groups},
-                                            .group = {grid.group},
-                                            .bufs = {RT_IN_AT(a->x, i, m), RT_INOUT_AT(a->y, i, m)},
-                                            .params = &p,
-                                            .params_size = sizeof(p),
-                                            .tune = {OP_GRID_TUNES(grid)}}));
-    }
+    RT_REQUIRE(a->p >= 0.0 && a->p < 1.0 && a->n <= (uint64_t) 1 << 32, RT_E_ARG);
+    RT_REQUIRE(a->y != a->x, RT_E_SHAPE);
+    p.limit = (uint32_t) (a->p * 0x1p32);
+    p.scale = (float) (1.0 / (1.0 - a->p));
+    RT_TRY(op_flat(cmd, &(struct op_flat_args){
+                            .kernel = "dropout",
+                            .bufs = {{{a->x, 0}, RT_ACCESS_IN}, {{a->y, 0}, RT_ACCESS_INOUT}},
+                            .n_bufs = 2,
+                            .n = a->n,
+                            .params = &p,
+                            .params_size = sizeof(p),
+                            .count = &p.n,
+                            .begin = &p.first}));
 done:
     return err;
 }

@@ -1,5 +1,7 @@
 #include "src/op/lerp.h"
 
+#include "src/op/flat.h"
+
 const struct rt_kernel op_lerp_kernel =
     OP_KERNEL(lerp, "lerp.comp", LERP_BUFFERS, struct lerp_params, op_lerp_ref);
 const struct rt_kernel op_lerp_master_kernel = OP_KERNEL(
@@ -29,42 +31,29 @@ void op_lerp_master_ref(const struct rt_host_call *call)
              (const struct rt_host_buf *[]){&b[2], &b[3]});
 }
 
-static enum rt_err run(struct rt_cmd *cmd, const struct op_lerp_args *a, uint64_t i, uint64_t n,
-                       struct op_grid grid)
-{
-    const struct lerp_params p = {(uint32_t) n, (float) (1.0 - a->alpha), (float) a->alpha};
-    struct rt_dispatch_desc d = {.kernel = "lerp",
-                                 .groups = {grid.groups},
-                                 .group = {grid.group},
-                                 .bufs = {RT_IN_AT(a->x.w.buf, a->x.w.first + i, n),
-                                          RT_INOUT_AT(a->y.w.buf, a->y.w.first + i, n)},
-                                 .params = &p,
-                                 .params_size = sizeof(p),
-                                 .tune = {OP_GRID_TUNES(grid)}};
-
-    if (a->y.low.buf) {
-        d.kernel = "lerp_master";
-        d.bufs[2] = d.bufs[1];
-        d.bufs[1] = (struct rt_bind) RT_IN_AT(a->x.low.buf, a->x.low.first + i, n);
-        d.bufs[3] = (struct rt_bind) RT_INOUT_AT(a->y.low.buf, a->y.low.first + i, n);
-    }
-    return rt_cmd_dispatch(cmd, &d);
-}
-
 enum rt_err op_lerp(struct rt_cmd *cmd, const struct op_lerp_args *a)
 {
     enum rt_err err = RT_OK;
-    uint64_t step;
+    struct lerp_params p = {.keep = (float) (1.0 - a->alpha), .take = (float) a->alpha};
+    struct op_flat_args flat = {.kernel = "lerp",
+                                .bufs = {{a->x.w, RT_ACCESS_IN}, {a->y.w, RT_ACCESS_INOUT}},
+                                .n_bufs = 2,
+                                .n = a->n,
+                                .params = &p,
+                                .params_size = sizeof(p),
+                                .count = &p.n};
 
-    RT_REQUIRE(a->n >= 2 && a->n % 2 == 0, RT_E_ARG);
     RT_REQUIRE(a->alpha >= 0.0 && a->alpha <= 1.0, RT_E_ARG);
-    RT_REQUIRE(op_master_holds(a->x, a->n) && op_master_holds(a->y, a->n), RT_E_SHAPE);
+    RT_REQUIRE(op_master_holds(a->x, 1) && op_master_holds(a->y, 1), RT_E_SHAPE);
     RT_REQUIRE(rt_buf_type(a->x.w.buf) == rt_buf_type(a->y.w.buf), RT_E_SHAPE);
-    step = op_range_items(a->y.w.buf, 4);
-    for (uint64_t i = 0, n; i < a->n; i += n) {
-        const struct op_grid grid = op_flat_grid(a->y.w.buf, a->n - i, step, &n);
-        RT_TRY(run(cmd, a, i, n, grid));
+    if (a->y.low.buf) {
+        flat.kernel = "lerp_master";
+        flat.n_bufs = 4;
+        flat.bufs[1] = (struct op_flat_buf){.v = a->x.low, .access = RT_ACCESS_IN};
+        flat.bufs[2] = (struct op_flat_buf){.v = a->y.w, .access = RT_ACCESS_INOUT};
+        flat.bufs[3] = (struct op_flat_buf){.v = a->y.low, .access = RT_ACCESS_INOUT};
     }
+    RT_TRY(op_flat(cmd, &flat));
 done:
     return err;
 }

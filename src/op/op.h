@@ -126,21 +126,6 @@ static inline struct op_grid op_grid(const struct rt_buf *buf, uint32_t n)
     return (struct op_grid){ (n / 2 - 1) / plan->group + 1, plan->group, 2, 0 };
 }
 
-// The same for the next run over a flat tensor of which `left` elements (even, >= 2) are left and
-// `most` can be bound, a multiple of 256: *n is how many it takes. On a CPU whole groups come
-// first, then the rest.
-static inline struct op_grid op_flat_grid(const struct rt_buf *buf, uint64_t left, uint64_t most,
-                                          uint64_t *n)
-{
-    const struct rt_plan *plan = rt_dev_plan(rt_buf_dev(buf));
-    const uint32_t limit = plan->caps.group_invocations, group = limit < 256 ? limit : 256;
-    *n = left < most ? left : most;
-    if (!op_is_cpu(buf) || *n < group)
-        return (struct op_grid){ op_groups(buf, *n / 2), plan->group, 2, 0 };
-    *n -= *n % group;
-    return (struct op_grid){ (uint32_t) (*n / group), group, 1, 1 };
-}
-
 // Lanes of a group that reduces a row, a power of two: plan.group; one on a CPU, where it works in
 // vectors of four.
 static inline uint32_t op_row_lanes(const struct rt_buf *buf)

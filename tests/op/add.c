@@ -1,8 +1,6 @@
 #include "src/op/add.h"
 
-#include "tests/op/ops.h"
-
-static const uint32_t SIZES[] = {2, 126, 128, 130, 4098};
+#include "tests/op/flat.h"
 
 static struct op_vec run(struct t *t, struct rt_dev *dev, const double *x, uint32_t n,
                          enum rt_type type)
@@ -27,7 +25,6 @@ static void check(struct t *t, struct rt_dev *dev, uint32_t n, enum rt_type type
 
 static void body(struct t *t)
 {
-    struct rt_dev *small = t_small_range(t);
     const struct op_vec x = t_vec(t, t_dev(t), RT_F32, NULL, 64);
 
     T_ERR(RT_E_ARG, op_axpy(NULL, &(struct op_axpy_args){x, x, 0, 1.0f}));
@@ -36,12 +33,7 @@ static void body(struct t *t)
     T_ERR(RT_E_SHAPE, op_axpy(NULL, &(struct op_axpy_args){x, x, 130, 1.0f}));
     T_ERR(RT_E_SHAPE, op_axpy(NULL, &(struct op_axpy_args){{x.buf, 4}, x, 8, 1.0f}));
     t_reset(t);
-    for (size_t i = 0; i < COUNT_OF(SIZES); i++)
-        for (size_t k = 0; k < 3; k++)
-            check(t, t_dev(t), SIZES[i], FLOATS[k]);
-    check(t, small, 600002, RT_BF16); // 1 MiB holds 262144 floats
-    check(t, small, 600002, RT_F32);
-    rt_dev_close(&small);
+    t_flat(t, check);
 }
 
 int main(void)

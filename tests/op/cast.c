@@ -1,8 +1,7 @@
 #include "src/op/cast.h"
 
-#include "tests/op/ops.h"
+#include "tests/op/flat.h"
 
-static const uint32_t SIZES[] = {2, 126, 128, 130, 4098};
 static const struct t_tol EXACT = {0.0, 0.0};
 
 static struct rt_buf *run(struct t *t, struct rt_dev *dev, const double *x, uint64_t n,
@@ -18,14 +17,22 @@ static struct rt_buf *run(struct t *t, struct rt_dev *dev, const double *x, uint
 }
 
 // One rounding, to nearest even, on integers: bit for bit the same everywhere.
-static void check(struct t *t, struct rt_dev *dev, const double *x, uint64_t n, enum rt_type from,
-                  enum rt_type to)
+static void compare(struct t *t, struct rt_dev *dev, const double *x, uint64_t n, enum rt_type from,
+                    enum rt_type to)
 {
     double *want = t_alloc(t, n * sizeof(*want));
     memcpy(want, x, n * sizeof(*want));
     t_round(want, n, from);
     t_round(want, n, to);
     t_close_to(t, "y", run(t, dev, x, n, from, to), want, n, EXACT);
+}
+
+static void check(struct t *t, struct rt_dev *dev, uint32_t n, enum rt_type from)
+{
+    const double *x = t_normal(t, n, 100.0);
+    for (size_t k = 0; k < COUNT_OF(FLOATS); k++)
+        compare(t, dev, x, n, from, FLOATS[k]);
+    t_reset(t);
 }
 
 // Every half, and the floats at and beside the middle of it and the next: ties, subnormals, the
@@ -48,8 +55,8 @@ static void every_half(struct t *t, enum rt_type half)
             x[n++] = sign * (double) f32_from_bits(f32_bits(middle) + 1);
         }
     }
-    check(t, t_dev(t), x, n, RT_F32, half);
-    check(t, t_dev(t), x, n, half, RT_F32);
+    compare(t, t_dev(t), x, n, RT_F32, half);
+    compare(t, t_dev(t), x, n, half, RT_F32);
     t_reset(t);
 }
 
@@ -108,7 +115,6 @@ static void scaled(struct t *t, enum rt_type to)
 
 static void body(struct t *t)
 {
-    struct rt_dev *small = t_small_range(t);
     struct rt_buf *b = t_zeros(t, t_dev(t), RT_F16, 8);
 
     T_ERR(RT_E_ARG, op_cast(NULL, &(struct op_cast_args){.x = b, .y = b, .n = 0}));
@@ -118,12 +124,7 @@ static void body(struct t *t)
     T_ERR(RT_E_ARG,
           op_cast(NULL, &(struct op_cast_args){.x = b, .y = b, .n = 8, .scale = (float) NAN}));
     t_reset(t);
-    for (size_t i = 0; i < COUNT_OF(SIZES); i++)
-        for (size_t k = 0; k < 9; k++) {
-            check(t, t_dev(t), t_normal(t, SIZES[i], 100.0), SIZES[i], FLOATS[k / 3],
-                  FLOATS[k % 3]);
-            t_reset(t);
-        }
+    t_flat(t, check);
     every_half(t, RT_F16);
     every_half(t, RT_BF16);
     specials(t);
@@ -131,9 +132,6 @@ static void body(struct t *t)
         scaled(t, FLOATS[i]);
     full_nan(t, RT_F16);
     full_nan(t, RT_BF16);
-    check(t, small, t_normal(t, 600002, 1.0), 600002, RT_F32, RT_F16); // 1 MiB holds 262144 floats
-    t_reset(t);
-    rt_dev_close(&small);
 }
 
 int main(void)

@@ -1,8 +1,6 @@
 #include "src/op/dropout.h"
 
-#include "tests/op/ops.h"
-
-static const uint32_t SIZES[] = {2, 126, 128, 130, 4098};
+#include "tests/op/flat.h"
 
 static struct rt_buf *run(struct t *t, struct rt_dev *dev, const double *x, uint64_t n,
                           enum rt_type from, enum rt_type to, double p, uint64_t key, bool add)
@@ -20,8 +18,8 @@ static struct rt_buf *run(struct t *t, struct rt_dev *dev, const double *x, uint
 
 // A product and a sum in f32, then the storage's rounding; which elements are kept must agree
 // wholly: an element is 0 or of the size of x.
-static void check(struct t *t, struct rt_dev *dev, uint32_t n, enum rt_type from, enum rt_type to,
-                  bool add)
+static void compare(struct t *t, struct rt_dev *dev, uint32_t n, enum rt_type from, enum rt_type to,
+                    bool add)
 {
     const double *x = t_normal(t, n, 1.0);
     double *in = t_alloc(t, n * sizeof(*in));
@@ -32,6 +30,13 @@ static void check(struct t *t, struct rt_dev *dev, uint32_t n, enum rt_type from
             run(t, t_ref(t), in, n, from, RT_F32, 0.3, 0x123456789abcdefu, add), n,
             (struct t_tol){.atol = 2e-7, .rtol = 2.0 * t_eps(to) + 3e-7});
     t_reset(t);
+}
+
+static void check(struct t *t, struct rt_dev *dev, uint32_t n, enum rt_type from)
+{
+    for (size_t k = 0; k < COUNT_OF(FLOATS); k++)
+        compare(t, dev, n, from, FLOATS[k], false);
+    compare(t, dev, n, from, from, true);
 }
 
 // Shares kept, by key: of N elements within five sigma of 1 - p; two keys agree as often as chance
@@ -64,7 +69,6 @@ static void shares(struct t *t)
 
 static void body(struct t *t)
 {
-    struct rt_dev *small = t_small_range(t);
     struct rt_buf *b = t_zeros(t, t_dev(t), RT_F16, 8), *c = t_zeros(t, t_dev(t), RT_F16, 8);
     const struct op_dropout_args good = {.x = b, .y = c, .n = 8, .p = 0.5};
     struct op_dropout_args a = good;
@@ -85,14 +89,8 @@ static void body(struct t *t)
     a.y = b;
     T_ERR(RT_E_SHAPE, op_dropout(NULL, &a));
     t_reset(t);
-    for (size_t i = 0; i < COUNT_OF(SIZES); i++)
-        for (size_t k = 0; k < 9; k++)
-            check(t, t_dev(t), SIZES[i], FLOATS[k / 3], FLOATS[k % 3], false);
-    for (size_t i = 0; i < COUNT_OF(SIZES); i++)
-        check(t, t_dev(t), SIZES[i], RT_F32, RT_F32, true);
-    check(t, small, 600002, RT_F32, RT_F16, false); // 1 MiB holds 262144 floats
+    t_flat(t, check);
     shares(t);
-    rt_dev_close(&small);
 }
 
 int main(void)

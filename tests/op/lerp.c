@@ -1,8 +1,6 @@
 #include "src/op/lerp.h"
 
-#include "tests/op/ops.h"
-
-static const uint32_t SIZES[] = {2, 126, 128, 130, 4098};
+#include "tests/op/flat.h"
 
 static struct op_master run(struct t *t, struct rt_dev *dev, enum rt_type type, const double *x,
                             uint32_t n, double alpha)
@@ -17,8 +15,9 @@ static struct op_master run(struct t *t, struct rt_dev *dev, enum rt_type type, 
 }
 
 // Two products and a sum of numbers below 4, which may cancel: three roundings of 2^-24 * 4.
-static void check(struct t *t, struct rt_dev *dev, enum rt_type type, uint32_t n, double alpha)
+static void check(struct t *t, struct rt_dev *dev, uint32_t n, enum rt_type type)
 {
+    const double alpha = n % 4 ? 0.6 : 0.01;
     const double *x = t_uniform(t, 2 * (uint64_t) n, -4.0, 4.0);
     t_close_master(t, "y", run(t, dev, type, x, n, alpha), run(t, t_ref(t), type, x, n, alpha), n,
                    (struct t_tol){.atol = 8e-7});
@@ -44,7 +43,6 @@ static void ends(struct t *t, enum rt_type type)
 
 static void body(struct t *t)
 {
-    struct rt_dev *small = t_small_range(t);
     const struct op_vec v = t_vec(t, t_dev(t), RT_F32, NULL, 64);
     const struct op_vec h = t_vec(t, t_dev(t), RT_F16, NULL, 64);
     const struct op_master x = {.w = v};
@@ -58,14 +56,9 @@ static void body(struct t *t)
     T_ERR(RT_E_SHAPE, op_lerp(NULL, &(struct op_lerp_args){x, {h, {0}}, 8, 0.5}));
     T_ERR(RT_E_SHAPE, op_lerp(NULL, &(struct op_lerp_args){x, {h, h}, 8, 0.5}));
     t_reset(t);
-    for (size_t k = 0; k < 3; k++) {
+    for (size_t k = 0; k < COUNT_OF(FLOATS); k++)
         ends(t, FLOATS[k]);
-        for (size_t i = 0; i < COUNT_OF(SIZES); i++)
-            check(t, t_dev(t), FLOATS[k], SIZES[i], 0.6);
-    }
-    check(t, small, RT_F32, 600002, 0.6); // 1 MiB holds 262144 floats
-    check(t, small, RT_F16, 600002, 0.01);
-    rt_dev_close(&small);
+    t_flat(t, check);
 }
 
 int main(void)

@@ -1,13 +1,6 @@
 #include "src/op/sgd.h"
 
-#include "tests/op/ops.h"
-
-static const uint32_t SIZES[] = {2, 126, 128, 130, 4098};
-
-static struct rt_buf *mult_of(struct t *t, struct rt_dev *dev, double mult)
-{
-    return t_buf(t, dev, RT_F32, &mult, 1);
-}
+#include "tests/op/flat.h"
 
 // x: grad, p, each n.
 static struct op_master run(struct t *t, struct rt_dev *dev, const double *x, uint32_t n,
@@ -77,15 +70,9 @@ static void errors(struct t *t)
 
 static void body(struct t *t)
 {
-    struct rt_dev *small = t_small_range(t);
-
     errors(t);
     oracle(t);
-    for (size_t i = 0; i < COUNT_OF(SIZES); i++)
-        for (size_t k = 0; k < 3; k++)
-            check(t, t_dev(t), SIZES[i], FLOATS[k]);
-    check(t, small, 600002, RT_F16); // 1 MiB holds 262144 floats
-    rt_dev_close(&small);
+    t_flat(t, check);
 }
 
 int main(void)
