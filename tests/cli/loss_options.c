@@ -1,16 +1,6 @@
 // The options of the loss: what they become, and what is refused by name (as TRL's DPOTrainer
 // refuses it).
-#include <math.h>
-#include <string.h>
-
-#include "src/api/options.h"
-#include "src/base/arith.h"
-#include "tests/t.h"
-
-struct row {
-    const char *set[5][2];
-    const char *says; // of the refusal
-};
+#include "tests/cli/options.h"
 
 static const struct row REFUSED[] = {
     {{{"loss_type", "sigmoyd"}}, "expected of sigmoid, hinge"},
@@ -53,79 +43,52 @@ static const struct row REFUSED[] = {
      "ref_model_name_or_path: there is no reference"},
 };
 
-static enum rt_err resolve(const struct row *r, struct tr_config *c)
-{
-    static const char *const NEEDED[] = {"model_name_or_path", "dataset_name", "output_dir"};
-    struct options o = {0};
-    T_OK(options_create(&o));
-    for (size_t i = 0; i < COUNT_OF(NEEDED); i++)
-        T_OK(options_set_text(&o, NEEDED[i], "x", "test"));
-    for (size_t i = 0; i < COUNT_OF(r->set) && r->set[i][0]; i++)
-        T_OK(options_set_text(&o, r->set[i][0], r->set[i][1], "test"));
-    *c = (struct tr_config){0};
-    const enum rt_err err = options_resolve(&o, true, c);
-    options_destroy(&o);
-    return err;
-}
-
-static void refusals(void)
-{
-    struct tr_config c;
-    for (size_t i = 0; i < COUNT_OF(REFUSED); i++) {
-        (void) t_logged();
-        const enum rt_err err = resolve(&REFUSED[i], &c);
-        const char *said = t_logged();
-        if (err != RT_E_USAGE || !strstr(said, REFUSED[i].says))
-            fail_msg("%s %s: expected a refusal with \"%s\", found %s: %s", REFUSED[i].set[0][0],
-                     REFUSED[i].set[0][1], REFUSED[i].says, rt_err_name(err), said);
-    }
-}
-
 static void becomes(void)
 {
     struct tr_config c;
-    T_OK(resolve(&(struct row){.says = NULL}, &c));
+    T_OK(options_become(&(struct row){.says = NULL}, &c));
     assert_true(c.loss.n_terms == 1 && c.loss.terms[0].type == OP_LOSS_SIGMOID &&
                 c.loss.terms[0].weight == 1.0);
     assert_true(c.loss.divergence == OP_REVERSE_KL && !c.ld && !c.use_weighting);
-    T_OK(resolve(&(struct row){.set = {{"loss_type", "[\"ipo\", \"exo_pair\", \"sft\"]"},
-                                       {"loss_weights", "[1, 0.5, 2]"},
-                                       {"label_smoothing", "0.001"},
-                                       {"f_divergence_type", "alpha_divergence"},
-                                       {"f_alpha_divergence_coef", "2"}}},
-                 &c));
+    T_OK(options_become(&(struct row){.set = {{"loss_type", "[\"ipo\", \"exo_pair\", \"sft\"]"},
+                                              {"loss_weights", "[1, 0.5, 2]"},
+                                              {"label_smoothing", "0.001"},
+                                              {"f_divergence_type", "alpha_divergence"},
+                                              {"f_alpha_divergence_coef", "2"}}},
+                        &c));
     assert_true(c.loss.n_terms == 3 && c.loss.terms[0].type == OP_LOSS_IPO &&
                 c.loss.terms[1].type == OP_LOSS_EXO_PAIR);
     assert_true(c.loss.terms[2].type == OP_LOSS_SFT && c.loss.terms[1].weight == 0.5 &&
                 c.loss.terms[2].weight == 2.0);
     assert_true(c.loss.label_smoothing == 0.001 && c.loss.divergence == OP_ALPHA_DIVERGENCE &&
                 c.loss.alpha == 2.0);
-    T_OK(resolve(
+    T_OK(options_become(
         &(struct row){
             .set = {{"loss_type", "discopop"}, {"discopop_tau", "0.1"}, {"ld_alpha", "0"}}},
         &c));
     assert_true(c.loss.discopop_tau == 0.1 && c.ld && c.ld_alpha == 0.0);
-    T_OK(resolve(&(struct row){.set = {{"use_weighting", "true"},
-                                       {"loss_type", "[\"sigmoid\", \"bco_pair\"]"}}},
-                 &c));
+    T_OK(options_become(&(struct row){.set = {{"use_weighting", "true"},
+                                              {"loss_type", "[\"sigmoid\", \"bco_pair\"]"}}},
+                        &c));
     assert_true(c.use_weighting && c.loss.terms[1].type == OP_LOSS_BCO_PAIR);
-    T_OK(resolve(
+    T_OK(options_become(
         &(struct row){.set = {{"loss_type", "[\"simpo\", \"sft\"]"}, {"simpo_gamma", "1.4"}}}, &c));
     assert_true(c.reference_free && c.loss.simpo_gamma == 1.4);
-    T_OK(resolve(&(struct row){.set = {{"loss_type", "orpo"}, {"ref_model_name_or_path", "x"}}},
-                 &c));
+    T_OK(options_become(
+        &(struct row){.set = {{"loss_type", "orpo"}, {"ref_model_name_or_path", "x"}}}, &c));
     assert_true(!c.reference_free); // kept for the rewards
-    T_OK(resolve(&(struct row){.set = {{"loss_type", "[\"simpo\", \"cdpo\"]"}}}, &c));
+    T_OK(options_become(&(struct row){.set = {{"loss_type", "[\"simpo\", \"cdpo\"]"}}}, &c));
     assert_true(!c.reference_free && c.loss.simpo_gamma == 0.5);
-    T_OK(resolve(&(struct row){.set = {{"loss_type", "sft"}}}, &c));
+    T_OK(options_become(&(struct row){.set = {{"loss_type", "sft"}}}, &c));
     assert_true(!c.reference_free);
-    T_OK(resolve(&(struct row){.set = {{"reference_free", "true"}}}, &c));
+    T_OK(options_become(&(struct row){.set = {{"reference_free", "true"}}}, &c));
     assert_true(c.reference_free && c.loss.terms[0].type == OP_LOSS_SIGMOID);
-    T_OK(resolve(&(struct row){.set = {{"loss_type", "dpo_norm"}}}, &c));
+    T_OK(options_become(&(struct row){.set = {{"loss_type", "dpo_norm"}}}, &c));
     assert_true(c.loss.terms[0].type == OP_LOSS_SIGMOID_NORM);
-    T_OK(resolve(&(struct row){.set = {{"ld_alpha", "0.5"}, {"use_weighting", "true"}}}, &c));
+    T_OK(
+        options_become(&(struct row){.set = {{"ld_alpha", "0.5"}, {"use_weighting", "true"}}}, &c));
     assert_true(c.ld && c.use_weighting);
-    T_OK(resolve(
+    T_OK(options_become(
         &(struct row){.set = {{"ld_alpha", "0.5"}, {"loss_type", "[\"sigmoid\", \"sft\"]"}}}, &c));
     assert_true(c.ld && c.loss.n_terms == 2);
 }
@@ -133,7 +96,7 @@ static void becomes(void)
 static void body(struct t *t)
 {
     (void) t;
-    refusals();
+    options_refuse(REFUSED, COUNT_OF(REFUSED));
     becomes();
 }
 

@@ -2,23 +2,10 @@
 // own schedules (tests/golden/schedules.json); what is refused; logging_steps as a share; optim.
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "src/api/options.h"
-#include "src/base/arith.h"
 #include "src/format/json.h"
+#include "tests/cli/options.h"
 #include "tests/support/golden.h"
-#include "tests/t.h"
-
-static struct options start(void)
-{
-    static const char *const NEEDED[] = {"model_name_or_path", "dataset_name", "output_dir"};
-    struct options o = {0};
-    T_OK(options_create(&o));
-    for (size_t i = 0; i < COUNT_OF(NEEDED); i++)
-        T_OK(options_set_text(&o, NEEDED[i], "x", "test"));
-    return o;
-}
 
 static void set_number(struct options *o, const char *name, double x)
 {
@@ -29,7 +16,7 @@ static void set_number(struct options *o, const char *name, double x)
 // Both programs compute in double: a few roundings of numbers of size 1.
 static double follow(const cJSON *c)
 {
-    struct options o = start();
+    struct options o = options_start();
     struct tr_config t = {0};
     char *kwargs = cJSON_PrintUnformatted(cJSON_GetObjectItem(c, "kwargs"));
     const char *type = cJSON_GetObjectItem(c, "type")->valuestring;
@@ -70,11 +57,6 @@ static void schedules(void)
     cJSON_Delete(root);
 }
 
-struct row {
-    const char *set[3][2];
-    const char *says; // of the refusal
-};
-
 static const struct row REFUSED[] = {
     {{{"lr_scheduler_type", "reduce_lr_on_plateau"}}, "follows measured losses"},
     {{{"lr_scheduler_type", "greedy"}}, "follows measured losses"},
@@ -109,29 +91,10 @@ static const struct row REFUSED[] = {
     {{{"optim", "sgdd"}}, "found sgdd"},
 };
 
-static enum rt_err resolve(const struct row *r, struct tr_config *c)
-{
-    struct options o = start();
-    for (size_t i = 0; i < COUNT_OF(r->set) && r->set[i][0]; i++)
-        T_OK(options_set_text(&o, r->set[i][0], r->set[i][1], "test"));
-    *c = (struct tr_config){0};
-    const enum rt_err err = options_resolve(&o, true, c);
-    options_destroy(&o);
-    return err;
-}
-
 static void refusals(void)
 {
-    struct tr_config c;
-    struct options o = start();
-    for (size_t i = 0; i < COUNT_OF(REFUSED); i++) {
-        (void) t_logged();
-        const enum rt_err err = resolve(&REFUSED[i], &c);
-        const char *said = t_logged();
-        if (err != RT_E_USAGE || !strstr(said, REFUSED[i].says))
-            fail_msg("%s %s: expected a refusal with \"%s\", found %s: %s", REFUSED[i].set[0][0],
-                     REFUSED[i].set[0][1], REFUSED[i].says, rt_err_name(err), said);
-    }
+    struct options o = options_start();
+    options_refuse(REFUSED, COUNT_OF(REFUSED));
     T_ERR(RT_E_USAGE, options_set_text(&o, "lr_scheduler_type", "wobble", "test"));
     T_ERR(RT_E_USAGE, options_set_text(&o, "optim_args", "momentum=0.9", "test"));
     T_ERR(RT_E_USAGE, options_set_text(&o, "lr_scheduler_kwargs", "[1]", "test"));
@@ -150,13 +113,15 @@ static void becomes(void)
     assert_int_equal(tr_schedule_every(1.0, 5), 1);
     assert_int_equal(tr_schedule_every(7.0, 5), 7);
     assert_int_equal(tr_schedule_every(0.0, 5), 0);
-    T_OK(resolve(&(struct row){.set = {{"logging_steps", "0.25"}}}, &c));
+    T_OK(options_become(&(struct row){.set = {{"logging_steps", "0.25"}}}, &c));
     assert_true(c.logging_steps == 0.25 && !c.logging_epochs && c.optim == TR_ADAMW);
-    T_OK(resolve(&(struct row){.set = {{"logging_strategy", "epoch"}, {"optim", "sgd"}}}, &c));
+    T_OK(options_become(&(struct row){.set = {{"logging_strategy", "epoch"}, {"optim", "sgd"}}},
+                        &c));
     assert_true(c.logging_epochs && c.logging_steps == 0.0 && c.optim == TR_SGD);
-    T_OK(resolve(&(struct row){.set = {{"logging_strategy", "no"}, {"optim", "adamw_hf"}}}, &c));
+    T_OK(options_become(&(struct row){.set = {{"logging_strategy", "no"}, {"optim", "adamw_hf"}}},
+                        &c));
     assert_true(!c.logging_epochs && c.logging_steps == 0.0 && c.optim == TR_ADAMW);
-    T_OK(resolve(&(struct row){.set = {{"warmup_ratio", "0.5"}}}, &c));
+    T_OK(options_become(&(struct row){.set = {{"warmup_ratio", "0.5"}}}, &c));
     assert_true(c.schedule.kind == TR_LINEAR && c.schedule.warmup_steps == 0.5);
 }
 

@@ -4,17 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/api/options.h"
-#include "src/base/arith.h"
 #include "src/base/file.h"
-#include "tests/t.h"
+#include "tests/cli/options.h"
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
-
-struct row {
-    const char *set[3][2];
-    const char *says; // of the refusal
-};
 
 static const struct row REFUSED[] = {
     {{{"model_init_kwargs", "{\"quantization_config\": \"x\"}"}}, "quantization_config"},
@@ -24,45 +17,6 @@ static const struct row REFUSED[] = {
     {{{"disable", "everything"}}, "fp16"},
     {{{"clamp", "range=banana"}}, "banana"},
 };
-
-static void set_all(struct options *o, const struct row *r)
-{
-    for (size_t i = 0; i < COUNT_OF(r->set) && r->set[i][0]; i++)
-        T_OK(options_set_text(o, r->set[i][0], r->set[i][1], "test"));
-}
-
-static void refusals(void)
-{
-    for (size_t i = 0; i < COUNT_OF(REFUSED); i++) {
-        struct options o = {0};
-        struct tr_config c = {0};
-        enum rt_err err = RT_OK;
-        T_OK(options_create(&o));
-        T_OK(options_set_text(&o, "model_name_or_path", "x", "test"));
-        T_OK(options_set_text(&o, "output_dir", "x", "test"));
-        T_OK(options_set_text(&o, "dataset_name", "x", "test"));
-        (void) t_logged();
-        for (size_t k = 0; k < 3 && REFUSED[i].set[k][0] && err == RT_OK; k++)
-            err = options_set_text(&o, REFUSED[i].set[k][0], REFUSED[i].set[k][1], "test");
-        if (err == RT_OK)
-            err = options_resolve(&o, true, &c);
-        const char *said = t_logged();
-        if (err != RT_E_USAGE || !strstr(said, REFUSED[i].says))
-            fail_msg("%s %s: expected a refusal with \"%s\", found %s: %s", REFUSED[i].set[0][0],
-                     REFUSED[i].set[0][1], REFUSED[i].says, rt_err_name(err), said);
-        options_destroy(&o);
-    }
-}
-
-static void resolve(const struct row *r, struct options *o, struct tr_config *c)
-{
-    T_OK(options_create(o));
-    T_OK(options_set_text(o, "model_name_or_path", "x", "test"));
-    T_OK(options_set_text(o, "output_dir", "x", "test"));
-    set_all(o, r);
-    *c = (struct tr_config){0};
-    T_OK(options_resolve(o, true, c));
-}
 
 static void becomes(void)
 {
@@ -83,9 +37,9 @@ static void becomes(void)
          RT_BF16},
     };
     for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
-        struct options o = {0};
+        struct options o = options_start();
         struct tr_config c;
-        resolve(&ROWS[i].row, &o, &c);
+        T_OK(options_row(&o, &ROWS[i].row, &c));
         assert_string_equal(c.dataset_name, ROWS[i].dataset);
         assert_int_equal(c.load_dtype, ROWS[i].dtype);
         assert_int_equal(c.save_dtype, ROWS[i].dtype);
@@ -101,7 +55,6 @@ static void recipe(void)
         "true\nlr_scheduler_type: polynomial\nlr_scheduler_kwargs:\n  power: "
         "2\n  lr_end: 0\ndatasets:\n  - path: rows.jsonl\nloss_type:\n  - "
         "sigmoid\n  - sft\n";
-    const struct row none = {.says = NULL};
     struct options o = {0};
     struct tr_config c;
     T_OK(file_write("source.yaml", YAML, strlen(YAML)));
@@ -112,7 +65,6 @@ static void recipe(void)
     assert_string_equal(os_env("ANYDPO_TEST_C"), "True");
     T_OK(options_set_text(&o, "model_name_or_path", "x", "test"));
     T_OK(options_set_text(&o, "output_dir", "x", "test"));
-    set_all(&o, &none);
     T_OK(options_resolve(&o, true, &c));
     assert_string_equal(c.dataset_name, "rows.jsonl");
     assert_true(c.schedule.kind == TR_POLYNOMIAL && c.schedule.power == 2.0 &&
@@ -141,9 +93,9 @@ static void hub(void)
     T_OK(file_write("cache/datasets--org--rows/refs/main", COMMIT, strlen(COMMIT)));
     T_OK(os_env_set("HF_HUB_CACHE", "cache"));
     T_OK(options_create(&o));
-    set_all(&o, &(struct row){.set = {{"model_name_or_path", "org/model"},
-                                      {"model_init_kwargs", "{\"revision\": \"v1\"}"},
-                                      {"dataset_name", "org/rows"}}});
+    T_OK(options_set_text(&o, "model_name_or_path", "org/model", "test"));
+    T_OK(options_set_text(&o, "model_init_kwargs", "{\"revision\": \"v1\"}", "test"));
+    T_OK(options_set_text(&o, "dataset_name", "org/rows", "test"));
     T_OK(options_set_text(&o, "ref_model_name_or_path", "org/model", "test"));
     T_OK(options_find(&o));
     assert_string_equal(text(&o, "model_name_or_path"),
@@ -223,7 +175,7 @@ static void ranges(void)
 static void body(struct t *t)
 {
     (void) t;
-    refusals();
+    options_refuse(REFUSED, COUNT_OF(REFUSED));
     becomes();
     recipe();
     hub();

@@ -1,29 +1,7 @@
 // Fuzz entry: a GGUF file; of what is accepted, all metadata and both ends of each tensor are read.
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "src/base/arith.h"
 #include "src/format/gguf.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void quiet(void *user, enum log_level level, const char *line)
-{
-    (void) user;
-    (void) level;
-    if (strlen(line) == 0) // a message says something
-        abort();
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc;
-    (void) argv;
-    log_set_sink(quiet, NULL);
-    return 0;
-}
+#include "tests/fuzz/fuzz.h"
 
 // Reads every byte, so that a sanitizer sees a wild one.
 static unsigned touch(const void *p, size_t n)

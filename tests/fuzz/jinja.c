@@ -1,27 +1,9 @@
 // Fuzz entry. The input is a template, rendered for a conversation with tools. What comes out must
 // be UTF-8, and the same again the second time; a template that fails must leave nothing behind.
 // More seeds: tests/golden/templates.
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "src/text/chat.h"
 #include "src/text/jinja_internal.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void silent(void *user, enum log_level level, const char *line)
-{
-    (void) user, (void) level, (void) line;
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc, (void) argv;
-    log_set_sink(silent, NULL);
-    return 0;
-}
+#include "tests/fuzz/fuzz.h"
 
 static enum rt_err render(const struct txt_chat *chat, const json_t *row, struct str *out)
 {

@@ -1,28 +1,6 @@
 // Fuzz entry: both JSON readers, and that what they accept is written so that it reads back equal.
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "src/format/json.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void quiet(void *user, enum log_level level, const char *line)
-{
-    (void) user;
-    (void) level;
-    if (strlen(line) == 0) // a message says something
-        abort();
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc;
-    (void) argv;
-    log_set_sink(quiet, NULL);
-    return 0;
-}
+#include "tests/fuzz/fuzz.h"
 
 static void write_twice(const cJSON *tree, unsigned indent)
 {

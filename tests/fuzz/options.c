@@ -1,24 +1,7 @@
 // Recipes: any JSON object as options, checked and translated.
-#include <stdlib.h>
-#include <string.h>
-
 #include "src/api/options.h"
 #include "src/format/json.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void silent(void *user, enum log_level level, const char *line)
-{
-    (void) user, (void) level, (void) line;
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc, (void) argv;
-    log_set_sink(silent, NULL);
-    return 0;
-}
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

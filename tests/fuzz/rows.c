@@ -1,27 +1,9 @@
 // Rows of data files: the first byte chooses format and packing; unpacked, cut into rows and
 // parsed, as a set and in small pieces alike.
-#include <stdlib.h>
-#include <string.h>
-
-#include "src/base/log.h"
 #include "src/data/records.h"
 #include "src/data/row.h"
 #include "src/data/source.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void silent(void *user, enum log_level level, const char *line)
-{
-    (void) user, (void) level, (void) line;
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc, (void) argv;
-    log_set_sink(silent, NULL);
-    return 0;
-}
+#include "tests/fuzz/fuzz.h"
 
 static void use_row(const struct ds_records *r, const struct ds_record *rec)
 {

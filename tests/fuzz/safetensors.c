@@ -1,29 +1,7 @@
 // Fuzz entry: a safetensors file; what is accepted is read to the last element.
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "src/base/arith.h"
 #include "src/format/safetensors.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void quiet(void *user, enum log_level level, const char *line)
-{
-    (void) user;
-    (void) level;
-    if (strlen(line) == 0) // a message says something
-        abort();
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc;
-    (void) argv;
-    log_set_sink(quiet, NULL);
-    return 0;
-}
+#include "tests/fuzz/fuzz.h"
 
 // Both ends of the tensor, in the types that take it.
 static void read_ends(const struct fmt_tensor *t)

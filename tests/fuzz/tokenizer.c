@@ -1,13 +1,7 @@
 // Fuzz entry. An input with a NUL is a tokenizer.json, then a text for it; one without is a text
 // for two tokenizers that are made here. What an opened tokenizer does must hold together.
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "src/text/tokenizer.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static const char BYTES[] = "{\"added_tokens\":[{\"id\":0,\"content\":\"<x>\",\"single_word\":"
                             "false,\"lstrip\":true,\"rstrip\":true,"
@@ -44,19 +38,10 @@ static const char PIECES[] = "{\"normalizer\":{\"type\":\"Sequence\",\"normalize
 
 static struct txt_tokenizer *fixed[2];
 
-static void quiet(void *user, enum log_level level, const char *line)
-{
-    (void) user, (void) level;
-    if (line[0] == 0)
-        abort();
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void make_fixed(void)
 {
     struct str json = {0};
 
-    (void) argc, (void) argv;
-    log_set_sink(quiet, NULL);
     if (str_puts(&json, BYTES))
         abort();
     for (unsigned i = 33; i < 127; i++) // printable ones are their own names; others have no id
@@ -70,7 +55,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         txt_tokenizer_parse(PIECES, sizeof(PIECES) - 1, "pieces", &fixed[1]))
         abort();
     str_free(&json);
-    return 0;
 }
 
 static void check(const struct txt_tokenizer *tok, const char *text, size_t len)
@@ -104,6 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *text = (const char *) data, *end = size ? memchr(data, 0, size) : NULL;
     struct txt_tokenizer *tok = NULL;
 
+    if (!fixed[0])
+        make_fixed();
     if (!end) {
         check(fixed[0], text, size);
         check(fixed[1], text, size);

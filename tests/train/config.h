@@ -3,7 +3,9 @@
 #ifndef TESTS_TRAIN_CONFIG_H
 #define TESTS_TRAIN_CONFIG_H
 
-#include "src/train/config.h"
+#include <string.h>
+
+#include "src/train/run.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
 
@@ -30,6 +32,17 @@ static inline struct tr_config train_config(struct t *t, enum rt_type storage, c
                               .max_grad_norm = 1.0,
                               .logging_steps = 1,
                               .disable_tqdm = true};
+}
+
+// The run ends with `want` and a message that has `naming` in it.
+static inline void train_refused(const struct tr_config *c, enum rt_err want, const char *naming)
+{
+    (void) t_logged();
+    const enum rt_err err = tr_run(c, NULL);
+    const char *log = t_logged();
+    if (err != want || !strstr(log, naming))
+        fail_msg("expected %s naming %s, found %s: %s", rt_err_name(want), naming, rt_err_name(err),
+                 log);
 }
 
 #endif // TESTS_TRAIN_CONFIG_H

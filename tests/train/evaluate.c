@@ -202,16 +202,6 @@ static void looking_changes_nothing(struct t *t)
     str_free(&with);
 }
 
-static void refused(const struct tr_config *c, enum rt_err want, const char *naming)
-{
-    (void) t_logged();
-    const enum rt_err err = tr_run(c, NULL);
-    const char *log = t_logged();
-    if (err != want || !strstr(log, naming))
-        fail_msg("expected %s naming %s, found %s: %s", rt_err_name(want), naming, rt_err_name(err),
-                 log);
-}
-
 // A folder's test.jsonl; nothing to evaluate on; two files of one name.
 static void files_are_found(struct t *t)
 {
@@ -219,12 +209,12 @@ static void files_are_found(struct t *t)
     const char *rows = c.dataset_name;
 
     c.eval_strategy = TR_EVAL_EPOCH;
-    refused(&c, RT_E_USAGE, "eval_dataset_name");
+    train_refused(&c, RT_E_USAGE, "eval_dataset_name");
     T_OK(dir_make("evaluate-data"));
     T_OK(file_copy(rows, "evaluate-data/train.jsonl"));
     c.dataset_name = "evaluate-data";
     (void) remove("evaluate-data/test.jsonl");
-    refused(&c, RT_E_NOT_FOUND, "test.jsonl");
+    train_refused(&c, RT_E_NOT_FOUND, "test.jsonl");
     c.eval_strategy = TR_EVAL_NO;
     c.max_steps = 1;
     assert_string_equal(run(&c).order, "1:E ");
@@ -233,7 +223,7 @@ static void files_are_found(struct t *t)
     assert_string_equal(run(&c).order, "1:eval 1:E "); // the epoch ends with the run
     c.eval_files[0] = c.eval_files[1] = (struct tr_eval_file){NULL, rows};
     c.n_eval_files = 2;
-    refused(&c, RT_E_USAGE, "eval_evaluate-few");
+    train_refused(&c, RT_E_USAGE, "eval_evaluate-few");
 }
 
 // ---- anydpo eval ------------------------------------------------------------------------------

@@ -127,16 +127,6 @@ static void resumed_alike(struct t *t)
 
 // ---- Precomputed ------------------------------------------------------------------------------
 
-static void refused(const struct tr_config *c, enum rt_err want, const char *naming)
-{
-    (void) t_logged();
-    const enum rt_err err = tr_run(c, NULL);
-    const char *log = t_logged();
-    if (err != want || !strstr(log, naming))
-        fail_msg("expected %s naming %s, found %s: %s", rt_err_name(want), naming, rt_err_name(err),
-                 log);
-}
-
 // Log-probs computed beforehand are those of the running reference to the bit: step 1 is ln 2 with
 // rewards of 0, and the trained weights are the same, also when the file is read again. Another
 // model as the reference is loaded, used and dropped.
@@ -215,7 +205,7 @@ static void precomputed_resumed(struct t *t)
     c.ref_log_probs_file = "reference-other.jsonl";
     (void) remove(c.ref_log_probs_file);
     c.ref_model_name_or_path = other;
-    refused(&c, RT_E_USAGE, "another reference");
+    train_refused(&c, RT_E_USAGE, "another reference");
 }
 
 // A named file of another run is refused, and what differs is said; so is a damaged one. Values
@@ -234,29 +224,29 @@ static void foreign_files(struct t *t)
     first = run(&c).loss[0];
     d = c;
     d.max_length = 20;
-    refused(&d, RT_E_USAGE, "the tokens that are trained on: max_length");
+    train_refused(&d, RT_E_USAGE, "the tokens that are trained on: max_length");
     d = c;
     d.dataset_name = rows;
-    refused(&d, RT_E_USAGE, "the file of rows");
+    train_refused(&d, RT_E_USAGE, "the file of rows");
     d = c;
     d.storage = RT_BF16;
-    refused(&d, RT_E_USAGE, "the storage type");
+    train_refused(&d, RT_E_USAGE, "the storage type");
     d = c;
     d.ld = true;
     d.ld_alpha = 0.25;
-    refused(&d, RT_E_USAGE, "ld_alpha");
+    train_refused(&d, RT_E_USAGE, "ld_alpha");
     d = c;
     d.ref_model_name_or_path = model;
-    refused(&d, RT_E_USAGE, "the reference model's weights");
+    train_refused(&d, RT_E_USAGE, "the reference model's weights");
     T_OK(file_copy(c.ref_log_probs_file, "reference-good.jsonl"));
     edit(c.ref_log_probs_file, "{\"row\": 3, ", "{\"row\": 4, ");
-    refused(&c, RT_E_FORMAT, "reference-foreign.jsonl:5");
+    train_refused(&c, RT_E_FORMAT, "reference-foreign.jsonl:5");
     T_OK(file_copy("reference-good.jsonl", c.ref_log_probs_file));
     edit(c.ref_log_probs_file, "\"rejected\": -", "\"rejected\": null, \"was\": -");
-    refused(&c, RT_E_FORMAT, "reference-foreign.jsonl:2");
+    train_refused(&c, RT_E_FORMAT, "reference-foreign.jsonl:2");
     T_OK(file_copy("reference-good.jsonl", c.ref_log_probs_file));
     edit(c.ref_log_probs_file, "\"pairs\": 8", "\"pairs\": 7");
-    refused(&c, RT_E_FORMAT, "as many pairs");
+    train_refused(&c, RT_E_FORMAT, "as many pairs");
     T_OK(file_copy("reference-good.jsonl", c.ref_log_probs_file));
     for (int i = 0; i < 8; i++)
         edit(c.ref_log_probs_file, "\"chosen\": -", "\"chosen\":  0");

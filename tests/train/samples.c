@@ -151,16 +151,6 @@ static void resumed(struct t *t)
     str_free(&b);
 }
 
-static void refused(const struct tr_config *c, enum rt_err want, const char *naming)
-{
-    (void) t_logged();
-    const enum rt_err err = tr_run(c, NULL);
-    const char *log = t_logged();
-    if (err != want || !strstr(log, naming))
-        fail_msg("expected %s naming %s, found %s: %s", rt_err_name(want), naming, rt_err_name(err),
-                 log);
-}
-
 static void bad_files(struct t *t)
 {
     static const struct {
@@ -177,7 +167,7 @@ static void bad_files(struct t *t)
     c.sample_prompts = "samples-bad.jsonl";
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(*ROWS); i++) {
         T_OK(file_write(c.sample_prompts, ROWS[i].text, strlen(ROWS[i].text)));
-        refused(&c, RT_E_FORMAT, ROWS[i].naming);
+        train_refused(&c, RT_E_FORMAT, ROWS[i].naming);
     }
 }
 
