@@ -19,6 +19,7 @@ struct t {
     struct rt_buf *bufs[MOST_THINGS];
     void *mem[MOST_THINGS];
     unsigned n_bufs, n_mem;
+    unsigned asked, left; // cases of t_due(), and those of other days
     void (*body)(struct t *);
 };
 
@@ -78,6 +79,18 @@ struct rt_dev *t_ref(struct t *t)
         T_OK(rt_dev_open(&(struct rt_dev_desc){.name = "host:f64", .kernels = op_kernels()},
                          &t->ref));
     return t->ref;
+}
+
+bool t_due(struct t *t, size_t at, size_t days)
+{
+    int64_t now;
+    bool due;
+
+    T_OK(os_clock(&now));
+    due = t_on_host(t) || os_env("ANYDPO_TEST_FULL") || (at + (uint64_t) now / 86400) % days == 0;
+    t->asked++;
+    t->left += !due;
+    return due;
 }
 
 void *t_alloc(struct t *t, size_t bytes)
@@ -225,6 +238,8 @@ static void run(void **state)
         &t->dev));
     free(cache);
     t->body(t);
+    if (t->left)
+        print_message("%s: %u of %u cases are left for other days\n", t->name, t->left, t->asked);
 }
 
 static int done(void **state)

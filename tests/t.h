@@ -25,6 +25,12 @@ struct rt_dev *t_ref(struct t *t);     // a host:f64 device, opened on first use
 const char *t_name(const struct t *t); // what the device was declared as
 bool t_on_host(const struct t *t); // the device under test is the host: its result is the oracle's
 
+// A driver compiles each kernel anew for each specialisation, which takes far longer than to run
+// it. So a table of cases is shared out over `days` days: case `at` is one of today's, by
+// os_clock(). On the host, and with ANYDPO_TEST_FULL=1 (tools/test --ci), each is. What is left for
+// other days is counted, and printed at the end of the device's run.
+bool t_due(struct t *t, size_t at, size_t days);
+
 // Memory, buffers and inputs live until t_reset or the end of the body. All fail the test on error.
 void *t_alloc(struct t *t, size_t bytes);                         // zeroed
 double *t_uniform(struct t *t, uint64_t n, double lo, double hi); // seeded, the same on every run

@@ -177,6 +177,8 @@ static void body(struct t *t)
     char path[512];
 
     for (size_t i = 0; i < COUNT_OF(TINY); i++) {
+        if (!t_due(t, i, 3)) // a driver compiles kernels for each
+            continue;
         snprintf(path, sizeof(path), "%s/tests/golden/families/%s", os_env("ANYDPO_SOURCE"),
                  TINY[i]);
         family(t, path, TINY[i]);
@@ -184,10 +186,9 @@ static void body(struct t *t)
     for (size_t i = 0; i < COUNT_OF(FAMILIES); i++) {
         snprintf(path, sizeof(path), "models/%s", FAMILIES[i]);
         const char *folder = golden_path(path);
-        if (folder)
+        if (folder && t_due(t, i, 3))
             family(t, folder, FAMILIES[i]);
-        else // the repository has the first two
-            assert_true(i >= 2);
+        assert_true(folder || i >= 2); // the repository has the first two
     }
 }
 

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "src/base/arith.h"
-#include "src/base/file.h"
 #include "tests/op/attention_run.h"
 
 // Round the inputs to what the storage holds; add o and lse of the reference, rounded too: what
@@ -345,17 +344,15 @@ static void errors(struct t *t)
     t_reset(t);
 }
 
-// A driver compiles each kernel for each head size and type, which takes far longer than to run it.
-// So a run takes every variant in one type with the common head size and with soft caps, and a
-// ninth of the rest by the date; ANYDPO_TEST_FULL=1 takes all.
-static bool is_due(struct t *t, size_t variant, size_t type, size_t shape)
+// The common head size and soft caps as is_due() has it; the other head sizes are spread out.
+static bool is_shape_due(struct t *t, size_t variant, size_t type, size_t at)
 {
-    const size_t day = (size_t) (os_wall_seconds() / 86400.0), at = variant + type + day;
-    if (t_on_host(t) || os_env("ANYDPO_TEST_FULL"))
-        return true;
-    if (SHAPES[shape].softcap > 0 || SHAPES[shape].d == 64)
-        return at % 3 == 0;
-    return (at + shape) % 9 == 0;
+    const struct shape *s = &SHAPES[at];
+    const bool cap = s->softcap > 0.0f;
+
+    if (s->d != 64 && !cap)
+        return t_due(t, (3 * at + variant) * 3 + type, 27);
+    return is_due(t, variant, type, s->window > 0 ? (cap ? BOTH : WINDOW) : cap ? SOFTCAP : PLAIN);
 }
 
 static void body(struct t *t)
@@ -376,9 +373,9 @@ static void body(struct t *t)
     for (size_t v = 0; v < n_variants(t); v++)
         for (size_t i = 0; i < COUNT_OF(TYPES); i++) {
             for (size_t j = 0; j < COUNT_OF(SHAPES); j++)
-                if (is_due(t, v, i, j))
+                if (is_shape_due(t, v, i, j))
                     matches_reference(t, TYPES[i], &SHAPES[j], VARIANTS[v]);
-            if (is_due(t, v, i, 2))
+            if (is_due(t, v, i, PLAIN))
                 extreme(t, TYPES[i], VARIANTS[v]);
         }
 }

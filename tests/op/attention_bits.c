@@ -66,9 +66,8 @@ static void same(const struct shape *s, const struct outputs *a, const struct ou
 }
 
 static void rows_alone(struct t *t, enum rt_type type, uint32_t h, uint32_t kv, uint32_t d,
-                       uint32_t window, const char *variant)
+                       uint32_t window, float cap, const char *variant)
 {
-    const float cap = window ? 4.0f : 0.0f;
     const struct shape many = {{{41, 7, 9}, {33, 66, 70}, {90}}, h, kv, d, window, cap};
     const struct shape pair = {{{33, 66, 70}}, h, kv, d, window, cap},
                        twice = {{{33, 66}, {33, 70}}, h, kv, d, window, cap};
@@ -138,12 +137,16 @@ static void body(struct t *t)
     static const enum rt_type TYPES[] = {RT_F32, RT_F16, RT_BF16};
     for (size_t v = 0; v < n_variants(t); v++)
         for (size_t i = 0; i < COUNT_OF(TYPES); i++) {
-            rows_alone(t, TYPES[i], 9, 3, 64, 0, VARIANTS[v]);
-            if (i == v % 3)
-                rows_alone(t, TYPES[i], 2, 1, 80, 0, VARIANTS[v]);
-            if (i == v % 3)
-                rows_alone(t, TYPES[i], 9, 3, 64, 45, VARIANTS[v]);
-            cached(t, TYPES[i], i == v % 3 ? 40 : 0, VARIANTS[v]);
+            if (is_due(t, v, i, PLAIN)) {
+                rows_alone(t, TYPES[i], 9, 3, 64, 0, 0.0f, VARIANTS[v]);
+                cached(t, TYPES[i], 0, VARIANTS[v]);
+            }
+            if (is_due(t, v, i, WINDOW))
+                cached(t, TYPES[i], 40, VARIANTS[v]);
+            if (is_due(t, v, i, SOFTCAP))
+                rows_alone(t, TYPES[i], 2, 1, 80, 0, 0.0f, VARIANTS[v]);
+            if (is_due(t, v, i, BOTH))
+                rows_alone(t, TYPES[i], 4, 1, 80, 45, 4.0f, VARIANTS[v]);
         }
 }
 

@@ -398,9 +398,9 @@ static void independent(struct t *t, enum rt_type type)
 
 // A frozen head gets no gradient; NaN in a row of h reaches its log-prob and no other's, NaN in w
 // reaches all.
-static void frozen_and_nan(struct t *t)
+static void frozen_and_nan(struct t *t, enum rt_type type)
 {
-    const struct shape s = {5, 14, 300, 64, 128, RT_BF16, 0.0f, 0.0f};
+    const struct shape s = {5, 14, 300, 64, 128, type, 0.0f, 0.0f};
     struct inputs in = random_inputs(t, s);
     double *h = t_alloc(t, 70 * sizeof(*h)), *w, *logp;
     struct results r;
@@ -522,17 +522,18 @@ static void body(struct t *t)
         differences(t, FDS[i]);
     }
     check_chosen(t, t_dev(t));
-    frozen_and_nan(t);
     for (size_t k = 0; k < 3; k++) {
+        if (!t_due(t, k, 3)) // a type a day: its products are compiled too
+            continue;
+        frozen_and_nan(t, FLOATS[k]);
         independent(t, FLOATS[k]);
         check_small(t, t_dev(t), FLOATS[k]);
-    }
-    for (size_t i = 0; i < COUNT_OF(SHAPES); i++)
-        for (size_t k = 0; k < 3; k++) {
+        for (size_t i = 0; i < COUNT_OF(SHAPES); i++) {
             struct shape s = SHAPES[i];
             s.type = FLOATS[k];
             check_random(t, t_dev(t), s);
         }
+    }
     // 1 MiB holds 128 rows of 2048 logits: fewer than asked for; the head's 4099 rows are beyond it
     // too.
     check_random(t, small, (struct shape){200, 64, 4099, 0, 2048, RT_F32, 0.0f, 0.0f});
