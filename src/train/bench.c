@@ -18,6 +18,9 @@ struct bench {
     double body, head;                    // elements of the layers' matrices, of the head
     double seconds, pairs, tokens, flops; // of the timed steps
     uint64_t batches;
+    struct tr_job *job; // as in struct tr_flight
+    struct rt_cmd *update;
+    double taken_at; // when the update before was done
 };
 
 // Pairs of a query and a key that it sees, in a row prompt | chosen | rejected.
@@ -55,27 +58,46 @@ static void count_weights(struct bench *b)
     b->head = (double) b->s.model->arch.vocab * b->s.model->arch.hidden;
 }
 
+// Wait for what was handed over before.
+static enum rt_err take(struct bench *b)
+{
+    enum rt_err err = RT_OK;
+    struct tr_job *job = b->job;
+    struct tr_result result;
+
+    b->job = NULL;
+    if (job)
+        RT_TRY(tr_objective_end(b->s.objective, job, &result));
+    if (b->update) {
+        RT_TRY(rt_cmd_wait(&b->update));
+        b->taken_at = os_seconds();
+    }
+done:
+    return err;
+}
+
+// Hand over a step and take the one before, as training does (src/train/steps.h).
 static enum rt_err step(struct bench *b)
 {
     enum rt_err err = RT_OK;
-    struct rt_cmd *cmd = NULL;
     const uint32_t window = ds_order_window(&b->order);
-    struct tr_result result;
 
     for (uint32_t i = 0; i < window; i++) {
         struct tr_batch batch = {.data = &b->s.train, .number = b->batches++};
+        struct tr_job *job;
         ds_order_next(&b->order, &batch.pairs, &batch.n);
-        RT_TRY(tr_objective_run(b->s.objective, &batch, &b->opt.grads,
-                                1.0 / ((double) batch.n * window), &result));
+        RT_TRY(tr_objective_begin(b->s.objective, &batch, &b->opt.grads,
+                                  1.0 / ((double) batch.n * window), &job));
         count(b, &batch);
+        RT_TRY(take(b));
+        b->job = job;
     }
-    RT_TRY(rt_cmd_create(b->s.dev, &cmd));
-    RT_TRY(tr_grad_measure(&b->opt, cmd, 1.0, 1.0));
-    RT_TRY(tr_optimizer_step(&b->opt, cmd, b->s.model, b->c, b->c->learning_rate));
-    RT_TRY(md_flat_zero(cmd, &b->opt.grads));
-    RT_TRY(rt_cmd_wait(&cmd));
+    RT_TRY(rt_cmd_create(b->s.dev, &b->update));
+    RT_TRY(tr_grad_measure(&b->opt, b->update, 1.0, 1.0));
+    RT_TRY(tr_optimizer_step(&b->opt, b->update, b->s.model, b->c, b->c->learning_rate));
+    RT_TRY(md_flat_zero(b->update, &b->opt.grads));
+    RT_TRY(rt_cmd_submit(b->update));
 done:
-    rt_cmd_destroy(&cmd);
     return err;
 }
 
@@ -129,11 +151,11 @@ enum rt_err tr_bench_step(const struct tr_config *c, uint32_t steps, struct tr_b
     RT_TRY(open_bench(&b, steps));
     RT_TRY(step(&b)); // kernels are compiled, memory is touched
     b.pairs = b.tokens = b.flops = 0.0;
-    for (uint32_t i = 0; i < steps; i++) {
-        const double start = os_seconds();
-        RT_TRY(step(&b));
-        each[i] = os_seconds() - start;
-        b.seconds += each[i];
+    for (uint32_t i = 0; i <= steps; i++) { // a step lasts from the last one's end to its own
+        const double before = b.taken_at;
+        RT_TRY(i < steps ? step(&b) : take(&b));
+        if (i > 0)
+            b.seconds += each[i - 1] = b.taken_at - before;
     }
     *out = (struct tr_bench){.steps = steps,
                              .seconds = op_bench_median(each, steps),
@@ -142,6 +164,8 @@ enum rt_err tr_bench_step(const struct tr_config *c, uint32_t steps, struct tr_b
                              .useful_gflops = b.flops / b.seconds / 1e9};
     RT_TRY(matmul(&b, &out->matmul_gflops));
 done:
+    rt_cmd_destroy(&b.update);
+    tr_objective_destroy(&b.s.objective); // waits for what is on its way
     tr_optimizer_destroy(&b.opt);
     ds_order_free(&b.order);
     tr_session_close(&b.s);

@@ -509,16 +509,14 @@ done:
     return err;
 }
 
-static bool is_due(const struct tr_run_state *r, bool is_best)
+bool tr_checkpoint_is_due(const struct tr_run_state *r, uint64_t step)
 {
-    const bool last = r->at.step >= r->order.total_steps;
+    const bool last = step >= r->order.total_steps;
     switch (r->c->save_strategy) {
     case TR_SAVE_STEPS:
-        return last || (r->save_every && r->at.step % r->save_every == 0);
+        return last || (r->save_every && step % r->save_every == 0);
     case TR_SAVE_EPOCH:
         return last || r->order.micro == r->order.micro_batches;
-    case TR_SAVE_BEST:
-        return is_best;
     default:
         return false;
     }
@@ -530,7 +528,7 @@ enum rt_err tr_checkpoint_step(struct tr_run_state *r)
     bool is_best;
 
     RT_TRY(watch_metric(r, &is_best));
-    if (is_due(r, is_best))
+    if (tr_checkpoint_is_due(r, r->at.step) || (is_best && r->c->save_strategy == TR_SAVE_BEST))
         RT_TRY(save(r, r->c->save_only_model));
 done:
     return err;

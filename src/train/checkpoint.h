@@ -53,6 +53,10 @@ RT_NODISCARD enum rt_err tr_checkpoint_restore(struct tr_run_state *r);
 // full: the half-written one is removed), RT_E_DEVICE, RT_E_NOMEM.
 RT_NODISCARD enum rt_err tr_checkpoint_step(struct tr_run_state *r);
 
+// Does save_strategy want one after this step, whatever the evaluation says? The order of rows is
+// at the step's end.
+bool tr_checkpoint_is_due(const struct tr_run_state *r, uint64_t step);
+
 // Write one now, with training state whatever save_only_model says, unless this step's is there
 // already.
 RT_NODISCARD enum rt_err tr_checkpoint_stop(struct tr_run_state *r);

@@ -40,14 +40,15 @@ done:
     return err;
 }
 
-enum rt_err tr_run_evaluate_if_due(struct tr_run_state *r)
+bool tr_run_eval_is_due(const struct tr_run_state *r)
 {
-    const bool end = r->order.micro == r->order.micro_batches;
-    const struct tr_eval_clock at = {.step = r->at.step,
+    const struct tr_flight *f = &r->flight;
+    const struct tr_eval_clock at = {.step = f->issued,
                                      .total_steps = r->order.total_steps,
-                                     .epoch = ds_order_epoch(&r->order),
-                                     .epoch_end = end || r->at.step == r->order.total_steps};
-    return tr_eval_due(r->c, &at) ? tr_run_evaluate(r) : RT_OK;
+                                     .epoch = f->epoch,
+                                     .epoch_end =
+                                         f->epoch_ends || f->issued == r->order.total_steps};
+    return tr_eval_due(r->c, &at);
 }
 
 bool tr_run_eval_metric(const struct tr_run_state *r, const char *key, double *out)

@@ -19,7 +19,7 @@ bool tr_eval_due(const struct tr_config *c, const struct tr_eval_clock *at);
 // Evaluate on every file now; each gives a log entry. Then answer the sample prompts. Errors: those
 // of tr_evaluate, tr_log_add.
 RT_NODISCARD enum rt_err tr_run_evaluate(struct tr_run_state *r);
-RT_NODISCARD enum rt_err tr_run_evaluate_if_due(struct tr_run_state *r);
+bool tr_run_eval_is_due(const struct tr_run_state *r); // after the step that was issued last
 
 // A metric of the last evaluation by its key in the log ("eval_loss", "eval_NAME_loss",
 // "eval_rewards/margins"); false where there is none. That it is of this step: evaluated_at.

@@ -16,7 +16,7 @@ static struct tr_entry entry(struct tr_run_state *r)
                          .samples_per_s = nan,
                          .steps_per_s = nan,
                          .metrics = &r->metrics,
-                         .epoch = ds_order_epoch(&r->order),
+                         .epoch = r->epoch,
                          .step = r->at.step};
     e.step_time_s = steps ? span / (double) steps : nan;
     e.pairs_per_s = (double) r->at.pairs_since_log / span;
@@ -62,17 +62,20 @@ static void advise(struct tr_run_state *r, const struct tr_entry *e)
                      tr_advice_text((enum tr_advice) a));
 }
 
-enum rt_err tr_run_log_step(struct tr_run_state *r, double norm, double lr)
+bool tr_run_log_is_due(const struct tr_run_state *r, uint64_t step, bool epoch_ends)
 {
     const struct tr_config *c = r->c;
     const uint64_t every = tr_schedule_every(c->logging_steps, r->order.total_steps);
-    const bool ends = r->order.micro == r->order.micro_batches || // the epoch, or the run within it
-                      r->at.step == r->order.total_steps;
-    const bool due = (c->logging_epochs ? ends : every && r->at.step % every == 0) ||
-                     (c->logging_first_step && r->at.step == 1);
+    const bool ends = epoch_ends || step == r->order.total_steps; // the epoch, or the run within it
+    return (c->logging_epochs ? ends : every && step % every == 0) ||
+           (c->logging_first_step && step == 1);
+}
+
+enum rt_err tr_run_log_step(struct tr_run_state *r, double norm, double lr)
+{
     struct tr_entry e = entry(r);
 
-    if (!due) {
+    if (!tr_run_log_is_due(r, r->at.step, r->epoch_ends)) {
         tr_log_progress(&r->log, r->at.step, r->at.loss_sum / (double) r->at.loss_steps,
                         tr_metrics_get(&r->metrics, TR_REWARDS_MARGINS),
                         tr_metrics_get(&r->metrics, TR_REWARDS_ACCURACIES), e.step_time_s,

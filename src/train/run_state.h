@@ -14,10 +14,11 @@
 #include "src/train/optimizer.h"
 #include "src/train/run.h"
 #include "src/train/session.h"
+#include "src/train/steps.h"
 
 // How far the run is. Plain data.
 struct tr_progress {
-    uint64_t step;               // optimizer steps done, skipped ones included
+    uint64_t step;               // optimizer steps done and taken, skipped ones included
     uint64_t lr_steps;           // those that moved the schedule
     double loss_sum, loss_total; // of the steps since the last log; of the run
     uint64_t loss_steps;         // steps since the last log
@@ -40,6 +41,9 @@ struct tr_run_state {
     struct tr_log log;
     struct tr_dump dump;
     struct tr_progress at;
+    struct tr_flight flight; // what the device has beyond `at`
+    double epoch;            // after step at.step, as it is logged
+    bool epoch_ends;         // with it
     char *samples_path;
     struct tr_diagnosis diagnosis;
     double started, logged_at;                       // seconds
@@ -50,6 +54,7 @@ struct tr_run_state {
 // Entries of the log (src/train/run_log.c). After a step: a log entry where one is due, else the
 // progress line. Errors: those of tr_log_add.
 RT_NODISCARD enum rt_err tr_run_log_step(struct tr_run_state *r, double norm, double lr);
+bool tr_run_log_is_due(const struct tr_run_state *r, uint64_t step, bool epoch_ends);
 
 // The last entry: run time and mean loss, with the metrics of steps that no log reported.
 RT_NODISCARD enum rt_err tr_run_log_end(struct tr_run_state *r);

@@ -54,6 +54,45 @@ static void plan_is_run(const struct tr_config *c)
     tr_session_close(&s);
 }
 
+// The host waits for nothing that it handed over but what it then reads, once for each: not for a
+// pass, nor for the norm of the gradient, nor for the weights. A loss that ranks all log-probs of a
+// micro-batch on the host waits for them.
+static void does_not_wait(struct tr_config c, enum op_loss_type loss, uint64_t within)
+{
+    const uint32_t pairs[] = {0, 1, 2, 3};
+    struct tr_batch b = {.pairs = pairs, .n = COUNT_OF(pairs)};
+    struct tr_session s;
+    struct tr_optimizer opt;
+    struct tr_job *job[TR_JOBS];
+    struct tr_result r;
+    struct rt_cmd *cmd;
+
+    c.loss = (struct op_loss_spec){.terms = {{loss, 1.0}}, .n_terms = 1};
+    c.pass_tokens = 1; // a pass for each pair
+    T_OK(tr_session_open(&c, true, &s));
+    T_OK(tr_optimizer_create(s.model, c.optim, &opt));
+    b.data = &s.train;
+    const uint64_t before = rt_dev_stats(s.dev).waits;
+    for (int i = 0; i < TR_JOBS; i++)
+        T_OK(tr_objective_begin(s.objective, &b, &opt.grads, 0.25, &job[i]));
+    T_OK(rt_cmd_create(s.dev, &cmd));
+    T_OK(tr_grad_measure(&opt, cmd, 1.0, 1.0));
+    T_OK(tr_optimizer_step(&opt, cmd, s.model, &c, 1e-3));
+    T_OK(rt_cmd_submit(cmd));
+    assert_int_equal(rt_dev_stats(s.dev).waits, before + TR_JOBS * within);
+    T_OK(tr_objective_end(s.objective, job[0], &r));
+    T_ERR(RT_E_ARG, tr_objective_end(s.objective, job[0], &r)); // it is over
+    T_OK(tr_objective_end(s.objective, job[1], &r));
+    T_OK(rt_cmd_wait(&cmd));
+    assert_int_equal(rt_dev_stats(s.dev).waits, before + TR_JOBS + 1 + within);
+    T_OK(tr_objective_begin(s.objective, &b, NULL, 1.0, &job[0]));
+    T_OK(tr_objective_begin(s.objective, &b, NULL, 1.0, &job[1]));
+    T_ERR(RT_E_ARG, tr_objective_begin(s.objective, &b, NULL, 1.0, &job[0])); // no room for more
+    assert_null(job[0]);
+    tr_optimizer_destroy(&opt);
+    tr_session_close(&s); // drops what is on its way
+}
+
 // With a byte less than the plan takes, less is kept, until not even the least fits.
 static void memory_decides(const struct tr_config *c)
 {
@@ -90,6 +129,8 @@ static void body(struct t *t)
     }
     const struct tr_config c = base(t, RT_F32);
     memory_decides(&c);
+    does_not_wait(c, OP_LOSS_SIGMOID, 0);
+    does_not_wait(c, OP_LOSS_AOT, 1);
 }
 
 int main(void)

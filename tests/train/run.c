@@ -141,6 +141,33 @@ static void overflow_halves_the_scale(struct t *t)
                  s.loss[skipped]);
 }
 
+// Numbers are read when the next step has begun, and yet the step that broke is named, logged up to
+// and nothing is left of it: watched, where each step is settled, and not.
+static void a_broken_step_is_named(struct t *t)
+{
+    struct tr_config c = base(t, RT_F32);
+    struct seen s = {.n = 0};
+    struct str text = {0};
+
+    c.schedule.kind = TR_CONSTANT;
+    c.learning_rate = 1e30; // weights after step 1 are of no use
+    c.max_steps = 6;
+    c.output_dir = "broken-out";
+    for (int watched = 0; watched < 2; watched++) {
+        const struct tr_hooks hooks = {.on_log = on_log, .user = &s};
+        T_OK(dir_remove(c.output_dir));
+        t_logged();
+        assert_int_equal(tr_run(&c, watched ? &hooks : NULL), RT_E_NUMERIC);
+        assert_non_null(strstr(t_logged(), "step 2: the "));
+        T_OK(file_read("broken-out/metrics.jsonl", &text));
+        const char *end = strchr(text.data, '\n');
+        assert_true(end && end[1] == 0 && strstr(text.data, "\"step\": 1"));
+        assert_false(file_exists("broken-out/model.safetensors"));
+        str_free(&text);
+    }
+    assert_int_equal(s.n, 1);
+}
+
 static void long_fp16_run(struct t *t)
 {
     struct tr_config c = base(t, RT_F16);
@@ -161,6 +188,7 @@ static void body(struct t *t)
     same_bits_twice(t);
     batch_does_not_matter(t);
     overflow_halves_the_scale(t);
+    a_broken_step_is_named(t);
     long_fp16_run(t);
 }
 
