@@ -7,31 +7,33 @@
 // How a pair is laid out: shared = one row with a common prompt.
 struct layout {
     struct ds_sequence c, r;
-    bool shared;
+    bool shared, last_tokens;
 };
 
 static struct layout layout_of(const struct ds_set *set, uint32_t pair)
 {
-    struct layout l = {ds_sequence_of(set, pair, true), ds_sequence_of(set, pair, false), false};
+    struct layout l = {ds_sequence_of(set, pair, true), ds_sequence_of(set, pair, false), false,
+                       set->last_tokens};
     l.shared = l.c.n_prompt > 0 && l.c.n_prompt == l.r.n_prompt && l.c.prompt == l.r.prompt;
     return l;
 }
 
-static uint32_t inputs(uint32_t n_completion)
+// Tokens of a completion that a pass takes in.
+static uint32_t inputs(uint32_t n_completion, bool last_tokens)
 {
-    return n_completion ? n_completion - 1 : 0;
+    return n_completion && !last_tokens ? n_completion - 1 : n_completion;
 }
 
 static uint32_t scored(const struct ds_sequence *s)
 {
-    return s->n_prompt ? s->n_completion : inputs(s->n_completion);
+    return s->n_prompt ? s->n_completion : inputs(s->n_completion, false);
 }
 
 struct ds_pack_size ds_pack_measure(const struct ds_set *set, uint32_t pair)
 {
     const struct layout l = layout_of(set, pair);
-    const uint32_t c = l.c.n_prompt + inputs(l.c.n_completion),
-                   r = l.r.n_prompt + inputs(l.r.n_completion);
+    const uint32_t c = l.c.n_prompt + inputs(l.c.n_completion, l.last_tokens),
+                   r = l.r.n_prompt + inputs(l.r.n_completion, l.last_tokens);
     return (struct ds_pack_size){.tokens = c + r - (l.shared ? l.c.n_prompt : 0),
                                  .rows = scored(&l.c) + scored(&l.r),
                                  .segments = 4,
@@ -50,7 +52,7 @@ static enum rt_err reserve(struct ds_pack *p, uint64_t tokens, uint64_t rows, ui
 {
     bool ok = tokens <= UINT32_MAX && rows <= UINT32_MAX;
     if (ok && tokens > p->cap_tokens) {
-        ok = grow(&p->ids, tokens) && grow(&p->pos, tokens);
+        ok = grow(&p->ids, tokens) && grow(&p->pos, tokens) && grow(&p->counts, tokens);
         p->cap_tokens = ok ? (uint32_t) tokens : p->cap_tokens;
     }
     if (ok && rows > p->cap_rows) {
@@ -69,11 +71,13 @@ static enum rt_err reserve(struct ds_pack *p, uint64_t tokens, uint64_t rows, ui
                         (unsigned long long) tokens);
 }
 
-static void add_tokens(struct ds_pack *p, const uint32_t *ids, uint32_t n, uint32_t pos)
+static void add_tokens(struct ds_pack *p, const uint32_t *ids, uint32_t n, uint32_t pos,
+                       uint32_t count)
 {
     for (uint32_t i = 0; i < n; i++, p->n_tokens++) {
         p->ids[p->n_tokens] = ids[i];
         p->pos[p->n_tokens] = pos + i;
+        p->counts[p->n_tokens] = count;
     }
 }
 
@@ -83,19 +87,20 @@ static void add_segment(struct ds_pack *p, uint32_t begin, uint32_t row_begin, u
         p->segs[p->n_segments++] = (struct ds_segment){begin, p->n_tokens, row_begin, prompt_end};
 }
 
-static void add_prompt(struct ds_pack *p, const struct ds_sequence *s)
+static void add_prompt(struct ds_pack *p, const struct ds_sequence *s, uint32_t count)
 {
     const uint32_t begin = p->n_tokens;
-    add_tokens(p, s->prompt, s->n_prompt, 0);
+    add_tokens(p, s->prompt, s->n_prompt, 0, count);
     add_segment(p, begin, begin, begin);
 }
 
 // A completion behind its prompt, which lies at [row_begin, row_begin + n_prompt). Returns its
 // first token.
-static uint32_t add_completion(struct ds_pack *p, const struct ds_sequence *s, uint32_t row_begin)
+static uint32_t add_completion(struct ds_pack *p, const struct ds_sequence *s, uint32_t row_begin,
+                               bool last_token)
 {
     const uint32_t begin = p->n_tokens;
-    add_tokens(p, s->completion, inputs(s->n_completion), s->n_prompt);
+    add_tokens(p, s->completion, inputs(s->n_completion, last_token), s->n_prompt, 1);
     if (s->n_prompt)
         add_segment(p, begin, row_begin, row_begin + s->n_prompt);
     else
@@ -122,12 +127,12 @@ struct placed {
 static struct placed place(struct ds_pack *p, const struct layout *l)
 {
     struct placed at = {.row_c = p->n_tokens};
-    add_prompt(p, &l->c);
-    at.c = add_completion(p, &l->c, at.row_c);
+    add_prompt(p, &l->c, l->shared ? 2 : 1);
+    at.c = add_completion(p, &l->c, at.row_c, l->last_tokens);
     at.row_r = l->shared ? at.row_c : p->n_tokens;
     if (!l->shared)
-        add_prompt(p, &l->r);
-    at.r = add_completion(p, &l->r, at.row_r);
+        add_prompt(p, &l->r, 1);
+    at.r = add_completion(p, &l->r, at.row_r, l->last_tokens);
     return at;
 }
 
@@ -174,6 +179,7 @@ void ds_pack_free(struct ds_pack *p)
 {
     free(p->ids);
     free(p->pos);
+    free(p->counts);
     free(p->rows);
     free(p->targets);
     free(p->seq_starts);

@@ -2,7 +2,7 @@
 //
 // A pair is a row prompt | chosen | rejected; where truncation leaves the two sides with different
 // prompts, or the prompt is empty, it is two rows. The last token of a completion predicts nothing
-// and is left out.
+// and is left out, unless the set says otherwise.
 #ifndef DATA_PACK_H
 #define DATA_PACK_H
 
@@ -17,6 +17,7 @@ struct ds_segment {
 // One pass. Owned by whoever declares it; arrays grow and are kept. { 0 } is empty.
 struct ds_pack {
     uint32_t *ids, *pos;      // (n_tokens)
+    uint32_t *counts;         // (n_tokens): 2 of a shared prompt, else 1
     uint32_t *rows, *targets; // (n_rows): token whose output predicts the target id
     uint32_t *seq_starts; // (2 * n_pairs + 1): rows of chosen 0 .. N-1, then of rejected 0 .. N-1
     uint32_t *lengths;    // (2 * n_pairs): completion tokens, also those that have no log-prob

@@ -38,6 +38,7 @@ struct ds_set {
     uint32_t n_truncated; // kept rows of which at least one sequence is longer than max_length
     uint32_t max_length;  // 0 = no limit
     enum ds_truncation truncation;
+    bool last_tokens; // passes take in the last token of a completion too, which predicts nothing
     struct file_map map;
 };
 
