@@ -23,6 +23,7 @@ static const struct {
     {"qwen2", "[\"q_proj\", \"v_proj\"]"},       {"qwen3", "[\"q_proj\", \"v_proj\"]"},
     {"gemma", "[\"q_proj\", \"v_proj\"]"},       {"gemma2", "[\"q_proj\", \"v_proj\"]"},
     {"gemma3_text", "[\"q_proj\", \"v_proj\"]"}, {"gpt2", "[\"c_attn\"]"},
+    {"mixtral", "[\"q_proj\", \"v_proj\"]"},
 };
 
 enum { MANY_TARGETS = 20 }; // from here on PEFT writes names instead of whole paths
@@ -102,8 +103,14 @@ static enum rt_err choose(const struct md_params *base, const cJSON *targets, bo
     for (uint32_t i = 0; i < base->n; i++) {
         const struct md_param *p = &base->all[i];
         chosen[i] = all && p->linear;
+        module_of(p, path);
         if (!all)
-            RT_TRY(fmt_peft_targets(targets, module_of(p, path), &chosen[i]));
+            RT_TRY(fmt_peft_targets(targets, path, &chosen[i]));
+        if (md_weight_is_routed(p->weight) && (all || chosen[i]))
+            RT_TRY(rt_fail(RT_E_UNSUPPORTED,
+                           "target modules%s: %s belongs to a layer of experts, where adapters are "
+                           "not supported; name q_proj, k_proj, v_proj and o_proj",
+                           all ? " all-linear" : "", path));
         if (chosen[i] && p->rank == 2 && !p->linear)
             RT_TRY(rt_fail(RT_E_UNSUPPORTED,
                            "target modules: %s cannot have an adapter, only linear layers of the "
@@ -186,6 +193,10 @@ static enum rt_err add_weight(struct md_adapter *a, const struct md_param *p, bo
     struct md_adapted *to = entry(a, p->weight, p->layer);
     struct md_params *list = &a->params;
 
+    if (saved && md_weight_is_routed(p->weight))
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED,
+                       "modules_to_save: %s belongs to a layer of experts, which is not supported",
+                       path));
     if (saved && adapted)
         RT_TRY(rt_fail(RT_E_UNSUPPORTED,
                        "%s: both in the target modules and in modules_to_save; expected one",

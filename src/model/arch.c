@@ -17,6 +17,7 @@ enum key_rule {
     KEY_INERT, // does not change what is computed
     KEY_FALSE, // supported when absent, null or false
     KEY_TRUE,  // ... or true
+    KEY_ZERO,  // ... or 0
     KEY_ABSENT // supported when absent or null
 };
 
@@ -72,6 +73,16 @@ static const struct {
     {"layer_norm_epsilon", KEY_READ},
     {"layer_norm_eps", KEY_READ},
     {"logit_scale", KEY_READ},
+    {"num_local_experts", KEY_READ},
+    {"num_experts", KEY_READ},
+    {"num_experts_per_tok", KEY_READ},
+    {"moe_intermediate_size", KEY_READ},
+    {"norm_topk_prob", KEY_READ},
+    {"decoder_sparse_step", KEY_READ},
+    {"mlp_only_layers", KEY_READ},
+    {"router_aux_loss_coef", KEY_READ},
+    {"output_router_logits", KEY_INERT}, // what the loss needs is asked for by its coefficient
+    {"router_jitter_noise", KEY_ZERO},
     {"architectures", KEY_INERT},
     {"dtype", KEY_INERT},
     {"torch_dtype", KEY_INERT},
@@ -125,6 +136,8 @@ static bool key_supported(enum key_rule rule, const cJSON *v)
         return cJSON_IsFalse(v);
     if (rule == KEY_TRUE)
         return cJSON_IsTrue(v);
+    if (rule == KEY_ZERO)
+        return cJSON_IsNumber(v) && !(fabs(v->valuedouble) > 0.0);
     return false;
 }
 

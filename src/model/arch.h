@@ -42,7 +42,7 @@ enum md_qk_norm {
 };
 
 // Bits of md_arch.layer.
-enum { MD_LAYER_WINDOW = 1, MD_LAYER_NO_ROPE = 2, MD_LAYER_LOCAL_ROPE = 4 };
+enum { MD_LAYER_WINDOW = 1, MD_LAYER_NO_ROPE = 2, MD_LAYER_LOCAL_ROPE = 4, MD_LAYER_EXPERTS = 8 };
 
 struct md_family;
 
@@ -63,6 +63,12 @@ struct md_arch {
     float logit_scale;
     float attn_softcap, logit_softcap; // 0 = none
     uint32_t window;                   // of layers with MD_LAYER_WINDOW; 0 = no layer has one
+    // Of layers with MD_LAYER_EXPERTS: experts, of which a token goes to top_k, their ffn; whether
+    // the weights of those are made to sum to 1; the coefficient of the load-balancing loss by
+    // default.
+    uint32_t experts, top_k, expert_ffn; // experts 0 = no layer has any
+    bool top_k_norm;
+    double router_aux_loss_coef;
     uint8_t layer[MD_MAX_LAYERS];
     bool tied;                // the head is the embedding
     int32_t bos, eos[4], pad; // token ids of config.json, -1 = none; eos as many as n_eos

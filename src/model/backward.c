@@ -3,6 +3,8 @@
 // gradient of several readers is summed in f32.
 #include "src/model/internal.h"
 
+#include <math.h>
+
 #include "src/op/cast.h"
 #include "src/op/act.h"
 #include "src/op/add.h"
@@ -227,23 +229,62 @@ done:
     return err;
 }
 
+static enum rt_err route(struct walk *k, const struct md_node *n)
+{
+    return md_route_backward(k->m, k->cmd, n);
+}
+
+static enum rt_err expert(struct walk *k, const struct md_node *n)
+{
+    return md_expert_backward(k->m, k->cmd, k->w, n, k->grads);
+}
+
+static enum rt_err expert_act(struct walk *k, const struct md_node *n)
+{
+    return md_expert_act_backward(k->m, k->cmd, n);
+}
+
+static enum rt_err expert_down(struct walk *k, const struct md_node *n)
+{
+    enum rt_err err = RT_OK;
+    struct op_mat dy;
+
+    RT_TRY(operand(k, n, &dy));
+    RT_TRY(md_expert_down_backward(k->m, k->cmd, k->w, n, dy, k->grads));
+done:
+    return err;
+}
+
 enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_buf *dlogp,
                         struct md_flat *grads)
 {
     static enum rt_err (*const BACKWARD[])(struct walk *, const struct md_node *) = {
-        [MD_OP_EMBED] = embed, [MD_OP_NORM] = norm,           [MD_OP_LINEAR] = linear,
-        [MD_OP_ROPE] = rope,   [MD_OP_ATTENTION] = attention, [MD_OP_ACT] = act,
-        [MD_OP_ROWS] = rows,   [MD_OP_ROUND] = round_stream,  [MD_OP_ADD] = add,
+        [MD_OP_EMBED] = embed,
+        [MD_OP_NORM] = norm,
+        [MD_OP_LINEAR] = linear,
+        [MD_OP_ROPE] = rope,
+        [MD_OP_ATTENTION] = attention,
+        [MD_OP_ACT] = act,
+        [MD_OP_ROWS] = rows,
+        [MD_OP_ROUND] = round_stream,
+        [MD_OP_ADD] = add,
+        [MD_OP_ROUTE] = route,
+        [MD_OP_EXPERT] = expert,
+        [MD_OP_EXPERT_ACT] = expert_act,
+        [MD_OP_EXPERT_DOWN] = expert_down,
     };
     enum rt_err err = RT_OK;
     struct walk k = {m, cmd, md_policy(m), grads, false};
     const int scored = m->graph.nodes[m->graph.n_nodes - 1].in[0]; // the final norm's input
 
     RT_REQUIRE(m->graph.stream_grad != MD_NONE, RT_E_ARG);
-    if (m->now.n_rows == 0)
+    if (m->now.n_rows == 0 && !(fabs(m->balance_factor) > 0.0))
         goto done;
-    RT_TRY(head(&k, dlogp));
-    RT_TRY(rt_cmd_zero(cmd, md_grad(m, scored), 0, (uint64_t) m->now.n_rows * md_ld(m, scored)));
+    if (m->now.n_rows > 0) {
+        RT_TRY(head(&k, dlogp));
+        RT_TRY(
+            rt_cmd_zero(cmd, md_grad(m, scored), 0, (uint64_t) m->now.n_rows * md_ld(m, scored)));
+    }
     RT_TRY(rt_cmd_zero(cmd, m->slots[m->graph.stream_grad], 0,
                        (uint64_t) m->now.n_tokens * md_ld(m, 0)));
     for (int i = m->graph.n_nodes - 1; i >= 0; i--) {
@@ -251,7 +292,7 @@ enum rt_err md_backward(struct md_model *m, struct rt_cmd *cmd, const struct rt_
         for (int j = n->again; j != MD_NONE && j <= i; j++)
             if (m->graph.nodes[j].dropped)
                 RT_TRY(md_forward_node(m, cmd, k.w, &m->graph.nodes[j]));
-        if (n->back)
+        if (n->back && md_rows(m, n->out) > 0)
             RT_TRY(BACKWARD[n->op](&k, n));
     }
 done:

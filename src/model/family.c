@@ -6,6 +6,7 @@
 #include "src/base/arith.h"
 #include "src/format/json.h"
 #include "src/model/rope.h"
+#include "src/op/route.h"
 
 // ---- Names ------------------------------------------------------------------------------------
 
@@ -33,6 +34,10 @@ static const char *const LLAMA_NAMES[MD_WEIGHT_COUNT] = {
     [MD_UP_BIAS] = LAYER "mlp.up_proj.bias",
     [MD_DOWN] = LAYER "mlp.down_proj.weight",
     [MD_DOWN_BIAS] = LAYER "mlp.down_proj.bias",
+    [MD_EXPERT_GATE] = LAYER "mlp.experts.%u.gate_proj.weight",
+    [MD_EXPERT_UP] = LAYER "mlp.experts.%u.up_proj.weight",
+    [MD_EXPERT_DOWN] = LAYER "mlp.experts.%u.down_proj.weight",
+    [MD_ROUTER] = LAYER "mlp.gate.weight",
     [MD_MLP_POST_NORM] = LAYER "post_feedforward_layernorm.weight",
     [MD_FINAL_NORM] = "model.norm.weight",
     [MD_HEAD] = "lm_head.weight",
@@ -40,6 +45,12 @@ static const char *const LLAMA_NAMES[MD_WEIGHT_COUNT] = {
 // A sublayer between two norms.
 static const char *const GEMMA2_NAMES[MD_WEIGHT_COUNT] = {
     [MD_MLP_NORM] = LAYER "pre_feedforward_layernorm.weight",
+};
+static const char *const MIXTRAL_NAMES[MD_WEIGHT_COUNT] = {
+    [MD_EXPERT_GATE] = LAYER "block_sparse_moe.experts.%u.w1.weight",
+    [MD_EXPERT_UP] = LAYER "block_sparse_moe.experts.%u.w3.weight",
+    [MD_EXPERT_DOWN] = LAYER "block_sparse_moe.experts.%u.w2.weight",
+    [MD_ROUTER] = LAYER "block_sparse_moe.gate.weight",
 };
 #undef LAYER
 #define LAYER "transformer.h.%u."
@@ -278,6 +289,95 @@ done:
     return err;
 }
 
+// ---- Experts ----------------------------------------------------------------------------------
+
+// How many there are goes by either of two names.
+static enum rt_err read_experts(const struct fmt_json *j, struct md_arch *a, uint32_t experts,
+                                uint32_t top_k)
+{
+    enum rt_err err = RT_OK;
+
+    RT_TRY(fmt_json_u32_or(j, "num_experts", experts, &a->experts));
+    RT_TRY(fmt_json_u32_or(j, "num_local_experts", a->experts, &a->experts));
+    RT_TRY(fmt_json_u32_or(j, "num_experts_per_tok", top_k, &a->top_k));
+    RT_TRY(fmt_json_num_or(j, "router_aux_loss_coef", 0.001, &a->router_aux_loss_coef));
+    if (a->experts > OP_ROUTE_MAX_EXPERTS ||
+        (a->experts > 0 && (a->top_k == 0 || a->top_k > a->experts)))
+        RT_TRY(rt_fail(RT_E_FORMAT,
+                       "%s: num_experts_per_tok: expected a number in 1 .. num_experts, that at "
+                       "most %d, found %u of %u",
+                       j->where, OP_ROUTE_MAX_EXPERTS, a->top_k, a->experts));
+    if (!isfinite(a->router_aux_loss_coef))
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: router_aux_loss_coef: expected a number", j->where));
+done:
+    return err;
+}
+
+static enum rt_err read_mixtral(const struct fmt_json *j, struct md_arch *a)
+{
+    enum rt_err err = RT_OK;
+
+    RT_TRY(read_window_everywhere(j, a));
+    RT_TRY(read_experts(j, a, 8, 2));
+    if (a->experts == 0)
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: num_local_experts: expected at least 1", j->where));
+    a->expert_ffn = a->ffn;
+    a->top_k_norm = true;
+    for (uint32_t l = 0; l < a->layers; l++)
+        a->layer[l] |= MD_LAYER_EXPERTS;
+done:
+    return err;
+}
+
+// The layers of mlp_only_layers have none.
+static enum rt_err read_dense_layers(const struct fmt_json *j, struct md_arch *a)
+{
+    enum rt_err err = RT_OK;
+    const cJSON *list, *item;
+
+    RT_TRY(fmt_json_array_or_null(j, "mlp_only_layers", &list));
+    cJSON_ArrayForEach(item, list)
+    {
+        if (!cJSON_IsNumber(item))
+            RT_TRY(
+                rt_fail(RT_E_FORMAT, "%s: mlp_only_layers: expected numbers of layers", j->where));
+        if (item->valuedouble >= 0.0 && item->valuedouble < a->layers)
+            a->layer[item->valueint] &= (uint8_t) ~MD_LAYER_EXPERTS;
+    }
+done:
+    return err;
+}
+
+// With use_sliding_window every layer has the window; every decoder_sparse_step-th layer has
+// experts.
+static enum rt_err read_qwen3_moe(const struct fmt_json *j, struct md_arch *a)
+{
+    enum rt_err err = RT_OK;
+    uint32_t step;
+    bool use, any = false;
+
+    RT_TRY(fmt_json_bool_or(j, "use_sliding_window", false, &use));
+    if (use)
+        RT_TRY(read_window_everywhere(j, a));
+    RT_TRY(read_experts(j, a, 128, 8));
+    RT_TRY(fmt_json_bool_or(j, "norm_topk_prob", false, &a->top_k_norm));
+    RT_TRY(fmt_json_u32_or(j, "decoder_sparse_step", 1, &step));
+    RT_TRY(fmt_json_u32_or(j, "moe_intermediate_size", 768, &a->expert_ffn));
+    if (step == 0 || a->expert_ffn == 0 || a->expert_ffn > 1u << 20 || a->expert_ffn % 2 != 0)
+        RT_TRY(rt_fail(RT_E_FORMAT,
+                       "%s: expected decoder_sparse_step above 0 and an even moe_intermediate_size "
+                       "up to 2^20, found %u and %u",
+                       j->where, step, a->expert_ffn));
+    for (uint32_t l = 0; a->experts > 0 && l < a->layers; l++)
+        a->layer[l] |= (l + 1) % step == 0 ? MD_LAYER_EXPERTS : 0;
+    RT_TRY(read_dense_layers(j, a));
+    for (uint32_t l = 0; l < a->layers; l++)
+        any = any || a->layer[l] & MD_LAYER_EXPERTS;
+    a->experts = any ? a->experts : 0;
+done:
+    return err;
+}
+
 // ---- The table --------------------------------------------------------------------------------
 
 #define RMS .act_key = "hidden_act", .act = "silu", .eps_key = "rms_norm_eps", .eps = 1e-6
@@ -322,6 +422,11 @@ static const struct md_family FAMILIES[] = {
      .read = read_smollm3},
     {"granite", "GraniteForCausalLM", NULL, RMS, PRE, .reads_attention_bias = true,
      .reads_mlp_bias = true, .read = read_granite},
+    {"mixtral", "MixtralForCausalLM", MIXTRAL_NAMES, .act_key = "hidden_act", .act = "silu",
+     .eps_key = "rms_norm_eps", .eps = 1e-5, .pre_norm = true, .theta = 1000000.0, .kv_heads = 8,
+     .read = read_mixtral},
+    {"qwen3_moe", "Qwen3MoeForCausalLM", NULL, RMS, PRE, .kv_heads = 4, .qk_norm = MD_QK_NORM_HEAD,
+     .reads_attention_bias = true, .window = 4096, .read = read_qwen3_moe},
     {"cohere", "CohereForCausalLM", NULL, LN, .theta = 500000.0, .read = read_cohere},
     {"cohere2", "Cohere2ForCausalLM", NULL, LN, .theta = 10000.0, .window = 4096,
      .read = read_cohere2},
@@ -410,7 +515,20 @@ bool md_arch_has(const struct md_arch *a, enum md_weight w)
     case MD_UP_BIAS:
     case MD_DOWN_BIAS:
         return a->mlp_bias;
+    case MD_EXPERT_GATE:
+    case MD_EXPERT_UP:
+    case MD_EXPERT_DOWN:
+    case MD_ROUTER:
+        return a->experts > 0;
     default:
         return true;
     }
+}
+
+bool md_arch_layer_has(const struct md_arch *a, enum md_weight w, uint32_t layer)
+{
+    const bool experts = a->layer[layer] & MD_LAYER_EXPERTS;
+    if (experts ? w >= MD_GATE_UP && w <= MD_DOWN_BIAS : w >= MD_EXPERT_GATE && w <= MD_ROUTER)
+        return false;
+    return md_arch_has(a, w);
 }

@@ -40,7 +40,8 @@ const struct md_family *md_family_find(const char *model_type);
 // "gemma, gemma2, ...": all of them, for messages. RT_E_NOMEM.
 RT_NODISCARD enum rt_err md_family_list(struct str *out);
 
-// The file's name of a weight, with "%u" for the layer; NULL: there is none.
+// The file's name of a weight, with "%u" for the layer, and behind it one for the expert; NULL:
+// there is none.
 const char *md_family_name(const struct md_family *f, enum md_weight w);
 
 // The activation by its name in config.json; false: there is none.
@@ -48,5 +49,8 @@ bool md_act_find(const char *name, enum op_act *out);
 
 // Whether a decoder has the weight, beside the head of a tied one.
 bool md_arch_has(const struct md_arch *a, enum md_weight w);
+
+// Whether one of its layers does, for weights of layers.
+bool md_arch_layer_has(const struct md_arch *a, enum md_weight w, uint32_t layer);
 
 #endif // MODEL_FAMILY_H

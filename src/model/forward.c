@@ -15,6 +15,7 @@ struct walk {
     struct rt_cmd *cmd;
     struct md_weights w;
     struct md_cache *cache;
+    bool balance; // experts' load is counted
 };
 
 enum rt_err md_onto(const struct md_model *m, struct rt_cmd *cmd, int stream, int out)
@@ -204,12 +205,42 @@ static enum rt_err rows(const struct walk *k, const struct md_node *n)
                                                         .scale = 1.0f});
 }
 
+static enum rt_err route(const struct walk *k, const struct md_node *n)
+{
+    return md_route(k->m, k->cmd, n, k->balance);
+}
+
+static enum rt_err expert(const struct walk *k, const struct md_node *n)
+{
+    return md_expert(k->m, k->cmd, k->w, n);
+}
+
+static enum rt_err expert_act(const struct walk *k, const struct md_node *n)
+{
+    return md_expert_act(k->m, k->cmd, n);
+}
+
+static enum rt_err expert_down(const struct walk *k, const struct md_node *n)
+{
+    return md_expert_down(k->m, k->cmd, k->w, n);
+}
+
 static enum rt_err run_node(const struct walk *k, const struct md_node *n)
 {
     static enum rt_err (*const FORWARD[])(const struct walk *, const struct md_node *) = {
-        [MD_OP_EMBED] = embed, [MD_OP_NORM] = norm,           [MD_OP_LINEAR] = linear,
-        [MD_OP_ROPE] = rope,   [MD_OP_ATTENTION] = attention, [MD_OP_ACT] = act,
-        [MD_OP_ROWS] = rows,   [MD_OP_ROUND] = round_stream,  [MD_OP_ADD] = add,
+        [MD_OP_EMBED] = embed,
+        [MD_OP_NORM] = norm,
+        [MD_OP_LINEAR] = linear,
+        [MD_OP_ROPE] = rope,
+        [MD_OP_ATTENTION] = attention,
+        [MD_OP_ACT] = act,
+        [MD_OP_ROWS] = rows,
+        [MD_OP_ROUND] = round_stream,
+        [MD_OP_ADD] = add,
+        [MD_OP_ROUTE] = route,
+        [MD_OP_EXPERT] = expert,
+        [MD_OP_EXPERT_ACT] = expert_act,
+        [MD_OP_EXPERT_DOWN] = expert_down,
     };
     return md_rows(k->m, n->out) > 0 ? FORWARD[n->op](k, n) : RT_OK;
 }
@@ -217,7 +248,7 @@ static enum rt_err run_node(const struct walk *k, const struct md_node *n)
 enum rt_err md_forward_node(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
                             const struct md_node *n)
 {
-    const struct walk k = {m, cmd, w, NULL};
+    const struct walk k = {m, cmd, w, NULL, false};
     return run_node(&k, n);
 }
 
@@ -225,7 +256,7 @@ enum rt_err md_forward(struct md_model *m, struct rt_cmd *cmd, struct md_weights
                        struct md_cache *cache)
 {
     enum rt_err err = RT_OK;
-    const struct walk k = {m, cmd, w, cache};
+    const struct walk k = {m, cmd, w, cache, m->balance};
 
     RT_REQUIRE(m->now.n_tokens >= 1, RT_E_ARG);
     RT_REQUIRE(!cache || m->now.n_tokens <= cache->capacity - cache->n, RT_E_ARG);

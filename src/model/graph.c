@@ -12,8 +12,13 @@
 static int tensor(struct md_graph *g, const char *name, uint32_t layer, uint32_t cols,
                   enum md_kind kind)
 {
-    g->tensors[g->n_tensors] = (struct md_tensor){
-        .name = name, .layer = layer, .cols = cols, .kind = kind, .slot = MD_NONE, .grad = MD_NONE};
+    g->tensors[g->n_tensors] = (struct md_tensor){.name = name,
+                                                  .layer = layer,
+                                                  .cols = cols,
+                                                  .times = 1,
+                                                  .kind = kind,
+                                                  .slot = MD_NONE,
+                                                  .grad = MD_NONE};
     return g->n_tensors++;
 }
 
@@ -141,6 +146,50 @@ static int mlp(struct md_graph *g, const struct md_arch *a, uint32_t l, int x)
     return node(g, n);
 }
 
+// A linear of the rows that tokens have at experts.
+static int expert(struct md_graph *g, const struct md_arch *a, enum md_weight w, uint32_t l, int x,
+                  int index, const char *name)
+{
+    struct md_node n = NODE;
+    n.op = MD_OP_EXPERT;
+    n.layer = l;
+    n.weight = w;
+    n.in[0] = x;
+    n.in[2] = index;
+    n.out = tensor(g, name, l, a->expert_ffn, MD_STORED);
+    g->tensors[n.out].times = a->top_k;
+    return node(g, n);
+}
+
+// A layer's feed-forward block of experts, onto the stream.
+static int experts(struct md_graph *g, const struct md_arch *a, uint32_t l, int x, int stream)
+{
+    struct md_node router = NODE, route = NODE, act = NODE, down = NODE;
+
+    router.op = MD_OP_LINEAR;
+    route.op = MD_OP_ROUTE;
+    act.op = MD_OP_EXPERT_ACT;
+    down.op = MD_OP_EXPERT_DOWN;
+    router.layer = route.layer = act.layer = down.layer = l;
+    router.weight = MD_ROUTER;
+    router.in[0] = x;
+    router.out = tensor(g, "router", l, a->experts, MD_WIDE);
+    route.in[0] = node(g, router);
+    route.out = tensor(g, "route", l, a->top_k + 2, MD_SCALAR); // op_route_floats()
+    route.aux = tensor(g, "route_index", l, 0, MD_INDEX);
+    act.in[2] = node(g, route);
+    act.in[0] = expert(g, a, MD_EXPERT_GATE, l, x, route.aux, "expert_gate");
+    act.in[1] = expert(g, a, MD_EXPERT_UP, l, x, route.aux, "expert_up");
+    act.out = tensor(g, "expert_act", l, a->expert_ffn, MD_STORED);
+    g->tensors[act.out].times = a->top_k;
+    down.weight = MD_EXPERT_DOWN;
+    down.in[0] = node(g, act);
+    down.in[1] = stream;
+    down.in[2] = route.aux;
+    down.out = tensor(g, "stream", l, a->hidden, MD_STREAM);
+    return node(g, down);
+}
+
 // What a sublayer reads from the stream x.
 static int enter(struct md_graph *g, const struct md_arch *a, enum md_weight w, uint32_t l, int x,
                  const char *name)
@@ -192,6 +241,10 @@ static void expand(struct md_graph *g, const struct md_arch *a)
         x = leave(g, a, MD_O, MD_ATTN_POST_NORM, l, y, x, "attn_stream");
         if (!a->family->parallel)
             in = enter(g, a, MD_MLP_NORM, l, x, "mlp_norm");
+        if (a->layer[l] & MD_LAYER_EXPERTS) {
+            x = experts(g, a, l, in, x);
+            continue;
+        }
         y = mlp(g, a, l, in);
         x = leave(g, a, MD_DOWN, MD_MLP_POST_NORM, l, y, x, "stream");
     }
@@ -224,16 +277,24 @@ static bool trains(const struct md_node *n, const struct md_adapter *a)
     return !md_adapter_any(a) || md_adapter_of(a, n->weight, n->layer).full >= 0;
 }
 
+static bool is_linear(enum md_op op)
+{
+    return op == MD_OP_LINEAR || op == MD_OP_EXPERT || op == MD_OP_EXPERT_DOWN;
+}
+
 // What the backward of a node reads. The gradient of a frozen linear's input needs the weight only.
 static void mark_saved(struct md_graph *g, const struct md_node *n)
 {
-    const bool inputs = n->op == MD_OP_NORM || n->op == MD_OP_ATTENTION || n->op == MD_OP_ACT ||
-                        (n->op == MD_OP_LINEAR && (n->trains || n->adapted));
-    const int stream = n->op == MD_OP_LINEAR || n->op == MD_OP_NORM ? 1 : 3; // not what is added to
+    const bool linear = is_linear(n->op),
+               inputs = linear ? n->trains || n->adapted
+                               : n->op == MD_OP_NORM || n->op == MD_OP_ATTENTION ||
+                                     n->op == MD_OP_ACT || n->op == MD_OP_ROUTE ||
+                                     n->op == MD_OP_EXPERT_ACT;
+    const int stream = linear || n->op == MD_OP_NORM ? 1 : 3; // not what is added to, nor an index
     for (int k = 0; k < stream; k++)
         if (inputs && n->in[k] != MD_NONE)
             g->tensors[n->in[k]].saved = true;
-    if (n->op == MD_OP_ATTENTION)
+    if (n->op == MD_OP_ATTENTION || n->op == MD_OP_ROUTE)
         g->tensors[n->out].saved = true;
     if (n->aux != MD_NONE)
         g->tensors[n->aux].saved = true;
@@ -264,7 +325,8 @@ static bool in_layer(const struct md_graph *g, const struct md_node *n)
 
 static bool cheap(const struct md_node *n)
 {
-    return (n->op == MD_OP_NORM && n->in[1] == MD_NONE) || n->op == MD_OP_ACT;
+    return (n->op == MD_OP_NORM && n->in[1] == MD_NONE) || n->op == MD_OP_ACT ||
+           n->op == MD_OP_EXPERT_ACT;
 }
 
 // A tensor that another layer reads is kept, and so is what an adapter's A gives, which is small.
@@ -321,7 +383,7 @@ static int take(struct pool *p, struct md_slot want)
     for (int i = 0; i < g->n_slots; i++) {
         const struct md_slot *s = &g->slots[i];
         if (!p->busy[i] && s->kind == want.kind && s->scored == want.scored &&
-            s->wide == want.wide && s->cols == want.cols) {
+            s->wide == want.wide && s->cols == want.cols && s->times == want.times) {
             p->busy[i] = true;
             return i;
         }
@@ -333,7 +395,8 @@ static int take(struct pool *p, struct md_slot want)
 
 static struct md_slot slot_of(const struct md_tensor *t)
 {
-    return (struct md_slot){.kind = t->kind, .scored = t->scored, .cols = t->cols};
+    return (struct md_slot){
+        .kind = t->kind, .scored = t->scored, .cols = t->cols, .times = t->times};
 }
 
 // A dropped tensor shares its slot with other layers, and with none of its own.
@@ -343,7 +406,7 @@ static int take_shared(struct pool *p, const struct md_tensor *t)
     for (int i = 0; i < p->g->n_slots; i++) {
         const struct md_slot *s = &p->g->slots[i];
         if (p->user[i] && p->user[i] != 1 + t->layer && s->kind == want.kind &&
-            s->cols == want.cols) {
+            s->cols == want.cols && s->times == want.times) {
             p->user[i] = 1 + t->layer;
             return i;
         }
@@ -390,7 +453,8 @@ static bool makes_grad(const struct md_graph *g, const struct md_node *n, int k)
 {
     if (!n->back || n->in[k] == MD_NONE)
         return false;
-    return n->op != MD_OP_LINEAR || g->tensors[n->in[k]].moves;
+    return (!is_linear(n->op) || g->tensors[n->in[k]].moves) &&
+           g->tensors[n->in[k]].kind != MD_INDEX;
 }
 
 // Backward: a gradient lives from the first node (in reverse) that writes it to the node that made
@@ -398,7 +462,7 @@ static bool makes_grad(const struct md_graph *g, const struct md_node *n, int k)
 static void place_backward(struct pool *p)
 {
     struct md_graph *g = p->g;
-    g->stream_grad = take(p, (struct md_slot){.kind = MD_STREAM, .cols = g->tensors[0].cols});
+    g->stream_grad = take(p, slot_of(&g->tensors[0]));
     for (int i = g->n_nodes - 1; i >= 0; i--) {
         struct md_node *n = &g->nodes[i];
         for (int k = 0; k < 3; k++) {
@@ -408,6 +472,7 @@ static void place_backward(struct pool *p)
                 continue;
             struct md_slot want = slot_of(t);
             want.wide = t->kind == MD_STORED && t->readers > 1;
+            want.kind = t->kind == MD_WIDE ? MD_STORED : t->kind;
             t->grad = take(p, want);
         }
         if (g->tensors[n->out].grad != MD_NONE)

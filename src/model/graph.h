@@ -17,13 +17,19 @@ enum md_op {
     MD_OP_ATTENTION,
     MD_OP_ACT,
     MD_OP_ROWS,
-    MD_OP_ROUND, // a stream in the storage type, where linears read it without a norm
-    MD_OP_ADD    // onto a stream, times the description's residual_scale
+    MD_OP_ROUTE,       // logits to weights of rows, beside an index (op/route.h)
+    MD_OP_EXPERT,      // a linear of the rows of tokens, each with its expert's weight
+    MD_OP_EXPERT_ACT,  // activation, times the rows' weights
+    MD_OP_EXPERT_DOWN, // a linear of rows as EXPERT, summed over a token's rows onto a stream
+    MD_OP_ROUND,       // a stream in the storage type, where linears read it without a norm
+    MD_OP_ADD          // onto a stream, times the description's residual_scale
 };
 
 enum md_kind {
     MD_STREAM, // f32 whatever the storage: the residual stream
     MD_STORED, // the storage type
+    MD_WIDE,   // f32 whatever the storage, gradient in the storage type: a router's logits
+    MD_INDEX,  // u32: op_route_words()
     MD_SCALAR  // f32, one value a row (1 / rms), or some (log-sum-exp of each head)
 };
 
@@ -33,6 +39,7 @@ enum { MD_NONE = -1 };
 struct md_tensor {
     const char *name; // "attn_norm"; with the layer it names the tensor
     uint32_t layer, cols;
+    uint32_t times; // rows of each token, 1 but where tokens go to several experts
     enum md_kind kind;
     bool scored;
     bool saved;   // the backward reads it
@@ -49,9 +56,11 @@ struct md_node {
     enum md_weight bias;   // of a LINEAR or NORM; likewise
     uint32_t row;          // of a LINEAR: `out` is what rows [row, row + columns of out) give
     uint32_t heads;        // of a NORM: parts of a row that are normalised, 1 = the whole
-    int in[3], out; // tensors; LINEAR, NORM, ADD with in[1] add their result to that stream, and so
-                    // does EMBED, of positions, with in[0]
-    int aux;        // stats of a NORM, log-sum-exp of ATTENTION, scale * A x of an adapted LINEAR
+    int in[3], out; // tensors; LINEAR, NORM, ADD, EXPERT_DOWN with in[1] add their result to that
+                    // stream, and so does EMBED, of positions, with in[0]; in[2] is the index of
+                    // EXPERT and EXPERT_DOWN, the weights of EXPERT_ACT
+    int aux;        // stats of a NORM, log-sum-exp of ATTENTION, scale * A x of an adapted LINEAR,
+                    // the index of ROUTE
     bool adapted;   // a LINEAR with LoRA
     bool trains;    // the weight itself, or its copy in the adapter, gets a gradient
     bool sums; // of a LINEAR: the backward adds to the gradient of in[0], which has a part already
@@ -64,7 +73,7 @@ struct md_node {
 struct md_slot {
     enum md_kind kind;
     bool scored, wide; // wide: f32 although MD_STORED (a summed gradient)
-    uint32_t cols;
+    uint32_t cols, times;
 };
 
 struct md_graph {

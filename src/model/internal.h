@@ -45,7 +45,8 @@ static inline struct op_mat_out md_last_grad(const struct md_model *m)
 // Rows of the loaded pass that tensor t has.
 static inline uint32_t md_rows(const struct md_model *m, int t)
 {
-    return m->graph.tensors[t].scored ? m->now.n_rows : m->now.n_tokens;
+    const struct md_tensor *x = &m->graph.tensors[t];
+    return x->scored ? m->now.n_rows : x->times * m->now.n_tokens;
 }
 
 static inline struct op_vec md_vec(const struct rt_buf *buf)
@@ -152,6 +153,34 @@ RT_NODISCARD enum rt_err md_linear_backward(struct md_model *m, struct rt_cmd *c
 // values.
 struct op_attention_args md_attention_args(const struct md_model *m, const struct md_node *n,
                                            const struct md_cache *c);
+
+// ---- Experts (src/model/experts.c) ------------------------------------------------------------
+
+// Buffers for a pass's rows at experts, and the sums of the load-balancing loss.
+RT_NODISCARD enum rt_err md_experts_make(struct md_model *m, const struct md_model_desc *desc);
+void md_experts_free(struct md_model *m);
+
+// The nodes ROUTE, EXPERT, EXPERT_ACT and EXPERT_DOWN, forward and backward. `balance`: the layer's
+// part of the load-balancing loss is added to m->balance_sums. dy: the gradient of the stream, as a
+// matmul operand.
+RT_NODISCARD enum rt_err md_route(struct md_model *m, struct rt_cmd *cmd, const struct md_node *n,
+                                  bool balance);
+RT_NODISCARD enum rt_err md_expert(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                                   const struct md_node *n);
+RT_NODISCARD enum rt_err md_expert_act(struct md_model *m, struct rt_cmd *cmd,
+                                       const struct md_node *n);
+RT_NODISCARD enum rt_err md_expert_down(struct md_model *m, struct rt_cmd *cmd, struct md_weights w,
+                                        const struct md_node *n);
+RT_NODISCARD enum rt_err md_route_backward(struct md_model *m, struct rt_cmd *cmd,
+                                           const struct md_node *n);
+RT_NODISCARD enum rt_err md_expert_backward(struct md_model *m, struct rt_cmd *cmd,
+                                            struct md_weights w, const struct md_node *n,
+                                            struct md_flat *grads);
+RT_NODISCARD enum rt_err md_expert_act_backward(struct md_model *m, struct rt_cmd *cmd,
+                                                const struct md_node *n);
+RT_NODISCARD enum rt_err md_expert_down_backward(struct md_model *m, struct rt_cmd *cmd,
+                                                 struct md_weights w, const struct md_node *n,
+                                                 struct op_mat dy, struct md_flat *grads);
 
 // ---- DoRA (src/model/dora.c) ------------------------------------------------------------------
 

@@ -8,10 +8,13 @@
 #include "src/base/arith.h"
 #include "src/op/colsum.h"
 #include "src/op/norm.h"
+#include "src/op/route.h"
 #include "src/op/rows.h"
 
 static enum rt_type slot_type(const struct md_model *m, const struct md_slot *s)
 {
+    if (s->kind == MD_INDEX)
+        return RT_U32;
     return s->kind == MD_STORED && !s->wide ? m->storage : RT_F32;
 }
 
@@ -25,9 +28,12 @@ static enum rt_err make_slots(struct md_model *m)
         RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: list of %d buffers", g->n_slots));
     for (int i = 0; i < g->n_slots; i++) {
         const struct md_slot *s = &g->slots[i];
-        const uint64_t rows = s->scored ? m->max_rows : m->max_tokens;
+        const uint64_t rows = s->scored ? m->max_rows : (uint64_t) s->times * m->max_tokens;
         const uint64_t cols = s->kind == MD_SCALAR ? s->cols : op_stride(s->cols);
-        RT_TRY(rt_buf_create(m->dev, slot_type(m, s), rows * cols, "activations", &m->slots[i]));
+        const uint64_t n = s->kind == MD_INDEX
+                               ? op_route_words(m->max_tokens, m->arch.experts, m->arch.top_k)
+                               : rows * cols;
+        RT_TRY(rt_buf_create(m->dev, slot_type(m, s), n, "activations", &m->slots[i]));
     }
 done:
     return err;
@@ -313,6 +319,7 @@ enum rt_err md_model_open(struct rt_dev *dev, const struct md_model_desc *desc,
     RT_TRY(make_slots(m));
     RT_TRY(make_rope(m));
     RT_TRY(make_index(m));
+    RT_TRY(md_experts_make(m, desc));
     RT_TRY(make_head(m, desc));
     if (desc->train)
         RT_TRY(make_backward(m));
@@ -345,6 +352,7 @@ void md_model_close(struct md_model **model)
     for (int i = 0; m->slots && i < m->graph.n_slots; i++)
         rt_buf_destroy(&m->slots[i]);
     free(m->slots);
+    md_experts_free(m);
     md_flat_destroy(&m->work);
     md_flat_destroy(&m->adapter_work);
     md_flat_destroy(&m->adapter_ref);
@@ -422,6 +430,8 @@ enum rt_err md_pass_write(struct md_model *m, struct rt_cmd *cmd, const struct m
                                .n_seqs = b->n_seqs};
     RT_TRY(put(cmd, m->ids, b->n_tokens, b->ids));
     RT_TRY(put(cmd, m->pos, b->n_tokens, b->pos));
+    if (m->counts && b->counts)
+        RT_TRY(put(cmd, m->counts, b->n_tokens, b->counts));
     RT_TRY(op_attention_index(m->dev, b->segs, b->n_segments, m->words, m->n_words, &m->attn));
     RT_TRY(put(cmd, m->attn_index, m->attn.words, m->words));
     m->n_embed_ids = op_scatter_index(b->ids, b->n_tokens, m->words);

@@ -23,6 +23,8 @@ struct md_batch {
     const uint32_t *rows;          // (M) token whose output predicts ...
     const uint32_t *targets;       // (M) ... this id; a sequence's rows lie together, in order
     const uint32_t *seq_starts;    // (n_seqs + 1) first row of each sequence, ends with M
+    const uint32_t *counts; // (T) how often a token counts in the load-balancing loss; read where
+                            // the model was opened for that
 };
 
 struct md_model_desc {
@@ -37,7 +39,8 @@ struct md_model_desc {
     const struct fmt_peft *peft;   // an adapter on top: it alone is trained; NULL = none
     const char *adapter;           // folder of its tensors; NULL: a new one, from `seed`
     uint64_t seed;
-    bool drop; // buffers for dropout on the adapter's input (md_model.drop)
+    bool drop;    // buffers for dropout on the adapter's input (md_model.drop)
+    bool balance; // buffers for the load-balancing loss of experts (md_model.balance)
 };
 
 // Dropout on the input of adapters, in the forward and backward that are recorded now: set by
@@ -79,6 +82,15 @@ struct md_model {
     struct rt_buf *adapter_dx;  // (max_tokens, widest) f32: its gradient; both only for dropout
     struct rt_buf *adapter_sum; // (max_tokens, widest) f32: what is rounded once
     struct rt_buf *adapter_dt;  // (max_tokens, rank) storage type; train
+
+    // Experts. The rows that a pass has at them: top_k times its tokens.
+    struct rt_buf *routed;       // (rows, hidden) storage type: of one node at a time
+    struct op_mat *experts;      // (experts) host memory: the weights of a node,
+    struct op_mat_out *dexperts; // and their gradients
+    struct rt_buf *counts;       // (max_tokens) u32: md_batch.counts; this and the next: balance
+    struct rt_buf *balance_sums; // (2 experts) f32: op_route_balance() over layers and passes
+    bool balance; // md_forward adds to them; set by whoever records, who sets them to zero too
+    double balance_factor; // of op_route_backward(), in md_backward; 0 = none; likewise
 
     struct rt_buf **slots;                                  // graph.n_slots buffers
     struct md_rope_table rope[MD_ROPE_TABLES];              // those that the description needs

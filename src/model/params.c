@@ -38,6 +38,10 @@ static void shape_of(const struct md_arch *a, enum md_weight w, uint32_t *rows, 
         [MD_UP] = {a->ffn, c},
         [MD_UP_BIAS] = {0, a->ffn},
         [MD_DOWN] = {c, a->ffn},
+        [MD_EXPERT_GATE] = {a->expert_ffn, c},
+        [MD_EXPERT_UP] = {a->expert_ffn, c},
+        [MD_EXPERT_DOWN] = {c, a->expert_ffn},
+        [MD_ROUTER] = {a->experts, c},
         [MD_HEAD] = {a->vocab, c},
     };
     *rows = shape[w][0];
@@ -49,24 +53,37 @@ static bool is_table(enum md_weight w)
     return w == MD_EMBED || w == MD_POSITIONS || w == MD_HEAD;
 }
 
-static void add(struct md_params *p, const struct md_arch *a, enum md_weight w, uint32_t layer)
+// A name with its "%u" for the layer and behind it, of an expert, one for the expert.
+static void put_name(struct md_param *q, const char *name)
 {
-    const char *name = md_family_name(a->family, w), *mark = strstr(name, "%u");
+    const char *mark = strstr(name, "%u"), *other = mark ? strstr(mark + 2, "%u") : NULL;
+    if (other)
+        snprintf(q->name, sizeof(q->name), "%.*s%u%.*s%u%s", (int) (mark - name), name, q->layer,
+                 (int) (other - mark - 2), mark + 2, q->expert, other + 2);
+    else if (mark)
+        snprintf(q->name, sizeof(q->name), "%.*s%u%s", (int) (mark - name), name, q->layer,
+                 mark + 2);
+    else
+        snprintf(q->name, sizeof(q->name), "%s", name);
+}
+
+static void add(struct md_params *p, const struct md_arch *a, enum md_weight w, uint32_t layer,
+                uint32_t expert)
+{
     struct md_param *q = &p->all[p->n];
     uint32_t rows;
 
-    *q = (struct md_param){.weight = w, .layer = layer};
+    *q = (struct md_param){.weight = w, .layer = layer, .expert = expert};
     shape_of(a, w, &rows, &q->cols);
     q->rank = rows ? 2 : 1;
     q->rows = rows ? rows : 1;
     q->decay = rows > 0;
-    q->linear = rows > 0 && !is_table(w);
+    q->linear = rows > 0 && !is_table(w) && !md_weight_is_routed(w);
     q->transposed = q->linear && a->family->transposed;
-    if (mark) // every name has at most one %u
-        snprintf(q->name, sizeof(q->name), "%.*s%u%s", (int) (mark - name), name, layer, mark + 2);
-    else
-        snprintf(q->name, sizeof(q->name), "%s", name);
-    p->at[(size_t) layer * MD_WEIGHT_COUNT + w] = (int32_t) p->n++;
+    put_name(q, md_family_name(a->family, w));
+    if (expert == 0)
+        p->at[(size_t) layer * MD_WEIGHT_COUNT + w] = (int32_t) p->n;
+    p->n++;
 }
 
 static uint64_t padded(const struct md_param *q)
@@ -124,7 +141,7 @@ enum rt_err md_params_make(const struct md_arch *arch, struct md_room room, stru
     const size_t most = (size_t) arch->layers * MD_WEIGHT_COUNT;
 
     *out = p;
-    p.all = calloc(most, sizeof(*p.all));
+    p.all = calloc(most + 3 * (size_t) arch->layers * arch->experts, sizeof(*p.all));
     p.at = malloc(most * sizeof(*p.at));
     if (!p.all || !p.at)
         RT_TRY(rt_fail(RT_E_NOMEM, "out of memory: list of weights"));
@@ -132,14 +149,15 @@ enum rt_err md_params_make(const struct md_arch *arch, struct md_room room, stru
         p.at[i] = -1;
     for (enum md_weight w = 0; w < MD_ATTN_NORM; w++)
         if (md_arch_has(arch, w))
-            add(&p, arch, w, 0);
+            add(&p, arch, w, 0, 0);
     for (uint32_t l = 0; l < arch->layers; l++)
         for (enum md_weight w = MD_ATTN_NORM; w <= MD_MLP_POST_NORM; w++)
-            if (md_arch_has(arch, w))
-                add(&p, arch, w, l);
+            for (uint32_t e = 0; e < (md_weight_is_expert(w) ? arch->experts : 1); e++)
+                if (md_arch_layer_has(arch, w, l))
+                    add(&p, arch, w, l, e);
     for (enum md_weight w = MD_FINAL_NORM; w < MD_WEIGHT_COUNT; w++)
         if (md_arch_has(arch, w) && !(w == MD_HEAD && arch->tied))
-            add(&p, arch, w, 0);
+            add(&p, arch, w, 0, 0);
     RT_TRY(md_params_place(&p, room));
     *out = p;
     p = (struct md_params){0};

@@ -41,12 +41,27 @@ enum md_weight {
     MD_UP_BIAS,
     MD_DOWN,
     MD_DOWN_BIAS,
+    MD_EXPERT_GATE, // an expert's, as many as there are; so the next two
+    MD_EXPERT_UP,
+    MD_EXPERT_DOWN,
+    MD_ROUTER,        // (experts, hidden)
     MD_MLP_POST_NORM, // ... to here
     MD_FINAL_NORM,
     MD_FINAL_NORM_BIAS,
     MD_HEAD,
     MD_WEIGHT_COUNT
 };
+
+// Of a layer of experts: one expert's, or the router.
+static inline bool md_weight_is_expert(enum md_weight w)
+{
+    return w == MD_EXPERT_GATE || w == MD_EXPERT_UP || w == MD_EXPERT_DOWN;
+}
+
+static inline bool md_weight_is_routed(enum md_weight w)
+{
+    return md_weight_is_expert(w) || w == MD_ROUTER;
+}
 
 // Which tensor of a weight.
 enum md_part {
@@ -60,7 +75,7 @@ struct md_param {
     char name[128]; // as in the model file, "model.layers.0.self_attn.q_proj.weight"
     enum md_weight weight;
     enum md_part part;
-    uint32_t layer;
+    uint32_t layer, expert;
     uint32_t rank; // 1: (cols); 2: (rows, cols)
     uint32_t rows, cols, ld;
     bool decay;      // weight decay applies (trl.md section 4: not to norms and biases)
@@ -83,7 +98,8 @@ struct md_params {
     struct md_chunk chunks[MD_MAX_CHUNKS];
     uint32_t n_chunks;
     uint64_t elements; // of the file's tensors, without padding
-    int32_t *at;       // of a model's list: number of a weight of a layer in `all`, -1 = none
+    int32_t *at; // of a model's list: number of a weight of a layer in `all`, -1 = none; of an
+                 // expert's weight that of expert 0, which the others follow
 };
 
 // Most elements of a chunk of several tensors, and of the chunk of one that needs more than that.

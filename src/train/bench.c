@@ -52,9 +52,13 @@ static void count(struct bench *b, const struct tr_batch *batch)
 static void count_weights(struct bench *b)
 {
     const struct md_params *p = &b->s.model->params;
-    for (uint32_t i = 0; i < p->n; i++)
-        if (p->all[i].linear)
-            b->body += (double) p->all[i].rows * p->all[i].cols;
+    const struct md_arch *a = &b->s.model->arch;
+    for (uint32_t i = 0; i < p->n; i++) { // of experts, those that a token goes to
+        const bool expert = md_weight_is_expert(p->all[i].weight);
+        const double share = expert ? (double) a->top_k / a->experts : 1.0;
+        if (p->all[i].linear || md_weight_is_routed(p->all[i].weight))
+            b->body += share * p->all[i].rows * p->all[i].cols;
+    }
     b->head = (double) b->s.model->arch.vocab * b->s.model->arch.hidden;
 }
 

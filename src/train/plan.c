@@ -98,6 +98,7 @@ static enum rt_err measure(const struct tr_config *c, bool train, const struct t
         add(p, b);
     p->max_tokens = d.model->max_tokens;
     p->max_rows = d.model->max_rows;
+    p->experts = d.model->arch.experts > 0;
     sort(p);
 done:
     tr_optimizer_destroy(&opt);
@@ -183,9 +184,14 @@ static enum rt_err find_helps(const struct tr_config *c, const struct tr_session
 {
     enum rt_err err = RT_OK;
     struct tr_plan other = {0};
+    static const char *const ATTENTION[] = {"q_proj", "k_proj", "v_proj", "o_proj"};
+    cJSON *targets = cJSON_CreateStringArray(ATTENTION, COUNT_OF(ATTENTION));
 
+    RT_REQUIRE(targets, RT_E_NOMEM);
     for (size_t i = 0; i < COUNT_OF(CHANGES); i++) {
         struct tr_config changed = *c;
+        if (p->experts && !c->lora.use && !c->lora.targets)
+            changed.lora.targets = targets; // experts have no adapters
         if (!CHANGES[i].change(&changed))
             continue;
         const bool all = changed.gradient_checkpointing == TR_RECOMPUTE_ALL;
@@ -193,6 +199,7 @@ static enum rt_err find_helps(const struct tr_config *c, const struct tr_session
         help(p, CHANGES[i].option, other.bytes);
     }
 done:
+    cJSON_Delete(targets);
     return err;
 }
 

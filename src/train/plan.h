@@ -32,6 +32,7 @@ struct tr_plan {
     uint64_t limit;                // what the device has, or clamp allows; 0 = unknown
     struct md_recompute recompute; // as chosen
     uint32_t max_tokens, max_rows; // of the largest pass
+    bool experts;                  // a mixture of experts
 };
 
 // Choose what is recomputed (gradient_checkpointing: the least that fits) for data and device of
