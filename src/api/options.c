@@ -64,6 +64,8 @@ static void resolve_numbers(const struct options *o, struct tr_config *c)
     c->beta = num_of(o, "beta");
     c->ld = given(o, "ld_alpha") != NULL;
     c->ld_alpha = num_of(o, "ld_alpha");
+    c->has_router_aux_loss_coef = given(o, "router_aux_loss_coef") != NULL;
+    c->router_aux_loss_coef = num_of(o, "router_aux_loss_coef");
     c->use_weighting = bool_of(o, "use_weighting");
     c->learning_rate = num_of(o, "learning_rate");
     c->weight_decay = num_of(o, "weight_decay");

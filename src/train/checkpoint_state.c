@@ -251,7 +251,8 @@ static enum rt_err read_fields(const struct fmt_json *j, struct tr_run_state *r)
     }
     RT_TRY(fmt_json_object(j, "metrics_since_log", &sums));
     for (int i = 0; i < TR_METRIC_COUNT; i++)
-        RT_TRY(fmt_json_num(&sums, tr_metric_name((enum tr_metric) i), &r->metrics.sums[i]));
+        RT_TRY(fmt_json_num_or(&sums, tr_metric_name((enum tr_metric) i), 0.0,
+                               &r->metrics.sums[i])); // aux_loss is not in older ones
 done:
     return err;
 }

@@ -68,12 +68,14 @@ struct tr_config {
     double num_train_epochs;
     int64_t max_steps; // <= 0: by epochs
     double beta;
-    struct op_loss_spec loss; // loss_type, loss_weights, label_smoothing, f_divergence_*,
-                              // discopop_tau; { 0 } = sigmoid
-    bool reference_free;      // no reference at all: its log-probs are 0
-    bool ld;                  // ld_alpha is given
-    double ld_alpha;          // weight of the tokens beyond the shorter answer of the pair
-    bool use_weighting;       // WPO: pairs count by how likely the policy finds their answers
+    struct op_loss_spec loss;      // loss_type, loss_weights, label_smoothing, f_divergence_*,
+                                   // discopop_tau; { 0 } = sigmoid
+    bool reference_free;           // no reference at all: its log-probs are 0
+    bool ld;                       // ld_alpha is given
+    double ld_alpha;               // weight of the tokens beyond the shorter answer of the pair
+    bool has_router_aux_loss_coef; // router_aux_loss_coef is given; else the model says it
+    double router_aux_loss_coef;   // of the load-balancing loss of experts; 0 = none
+    bool use_weighting;            // WPO: pairs count by how likely the policy finds their answers
     // Reference
     bool precompute_ref_log_probs;      // log-probs beforehand, and no reference while training
     uint32_t precompute_ref_batch_size; // pairs at once then; 0 = the batch sizes

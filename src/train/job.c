@@ -70,6 +70,8 @@ void tr_job_free(struct tr_job *j)
     rt_cmd_destroy(&j->cmd); // then nothing arrives any more
     free_pairs(j);
     free_rows(j);
+    free(j->load);
+    j->load = NULL;
 }
 
 // ---- Beginning --------------------------------------------------------------------------------

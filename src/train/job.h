@@ -28,6 +28,7 @@ struct tr_job {
     // come.
     double *logps, *ref_logps, *losses;
     float *scored;
+    double *load; // md_model.balance_sums; NULL: not wanted
     // What tr_result points at.
     double *values; // (5n)
     float *token_logps;

@@ -6,10 +6,10 @@
 const char *tr_metric_name(enum tr_metric m)
 {
     static const char *const NAMES[TR_METRIC_COUNT] = {
-        "entropy",          "num_tokens",          "logits/chosen",
-        "logits/rejected",  "mean_token_accuracy", "rewards/chosen",
-        "rewards/rejected", "rewards/accuracies",  "rewards/margins",
-        "logps/chosen",     "logps/rejected",
+        "aux_loss",        "entropy",          "num_tokens",
+        "logits/chosen",   "logits/rejected",  "mean_token_accuracy",
+        "rewards/chosen",  "rewards/rejected", "rewards/accuracies",
+        "rewards/margins", "logps/chosen",     "logps/rejected",
     };
     return NAMES[m];
 }
@@ -17,6 +17,7 @@ const char *tr_metric_name(enum tr_metric m)
 void tr_metrics_add(struct tr_metrics *m, const struct tr_result *r, double beta)
 {
     double v[TR_METRIC_COUNT] = {
+        [TR_AUX_LOSS] = r->aux_loss,
         [TR_ENTROPY] = r->entropy,
         [TR_LOGITS_CHOSEN] = r->logits_chosen,
         [TR_LOGITS_REJECTED] = r->logits_rejected,
@@ -35,6 +36,7 @@ void tr_metrics_add(struct tr_metrics *m, const struct tr_result *r, double beta
     for (int i = 0; i < TR_METRIC_COUNT; i++)
         m->sums[i] += v[i];
     m->n++;
+    m->has_aux = r->has_aux;
     m->num_tokens += r->num_tokens;
 }
 
@@ -47,6 +49,8 @@ double tr_metrics_get(const struct tr_metrics *m, enum tr_metric which)
 {
     if (which == TR_NUM_TOKENS)
         return (double) m->num_tokens;
+    if (which == TR_AUX_LOSS && !m->has_aux)
+        return (double) NAN;
     return m->n ? m->sums[which] / m->n : 0.0;
 }
 

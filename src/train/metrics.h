@@ -5,6 +5,7 @@
 #include "src/train/objective.h"
 
 enum tr_metric {
+    TR_AUX_LOSS, // NaN where there is none
     TR_ENTROPY,
     TR_NUM_TOKENS,
     TR_LOGITS_CHOSEN,
@@ -25,6 +26,7 @@ const char *tr_metric_name(enum tr_metric m); // TRL's key, "rewards/chosen"
 struct tr_metrics {
     double sums[TR_METRIC_COUNT];
     uint32_t n;          // micro-batches in them
+    bool has_aux;        // the last one had an auxiliary loss
     uint64_t num_tokens; // of the run so far
 };
 

@@ -7,6 +7,7 @@
 #include "src/base/rng.h"
 #include "src/op/loss.h"
 #include "src/op/segment.h"
+#include "src/train/balance.h"
 #include "src/train/job.h"
 
 struct tr_objective {
@@ -16,7 +17,9 @@ struct tr_objective {
     const struct tr_dataset *data; // of the micro-batch
     struct ds_pack pack;
     struct op_segment *segs; // of the pass
-    bool batch;              // the loss needs all log-probs of the micro-batch before any gradient
+    bool batch;              // the loss needs all passes of the micro-batch before any gradient,
+    bool ranks;              // and their log-probs in order
+    struct tr_balance balance;
     struct rt_buf *logp, *ref_logp, *len, *loss,
         *dlogp;                // (2P) f32, P = pairs of the pass, or of the micro-batch if `batch`
     struct rt_buf *partner;    // (2P) u32
@@ -28,6 +31,7 @@ struct tr_objective {
     float *logps;                          // (2P) on their way to the device
     double drop_p;                         // of the policy's forward now
     bool backs;                            // a backward follows it
+    bool again;                            // it was run before
     struct tr_job jobs[TR_JOBS];
     uint32_t begun; // jobs so far
 };
@@ -102,7 +106,13 @@ enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *mode
     o->words = malloc((3 * (size_t) seqs + 1) * sizeof(*o->words));
     RT_REQUIRE(o->segs && o->logps && o->words, RT_E_NOMEM);
     for (uint32_t i = 0; i < c->loss.n_terms; i++)
-        o->batch = o->batch || op_loss_needs_batch(c->loss.terms[i].type);
+        o->ranks = o->ranks || op_loss_needs_batch(c->loss.terms[i].type);
+    o->balance = tr_balance_of(c, model);
+    o->batch = o->ranks || o->balance.on;
+    for (int i = 0; i < TR_JOBS && o->balance.on; i++) {
+        o->jobs[i].load = malloc(2 * (size_t) o->balance.experts * sizeof(double));
+        RT_REQUIRE(o->jobs[i].load, RT_E_NOMEM);
+    }
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "policy log-probs", &o->logp));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "reference log-probs", &o->ref_logp));
     RT_TRY(rt_buf_create(model->dev, RT_F32, seqs, "completion lengths", &o->len));
@@ -207,6 +217,7 @@ static enum rt_err load_pass(struct tr_objective *o, struct rt_cmd *cmd, const u
                            .segs = o->segs,
                            .rows = p->rows,
                            .targets = p->targets,
+                           .counts = p->counts,
                            .seq_starts = o->c->ld ? cut_tails(o, n) : p->seq_starts}));
     for (uint32_t i = 0; i < 2 * n; i++)
         o->logps[i] = (float) u32_max(p->lengths[i], 1);
@@ -247,6 +258,7 @@ static enum rt_err forward(struct tr_objective *o, struct rt_cmd *cmd, bool poli
 
     rt_dev_phase(m->dev, policy ? "forward" : "reference");
     m->drop.p = policy ? o->drop_p : 0.0;
+    m->balance = o->balance.on && policy && !o->again;
     RT_TRY(md_forward(m, cmd, w, NULL));
     m->squares = o->log_weight && policy;
     m->sweep = o->backs && policy;
@@ -258,28 +270,36 @@ done:
     return err;
 }
 
-// Record the log weights of the pass that was forwarded last: means over tokens, 0 of an empty
-// completion.
-static enum rt_err weigh(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n)
+// Record the log weights of the pass that was forwarded last to their places among the pairs':
+// means over tokens, 0 of an empty completion.
+static enum rt_err weigh(struct tr_objective *o, struct rt_cmd *cmd, struct span b)
 {
+    enum rt_err err = RT_OK;
     const struct md_model *m = o->model;
+    struct op_segment_sum_args a = {.x = m->scored,
+                                    .starts = o->starts ? o->starts : m->seq_starts,
+                                    .y = o->log_weight,
+                                    .n_rows = o->pack.n_rows,
+                                    .n_segs = b.n,
+                                    .y_first = b.first,
+                                    .ld = OP_LOGPROB_COLUMNS,
+                                    .column = OP_LOGPROB_WEIGHT,
+                                    .mean = true};
+
     if (!o->log_weight || o->pack.n_rows == 0)
-        return RT_OK;
-    return op_segment_sum(
-        cmd, &(struct op_segment_sum_args){.x = m->scored,
-                                           .starts = o->starts ? o->starts : m->seq_starts,
-                                           .y = o->log_weight,
-                                           .n_rows = o->pack.n_rows,
-                                           .n_segs = 2 * n,
-                                           .ld = OP_LOGPROB_COLUMNS,
-                                           .column = OP_LOGPROB_WEIGHT,
-                                           .mean = true});
+        goto done;
+    RT_TRY(op_segment_sum(cmd, &a));
+    a.starts_first = b.n;
+    a.y_first = b.all + b.first;
+    RT_TRY(op_segment_sum(cmd, &a));
+done:
+    return err;
 }
 
 // What a gradient is made of: grads NULL = none is wanted.
 struct aim {
     struct md_flat *grads;
-    double grad_scale, sft_scale;
+    double grad_scale, sft_scale, balance;
 };
 
 static enum rt_err loss(struct tr_objective *o, struct rt_cmd *cmd, uint32_t n,
@@ -318,6 +338,7 @@ static enum rt_err backward(struct tr_objective *o, struct rt_cmd *cmd, struct s
     RT_TRY(rt_cmd_copy(cmd, o->dlogp, (uint64_t) b.all + b.first, dlogp, b.n, b.n));
     if (o->c->ld)
         RT_TRY(op_loss_unfold(cmd, o->pass_logp, o->pass_dlogp, 2 * b.n, o->c->ld_alpha, plain));
+    o->model->balance_factor = aim->balance;
     RT_TRY(md_backward(o->model, cmd, o->pass_dlogp, aim->grads));
 done:
     return err;
@@ -367,9 +388,9 @@ static enum rt_err run_pass(struct tr_objective *o, struct tr_job *j, uint32_t f
     RT_TRY(forward(o, j->cmd, true, b));
     RT_TRY(rt_cmd_read(j->cmd, o->model->scored, 0, (uint64_t) o->pack.n_rows * OP_LOGPROB_COLUMNS,
                        RT_F32, scored));
+    RT_TRY(weigh(o, j->cmd, b));
     if (o->batch)
         goto done;
-    RT_TRY(weigh(o, j->cmd, n));
     RT_TRY(loss(o, j->cmd, n, aim));
     RT_TRY(fetch_logps(o, j, first, n));
     RT_TRY(fetch_losses(o, j, first, n));
@@ -378,25 +399,40 @@ done:
     return err;
 }
 
-// After all passes of a micro-batch: ranks, the loss, and the backward of each pass. One pass has
-// its activations still; of several, each is forwarded again.
-static enum rt_err run_batch(struct tr_objective *o, struct tr_job *j, bool one,
-                             const struct aim *aim)
+// Wait for the log-probs of a job, and record their ranks.
+static enum rt_err rank(struct tr_objective *o, struct tr_job *j)
 {
     enum rt_err err = RT_OK;
     const uint32_t n = j->batch.n;
     uint32_t *partners = o->words + 2 * (size_t) n;
 
-    RT_TRY(fetch_logps(o, j, 0, n));
     RT_TRY(rt_cmd_wait(&j->cmd));
     op_loss_partners(n, j->logps, j->ref_logps, o->words, partners);
     RT_TRY(rt_cmd_create(o->model->dev, &j->cmd));
     RT_TRY(rt_cmd_write(j->cmd, o->partner, 0, 2 * (uint64_t) n, RT_U32, partners));
+done:
+    return err;
+}
+
+// After all passes of a micro-batch: ranks, the loss, and the backward of each pass. One pass has
+// its activations still; of several, each is forwarded again.
+static enum rt_err run_batch(struct tr_objective *o, struct tr_job *j, bool one, struct aim *aim)
+{
+    enum rt_err err = RT_OK;
+    const uint32_t n = j->batch.n;
+
+    aim->balance = tr_balance_factor(&o->balance, j->num_tokens, n * aim->grad_scale);
+    if (o->balance.on)
+        RT_TRY(rt_cmd_read(j->cmd, o->model->balance_sums, 0, 2 * (uint64_t) o->balance.experts,
+                           RT_F64, j->load));
+    RT_TRY(fetch_logps(o, j, 0, n));
+    if (o->ranks)
+        RT_TRY(rank(o, j));
     RT_TRY(loss(o, j->cmd, n, aim));
     RT_TRY(fetch_losses(o, j, 0, n));
     if (one)
         RT_TRY(backward(o, j->cmd, (struct span){0, n, n}, aim));
-    o->backs = true;
+    o->backs = o->again = true;
     for (uint32_t i = 0; i < j->n_passes && !one && aim->grads; i++) {
         const struct tr_job_pass *p = &j->passes[i];
         const struct span b = {p->first, p->n, n};
@@ -406,6 +442,7 @@ static enum rt_err run_batch(struct tr_objective *o, struct tr_job *j, bool one,
         RT_TRY(backward(o, j->cmd, b, aim));
     }
 done:
+    o->again = false;
     return err;
 }
 
@@ -457,7 +494,9 @@ enum rt_err tr_objective_begin(struct tr_objective *o, const struct tr_batch *b,
 
     *out = NULL;
     RT_TRY(take_job(o, b, &j));
-    const struct aim aim = {grads, grad_scale, (double) b->n / u32_max(j->token_starts[b->n], 1)};
+    struct aim aim = {grads, grad_scale, (double) b->n / u32_max(j->token_starts[b->n], 1), 0.0};
+    if (o->balance.on)
+        RT_TRY(rt_cmd_zero(j->cmd, o->model->balance_sums, 0, 2 * (uint64_t) o->balance.experts));
     o->drop_p = grads && o->c->lora.drop ? o->model->adapter.peft.dropout : 0.0;
     for (; i < b->n; i += k) {
         k = pass_pairs(o, j->pairs + i, b->n - i);
@@ -477,10 +516,14 @@ enum rt_err tr_objective_end(struct tr_objective *o, struct tr_job *job, struct 
 {
     enum rt_err err = RT_OK;
 
-    (void) o;
     *out = (struct tr_result){0};
     RT_TRY(end_job(job));
+    const double aux = tr_balance_loss(&o->balance, job->num_tokens, job->load);
+    for (uint32_t i = 0; i < job->batch.n; i++)
+        job->losses[i] += o->balance.coef * aux;
     tr_job_result(job, out);
+    out->has_aux = o->balance.on;
+    out->aux_loss = aux;
 done:
     return err;
 }

@@ -16,6 +16,8 @@ struct tr_result {
     const double *losses; // (n) nats; of sft a pair's share, so that their mean is TRL's
     double loss;          // their mean
     uint64_t num_tokens;  // trl.md section 2
+    bool has_aux;         // losses and loss hold coef * aux_loss
+    double aux_loss;      // the load-balancing loss of experts
     double entropy, mean_token_accuracy, logits_chosen, logits_rejected; // means as TRL takes them
     const float
         *token_logps; // completion tokens that have a log-prob: all of chosen 0, of chosen 1, ...

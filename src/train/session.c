@@ -1,10 +1,12 @@
 #include "src/train/session.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "src/op/open.h"
 #include "src/text/open.h"
 #include "src/train/adapter.h"
+#include "src/train/balance.h"
 #include "src/train/plan.h"
 #include "src/train/precompute.h"
 
@@ -79,6 +81,7 @@ enum rt_err tr_session_open_model(const struct tr_config *c, bool train,
 {
     enum rt_err err = RT_OK;
     struct fmt_peft peft = {0};
+    double aux = 0.0;
     struct md_model_desc model = {.folder = c->model_name_or_path,
                                   .storage = c->storage,
                                   .load_dtype = c->load_dtype,
@@ -94,6 +97,10 @@ enum rt_err tr_session_open_model(const struct tr_config *c, bool train,
         model.peft = &peft;
         model.drop = train && c->lora.drop && peft.dropout > 0.0;
     }
+    RT_TRY(tr_balance_coef(c, &aux));
+    model.balance = fabs(aux) > 0.0;
+    for (uint32_t i = 0; i < tr_session_datasets(s); i++)
+        tr_session_dataset(s, i)->set.last_tokens = model.balance;
     for (uint32_t i = 0; i < tr_session_datasets(s); i++)
         tr_limits(c, &tr_session_dataset(s, i)->set,
                   train && i == 0 ? c->per_device_train_batch_size : tr_eval_batch(c), &model);
