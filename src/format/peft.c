@@ -194,22 +194,35 @@ done:
     return err;
 }
 
-enum rt_err fmt_peft_read(const char *folder, struct fmt_peft *out)
+enum rt_err fmt_peft_parse(const char *text, size_t len, const char *where, struct fmt_peft *out)
 {
     enum rt_err err = RT_OK;
     struct fmt_peft p = {0};
-    char *path = NULL;
     cJSON *root = NULL;
 
     *out = p;
-    RT_TRY(path_join(folder, NAME, &path));
-    RT_TRY(fmt_json_read(path, &root));
-    RT_TRY(read_config(&(struct fmt_json){root, path}, &p));
+    RT_TRY(fmt_json_parse(text, len, where, &root));
+    RT_TRY(read_config(&(struct fmt_json){root, where}, &p));
     *out = p;
     p = (struct fmt_peft){0};
 done:
     fmt_peft_free(&p);
     cJSON_Delete(root);
+    return err;
+}
+
+enum rt_err fmt_peft_read(const char *folder, struct fmt_peft *out)
+{
+    enum rt_err err = RT_OK;
+    struct file_map map = {0};
+    char *path = NULL;
+
+    *out = (struct fmt_peft){0};
+    RT_TRY(path_join(folder, NAME, &path));
+    RT_TRY(file_map_open(path, &map));
+    RT_TRY(fmt_peft_parse((const char *) map.data, map.size, path, out));
+done:
+    file_map_close(&map);
     free(path);
     return err;
 }
@@ -332,17 +345,23 @@ static void put_config(struct fmt_jw *w, const struct fmt_peft *p)
     }
 }
 
-enum rt_err fmt_peft_write(const struct fmt_peft *p, const char *dir)
+enum rt_err fmt_peft_text(const struct fmt_peft *p, struct str *out)
 {
-    enum rt_err err = RT_OK;
-    struct str s = {0};
-    struct fmt_jw w = {.out = &s, .indent = 2};
-    char *path = NULL;
+    struct fmt_jw w = {.out = out, .indent = 2};
 
     fmt_jw_object(&w);
     put_config(&w, p);
     fmt_jw_end(&w);
-    RT_TRY(fmt_jw_done(&w));
+    return fmt_jw_done(&w);
+}
+
+enum rt_err fmt_peft_write(const struct fmt_peft *p, const char *dir)
+{
+    enum rt_err err = RT_OK;
+    struct str s = {0};
+    char *path = NULL;
+
+    RT_TRY(fmt_peft_text(p, &s));
     RT_TRY(path_join(dir, NAME, &path));
     RT_TRY(file_write(path, s.data, s.len));
 done:

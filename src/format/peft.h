@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "src/base/err.h"
+#include "src/base/str.h"
 
 // A LoRA adapter's settings. Owned by whoever declares it; { 0 } is empty.
 struct fmt_peft {
@@ -33,6 +34,9 @@ bool fmt_peft_is(const char *folder);
 // Errors: RT_E_NOT_FOUND, RT_E_FORMAT damaged or out of range; RT_E_UNSUPPORTED; each names file
 // and key.
 RT_NODISCARD enum rt_err fmt_peft_read(const char *folder, struct fmt_peft *out);
+// The same of a text; `where` is its name in messages.
+RT_NODISCARD enum rt_err fmt_peft_parse(const char *text, size_t len, const char *where,
+                                        struct fmt_peft *out);
 void fmt_peft_free(struct fmt_peft *p); // leaves { 0 }
 
 // A copy of its own. RT_E_NOMEM.
@@ -41,6 +45,9 @@ RT_NODISCARD enum rt_err fmt_peft_copy(const struct fmt_peft *p, struct fmt_peft
 // Write dir/adapter_config.json with the keys of peft 0.18, which later versions read too.
 // inference_mode is true, as in every file that PEFT saves. Errors: RT_E_IO, RT_E_NOMEM.
 RT_NODISCARD enum rt_err fmt_peft_write(const struct fmt_peft *p, const char *dir);
+
+// Append its text. RT_E_NOMEM.
+RT_NODISCARD enum rt_err fmt_peft_text(const struct fmt_peft *p, struct str *out);
 
 // Check the form of targets, or of modules_to_save (`names` = the option's name in messages): an
 // array of strings that are not empty, or where `pattern` a string. RT_E_FORMAT.
