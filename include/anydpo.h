@@ -83,6 +83,8 @@ struct anydpo_plan {
     uint64_t bytes, limit;         // of all rows; what the device has, 0 = unknown
     uint32_t max_tokens, max_rows; // of the largest pass: tokens, positions that the head scores
     const char *recomputed;        // what the backward recomputes; static
+    const char *head; // where the gradient of the head's input comes from: "one sweep" (with the
+                      // log-probs), "logits kept", "logits recomputed"; static
 };
 // Writes nothing and needs no output_dir.
 enum anydpo_status anydpo_plan(struct anydpo_job *job, anydpo_plan_fn *row, void *user,

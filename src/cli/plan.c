@@ -49,18 +49,18 @@ static void print_end(const struct table *t, const struct anydpo_plan *p)
 
     if (t->json)
         printf("],\n \"bytes\": %llu, \"limit\": %llu, \"max_tokens\": %u, \"max_rows\": %u, "
-               "\"recomputed\": \"%s\"}\n",
+               "\"recomputed\": \"%s\", \"head\": \"%s\"}\n",
                (unsigned long long) p->bytes, (unsigned long long) p->limit, p->max_tokens,
-               p->max_rows, p->recomputed);
+               p->max_rows, p->recomputed, p->head);
     else
         printf("\n%llu kinds of buffers below 64 KiB: %s\nin all %s of %s%s; the largest pass has "
                "%u tokens, %u of them scored; "
-               "recomputed: %s\n",
+               "recomputed: %s; head: %s\n",
                (unsigned long long) t->n_small, str_bytes(c, (double) t->small),
                str_bytes(a, (double) p->bytes),
                p->limit ? str_bytes(b, (double) p->limit) : "an unknown size",
                p->limit && p->bytes > p->limit ? ": it does not fit" : "", p->max_tokens,
-               p->max_rows, p->recomputed);
+               p->max_rows, p->recomputed, p->head);
 }
 
 static enum rt_err run(const union cmd_val *opt, int n, char **words)

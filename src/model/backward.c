@@ -224,7 +224,8 @@ static enum rt_err head(struct walk *k, const struct rt_buf *dlogp)
                                                    .logit_scale = m->arch.logit_scale,
                                                    .softcap = m->arch.logit_softcap,
                                                    .chunks = m->chunks,
-                                                   .scratch = m->head}));
+                                                   .scratch = m->head,
+                                                   .kept = m->kept}));
 done:
     return err;
 }

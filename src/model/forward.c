@@ -274,7 +274,8 @@ enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, struct md_weights w
     const struct md_param *head = md_params_get(&m->params, MD_HEAD, 0);
     const struct op_mat_out none = {0};
 
-    m->swept = m->sweep && md_head_frozen(m);
+    m->swept = m->prepare && md_head_frozen(m);
+    m->kept = m->prepare && m->may_keep;
     if (m->now.n_rows == 0)
         goto done;
     RT_TRY(op_logprob(
@@ -288,6 +289,7 @@ enum rt_err md_score(struct md_model *m, struct rt_cmd *cmd, struct md_weights w
                                        .logit_scale = m->arch.logit_scale,
                                        .softcap = m->arch.logit_softcap,
                                        .squares = m->squares,
+                                       .keep = m->kept,
                                        .dh = m->swept ? md_last_grad(m) : none,
                                        .chunks = m->chunks,
                                        .scratch = m->head}));

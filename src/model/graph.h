@@ -89,6 +89,7 @@ struct md_graph {
 struct md_recompute {
     bool cheap;      // in every layer: what norms and activations make
     uint32_t layers; // in so many layers, lowest first: all but the stream between layers
+    bool logits;     // of a head that is trained; kept they are (scored rows, vocabulary) f32
 };
 
 // Expand. With `train`, what the backward reads has buffers of its own, and gradients have buffers;

@@ -188,6 +188,23 @@ static uint64_t scratch_size(const struct md_model *m, const struct md_model_des
     return u64_max(most, 1);
 }
 
+const char *md_head_way(const struct md_model *m)
+{
+    return md_head_frozen(m) ? "one sweep" : m->may_keep ? "logits kept" : "logits recomputed";
+}
+
+// f32 elements of logits: those of a chunk, or all where they are kept for the backward, as they
+// are wherever they are no more.
+static uint64_t logits_size(struct md_model *m, const struct md_model_desc *desc, uint64_t chunk)
+{
+    const uint64_t all = op_logprob_all_logits(m->dev, m->max_rows, m->arch.vocab, m->chunks);
+    const uint64_t most = rt_dev_plan(m->dev)->caps.alloc_bytes / sizeof(float);
+
+    m->may_keep = desc->train && !md_head_frozen(m) &&
+                  (all <= chunk || (all <= most && !desc->recompute.logits));
+    return u64_max(u64_max(m->may_keep ? all : 0, chunk), 8192); // md_logits
+}
+
 static enum rt_err make_head(struct md_model *m, const struct md_model_desc *desc)
 {
     enum rt_err err = RT_OK;
@@ -197,7 +214,8 @@ static enum rt_err make_head(struct md_model *m, const struct md_model_desc *des
     m->chunks = (struct op_logprob_chunks){.rows = 1024, .vocab = 8192};
     s = op_logprob_sizes(m->dev, m->storage, m->max_rows, p->cols, p->rows, m->chunks, desc->train);
     RT_TRY(rt_buf_create(m->dev, RT_F32, scratch_size(m, desc, &s), "scratch", &m->scratch));
-    RT_TRY(rt_buf_create(m->dev, RT_F32, u64_max(s.logits, 8192), "logits", &m->head.logits));
+    RT_TRY(
+        rt_buf_create(m->dev, RT_F32, logits_size(m, desc, s.logits), "logits", &m->head.logits));
     RT_TRY(rt_buf_create(m->dev, RT_F32, u64_max(s.state, 1), "head state", &m->head.state));
     if (desc->train)
         RT_TRY(rt_buf_create(m->dev, m->storage, u64_max(s.dlogits, 1), "logits' gradient",

@@ -33,8 +33,8 @@ struct md_model_desc {
     enum rt_type load_dtype; // what the file's weights are rounded to once; RT_F32 = as they are
     uint32_t max_tokens, max_segments, max_rows, max_seqs; // of the largest pass
     uint32_t max_positions;                                // positions are below this
-    uint32_t max_keys; // of the longest KV cache that attention will be given; 0 = none
-    bool train;        // keep what the backward reads; what is trained are masters
+    uint32_t max_keys;             // of the longest KV cache that attention will be given; 0 = none
+    bool train;                    // keep what the backward reads; what is trained are masters
     struct md_recompute recompute; // with train: the same numbers in less memory, for more time
     const struct fmt_peft *peft;   // an adapter on top: it alone is trained; NULL = none
     const char *adapter;           // folder of its tensors; NULL: a new one, from `seed`
@@ -65,9 +65,11 @@ struct md_model {
     enum rt_type storage;
     uint32_t max_tokens, max_segments, max_rows, max_seqs, max_positions;
     bool squares; // md_score also makes OP_LOGPROB_WEIGHT; set by whoever records
-    bool sweep;   // md_score of a head that is not trained also makes the gradient of what it reads,
-                  // because md_backward is to follow; set by whoever records
-    bool swept;   // the last md_score did
+    bool prepare; // md_backward is to follow: md_score of a head that is not trained also makes the
+                  // gradient of what it reads, of one that is keeps the logits where there is room;
+                  // set by whoever records
+    bool swept, kept; // the last md_score did
+    bool may_keep;    // there is room for all logits
     struct md_drop drop;
 
     struct md_flat work; // storage type; masters if it is what is trained
@@ -184,6 +186,10 @@ static inline bool md_head_frozen(const struct md_model *m)
 {
     return md_adapter_any(&m->adapter) && md_adapter_of(&m->adapter, MD_HEAD, 0).full < 0;
 }
+
+// How the backward of the head gets its logits: "one sweep" (the forward makes what it needs: a
+// frozen head), "logits kept", "logits recomputed".
+const char *md_head_way(const struct md_model *m);
 
 // Record the backward of sum_s dlogp[s] * seq_logp[s] (dlogp: (n_seqs) f32): gradients are added to
 // `grads` (f32, layout of md_trained_of().params). After md_forward and md_score with the policy's

@@ -312,34 +312,30 @@ static enum rt_err logprob(struct op_side *s)
     FILL(s, RT_F32, n.state, 5, 0.0, 0.0, &state);
     FILL(s, RT_F32, n.matmul + 1, 5, 0.0, 0.0, &scratch);
     const struct op_logprob_scratch sc = {logits, dlogits, state, scratch};
-    RT_TRY(op_logprob(s->cmd, &(struct op_logprob_args){{h, 0, LD},
-                                                        {w, 0, LD},
-                                                        t,
-                                                        result,
-                                                        M,
-                                                        C,
-                                                        V,
-                                                        0.0f,
-                                                        0.0f,
-                                                        chunks,
-                                                        sc,
-                                                        true,
-                                                        {sweep, 0, LD}}));
+    RT_TRY(op_logprob(s->cmd, &(struct op_logprob_args){.h = {h, 0, LD},
+                                                        .w = {w, 0, LD},
+                                                        .targets = t,
+                                                        .result = result,
+                                                        .n_rows = M,
+                                                        .cols = C,
+                                                        .n_vocab = V,
+                                                        .chunks = chunks,
+                                                        .scratch = sc,
+                                                        .squares = true,
+                                                        .dh = {sweep, 0, LD}}));
     RT_TRY(op_logprob_scale(s->cmd, (struct op_mat_out){sweep, 0, LD}, coef, M, C));
-    RT_TRY(op_logprob_backward(s->cmd, &(struct op_logprob_backward_args){{h, 0, LD},
-                                                                          {w, 0, LD},
-                                                                          t,
-                                                                          result,
-                                                                          coef,
-                                                                          {dh, 0, LD},
-                                                                          {dw, 0, LD},
-                                                                          M,
-                                                                          C,
-                                                                          V,
-                                                                          0.0f,
-                                                                          0.0f,
-                                                                          chunks,
-                                                                          sc}));
+    RT_TRY(op_logprob_backward(s->cmd, &(struct op_logprob_backward_args){.h = {h, 0, LD},
+                                                                          .w = {w, 0, LD},
+                                                                          .targets = t,
+                                                                          .result = result,
+                                                                          .coef = coef,
+                                                                          .dh = {dh, 0, LD},
+                                                                          .dw = {dw, 0, LD},
+                                                                          .n_rows = M,
+                                                                          .cols = C,
+                                                                          .n_vocab = V,
+                                                                          .chunks = chunks,
+                                                                          .scratch = sc}));
     // Logits carry C roundings, and the exponentials of the sum 3 + 2 * 20 ULP; dlogits are stored
     // in S.
     op_side_output(s, "result", result, M * 8, (C + 43) * 4 * ULP);
@@ -455,14 +451,14 @@ static enum rt_err optimizer(struct op_side *s)
     FILL(s, RT_F32, 1, 6, 0.0, 0.0, &mult);
     RT_TRY(op_sumsq(s->cmd, &(struct op_sumsq_args){VEC(g), N, part, 0}));
     RT_TRY(op_clip(s->cmd, &(struct op_clip_args){part, op_sumsq_parts(N), mult, 30.0, 1.0}));
-    RT_TRY(op_adamw(s->cmd, &(struct op_adamw_args){
-                                VEC(g),
-                                mult,
-                                VEC(m),
-                                VEC(v),
-                                p,
-                                N,
-                                {0.999f, 0.9f, 0.1f, 0.999f, 0.001f, 0.01f, 5.0f, 1e-8f}}));
+    RT_TRY(op_adamw(
+        s->cmd, &(struct op_adamw_args){VEC(g),
+                                        mult,
+                                        VEC(m),
+                                        VEC(v),
+                                        p,
+                                        N,
+                                        {0.999f, 0.9f, 0.1f, 0.999f, 0.001f, 0.01f, 5.0f, 1e-8f}}));
     op_side_output(s, "clip", mult, 1, 256 * ULP);
     op_side_output(s, "sumsq", part, op_sumsq_parts(N), 256 * ULP);
     op_side_output(s, "m", m, N, 4 * ULP);

@@ -62,6 +62,13 @@ struct op_logprob_sizes op_logprob_sizes(const struct rt_dev *dev, enum rt_type 
     return s;
 }
 
+uint64_t op_logprob_all_logits(const struct rt_dev *dev, uint32_t n_rows, uint32_t n_vocab,
+                               struct op_logprob_chunks chunks)
+{
+    const struct op_logprob_chunks c = cut(dev, n_rows, n_vocab, chunks);
+    return n_rows * round_up(n_vocab, c.vocab);
+}
+
 // ---- Checks -----------------------------------------------------------------------------------
 
 static bool mat_holds(const struct rt_buf *buf, uint64_t first, uint32_t ld, uint32_t rows)
@@ -96,10 +103,12 @@ static enum rt_err check_scratch(const struct op_logprob_backward_args *a,
 {
     enum rt_err err = RT_OK;
     const uint64_t n = (uint64_t) c.rows * c.vocab;
+    const uint64_t all = op_logprob_all_logits(rt_buf_dev(a->h.buf), a->n_rows, a->n_vocab, c);
     const bool grad = backward || a->dh.buf;
 
     RT_REQUIRE(c.rows, RT_E_UNSUPPORTED);
-    RT_REQUIRE(rt_buf_holds(a->scratch.logits, RT_F32, n), RT_E_SHAPE);
+    RT_REQUIRE(!a->kept || backward || !a->dh.buf, RT_E_ARG);
+    RT_REQUIRE(rt_buf_holds(a->scratch.logits, RT_F32, a->kept ? all : n), RT_E_SHAPE);
     RT_REQUIRE(backward || rt_buf_holds(a->scratch.state, RT_F32, (uint64_t) c.rows * COLUMNS),
                RT_E_SHAPE);
     RT_REQUIRE(!grad || rt_buf_holds(a->scratch.dlogits, rt_buf_type(a->h.buf), n), RT_E_SHAPE);
@@ -120,7 +129,17 @@ done:
 // Rows [m, m + rows) and words [v, v + words) of the whole; the logits' stride is the chunk's size.
 struct chunk {
     uint32_t m, rows, v, words, ld;
+    uint64_t at; // the first of its logits
 };
+
+// Where they are all kept, chunks lie row by row of chunks one behind the other.
+static struct chunk chunk_of(const struct op_logprob_backward_args *a, struct op_logprob_chunks c,
+                             uint32_t m, uint32_t v)
+{
+    const uint32_t rows = u32_min(c.rows, a->n_rows - m);
+    const uint64_t at = m * round_up(a->n_vocab, c.vocab) + (uint64_t) rows * v;
+    return (struct chunk){m, rows, v, u32_min(c.vocab, a->n_vocab - v), c.vocab, a->kept ? at : 0};
+}
 
 static struct op_mat rows_of(struct op_mat x, uint32_t begin)
 {
@@ -140,8 +159,10 @@ static int32_t cap_of(float logit_scale, float softcap)
     return softcap > 0.0f ? 2 : fabsf(op_logprob_logit_scale(logit_scale) - 1.0f) > 0.0f;
 }
 
-enum rt_err op_logprob_cap(struct rt_cmd *cmd, struct rt_buf *logits, uint32_t n_rows, uint32_t ld,
-                           uint32_t v_count, float logit_scale, float softcap)
+// op_logprob_cap() of logits from element `first` on.
+static enum rt_err cap_at(struct rt_cmd *cmd, struct rt_buf *logits, uint64_t first,
+                          uint32_t n_rows, uint32_t ld, uint32_t v_count, float logit_scale,
+                          float softcap)
 {
     enum rt_err err = RT_OK;
     const int32_t cap = cap_of(logit_scale, softcap);
@@ -151,20 +172,26 @@ enum rt_err op_logprob_cap(struct rt_cmd *cmd, struct rt_buf *logits, uint32_t n
 
     RT_REQUIRE(isfinite(softcap) && softcap >= 0.0f && isfinite(logit_scale), RT_E_ARG);
     RT_REQUIRE(n_rows >= 1 && v_count >= 1 && ld % 8 == 0 && ld >= v_count, RT_E_ARG);
-    RT_REQUIRE(rt_buf_holds(logits, RT_F32, (uint64_t) n_rows * ld), RT_E_SHAPE);
+    RT_REQUIRE(rt_buf_holds(logits, RT_F32, first + (uint64_t) n_rows * ld), RT_E_SHAPE);
     if (cap == 0)
         goto done;
     grid = op_grid(logits, op_stride(v_count));
-    RT_TRY(rt_cmd_dispatch(
-        cmd, &(struct rt_dispatch_desc){.kernel = "logprob_cap",
-                                        .groups = {grid.groups, n_rows},
-                                        .group = {grid.group},
-                                        .bufs = {RT_INOUT_AT(logits, 0, (uint64_t) n_rows * ld)},
-                                        .params = &p,
-                                        .params_size = sizeof(p),
-                                        .tune = {{"CAP", cap}, OP_GRID_TUNES(grid)}}));
+    RT_TRY(rt_cmd_dispatch(cmd, &(struct rt_dispatch_desc){
+                                    .kernel = "logprob_cap",
+                                    .groups = {grid.groups, n_rows},
+                                    .group = {grid.group},
+                                    .bufs = {RT_INOUT_AT(logits, first, (uint64_t) n_rows * ld)},
+                                    .params = &p,
+                                    .params_size = sizeof(p),
+                                    .tune = {{"CAP", cap}, OP_GRID_TUNES(grid)}}));
 done:
     return err;
+}
+
+enum rt_err op_logprob_cap(struct rt_cmd *cmd, struct rt_buf *logits, uint32_t n_rows, uint32_t ld,
+                           uint32_t v_count, float logit_scale, float softcap)
+{
+    return cap_at(cmd, logits, 0, n_rows, ld, v_count, logit_scale, softcap);
 }
 
 static enum rt_err make_logits(struct rt_cmd *cmd, const struct op_logprob_backward_args *a,
@@ -177,10 +204,9 @@ static enum rt_err make_logits(struct rt_cmd *cmd, const struct op_logprob_backw
                                                    .k = a->cols,
                                                    .a = rows_of(a->h, k.m),
                                                    .b = rows_of(a->w, k.v),
-                                                   .c = {a->scratch.logits, 0, k.ld},
+                                                   .c = {a->scratch.logits, k.at, k.ld},
                                                    .scratch = a->scratch.matmul}));
-    RT_TRY(
-        op_logprob_cap(cmd, a->scratch.logits, k.rows, k.ld, k.words, a->logit_scale, a->softcap));
+    RT_TRY(cap_at(cmd, a->scratch.logits, k.at, k.rows, k.ld, k.words, a->logit_scale, a->softcap));
 done:
     return err;
 }
@@ -194,7 +220,7 @@ static enum rt_err stats(struct rt_cmd *cmd, const struct op_logprob_backward_ar
                  .kernel = "logprob_stats",
                  .groups = {k.rows},
                  .group = {op_row_lanes(a->h.buf)},
-                 .bufs = {RT_IN_AT(a->scratch.logits, 0, (uint64_t) k.rows * k.ld),
+                 .bufs = {RT_IN_AT(a->scratch.logits, k.at, (uint64_t) k.rows * k.ld),
                           RT_IN_AT(a->targets, k.m, k.rows),
                           RT_INOUT_AT(a->scratch.state, 0, (uint64_t) k.rows * COLUMNS)},
                  .params = &p,
@@ -228,7 +254,7 @@ static enum rt_err grad(struct rt_cmd *cmd, const struct op_logprob_backward_arg
             .kernel = "logprob_grad",
             .groups = {grid.groups, k.rows},
             .group = {grid.group},
-            .bufs = {RT_IN_AT(a->scratch.logits, 0, n), RT_IN_AT(a->targets, k.m, k.rows),
+            .bufs = {RT_IN_AT(a->scratch.logits, k.at, n), RT_IN_AT(a->targets, k.m, k.rows),
                      RT_IN_AT(a->result, (uint64_t) k.m * COLUMNS, (uint64_t) k.rows * COLUMNS),
                      RT_IN_AT(a->coef, k.m, k.rows), RT_OUT_AT(a->scratch.dlogits, 0, n)},
             .params = &p,
@@ -242,7 +268,8 @@ static enum rt_err backward_chunk(struct rt_cmd *cmd, const struct op_logprob_ba
     enum rt_err err = RT_OK;
     const struct op_mat dlogits = {a->scratch.dlogits, 0, k.ld};
 
-    RT_TRY(make_logits(cmd, a, k));
+    if (!a->kept)
+        RT_TRY(make_logits(cmd, a, k));
     RT_TRY(grad(cmd, a, k));
     RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = OP_NN,
                                                    .m = k.rows,
@@ -269,6 +296,39 @@ done:
 
 // ---- The whole --------------------------------------------------------------------------------
 
+// Rows m and on, one chunk of them.
+static enum rt_err forward_rows(struct rt_cmd *cmd, const struct op_logprob_args *f,
+                                const struct op_logprob_backward_args *a,
+                                struct op_logprob_chunks c, uint32_t m)
+{
+    enum rt_err err = RT_OK;
+    struct chunk k = {0};
+
+    for (uint32_t v = 0; v < a->n_vocab; v += c.vocab) {
+        k = chunk_of(a, c, m, v);
+        RT_TRY(make_logits(cmd, a, k));
+        RT_TRY(stats(cmd, a, k));
+        const struct op_logprob_squares_args q = {
+            a->scratch.logits, a->targets, a->scratch.state, m, k.rows, k.ld, v, k.words, k.at};
+        if (f->squares)
+            RT_TRY(op_logprob_squares(cmd, &q));
+        const struct op_logprob_sweep_args w = {f, m, k.rows, k.ld, v, k.words};
+        if (f->dh.buf)
+            RT_TRY(op_logprob_sweep(cmd, &w));
+    }
+    RT_TRY(finish(cmd, a, f->result, k));
+    if (f->dh.buf)
+        RT_TRY(op_logprob_sweep_finish(
+            cmd, &(struct op_logprob_sweep_args){.all = f, .row = m, .n_rows = k.rows}));
+    if (f->squares)
+        RT_TRY(op_logprob_squares_finish(cmd,
+                                         &(struct op_logprob_squares_args){
+                                             .state = a->scratch.state, .row = m, .n_rows = k.rows},
+                                         f->result));
+done:
+    return err;
+}
+
 enum rt_err op_logprob(struct rt_cmd *cmd, const struct op_logprob_args *f)
 {
     enum rt_err err = RT_OK;
@@ -283,37 +343,15 @@ enum rt_err op_logprob(struct rt_cmd *cmd, const struct op_logprob_args *f)
                                                .logit_scale = f->logit_scale,
                                                .softcap = f->softcap,
                                                .chunks = f->chunks,
-                                               .scratch = f->scratch};
+                                               .scratch = f->scratch,
+                                               .kept = f->keep};
     struct op_logprob_chunks c;
-    struct chunk k = {0};
 
     RT_TRY(check(&a));
     c = cut(rt_buf_dev(a.h.buf), a.n_rows, a.n_vocab, a.chunks);
     RT_TRY(check_scratch(&a, c, false));
-    k.ld = c.vocab;
-    for (k.m = 0; k.m < a.n_rows; k.m += c.rows) {
-        k.rows = u32_min(c.rows, a.n_rows - k.m);
-        for (k.v = 0; k.v < a.n_vocab; k.v += c.vocab) {
-            k.words = u32_min(c.vocab, a.n_vocab - k.v);
-            RT_TRY(make_logits(cmd, &a, k));
-            RT_TRY(stats(cmd, &a, k));
-            const struct op_logprob_squares_args q = {
-                a.scratch.logits, a.targets, a.scratch.state, k.m, k.rows, k.ld, k.v, k.words};
-            if (f->squares)
-                RT_TRY(op_logprob_squares(cmd, &q));
-            const struct op_logprob_sweep_args w = {f, k.m, k.rows, k.ld, k.v, k.words};
-            if (f->dh.buf)
-                RT_TRY(op_logprob_sweep(cmd, &w));
-        }
-        RT_TRY(finish(cmd, &a, f->result, k));
-        if (f->dh.buf)
-            RT_TRY(op_logprob_sweep_finish(
-                cmd, &(struct op_logprob_sweep_args){.all = f, .row = k.m, .n_rows = k.rows}));
-        const struct op_logprob_squares_args q = {
-            .state = a.scratch.state, .row = k.m, .n_rows = k.rows};
-        if (f->squares)
-            RT_TRY(op_logprob_squares_finish(cmd, &q, f->result));
-    }
+    for (uint32_t m = 0; m < a.n_rows; m += c.rows)
+        RT_TRY(forward_rows(cmd, f, &a, c, m));
 done:
     return err;
 }
@@ -322,19 +360,13 @@ enum rt_err op_logprob_backward(struct rt_cmd *cmd, const struct op_logprob_back
 {
     enum rt_err err = RT_OK;
     struct op_logprob_chunks c;
-    struct chunk k = {0};
 
     RT_TRY(check(a));
     c = cut(rt_buf_dev(a->h.buf), a->n_rows, a->n_vocab, a->chunks);
     RT_TRY(check_scratch(a, c, true));
-    k.ld = c.vocab;
-    for (k.m = 0; k.m < a->n_rows; k.m += c.rows) {
-        k.rows = u32_min(c.rows, a->n_rows - k.m);
-        for (k.v = 0; k.v < a->n_vocab; k.v += c.vocab) {
-            k.words = u32_min(c.vocab, a->n_vocab - k.v);
-            RT_TRY(backward_chunk(cmd, a, k));
-        }
-    }
+    for (uint32_t m = 0; m < a->n_rows; m += c.rows)
+        for (uint32_t v = 0; v < a->n_vocab; v += c.vocab)
+            RT_TRY(backward_chunk(cmd, a, chunk_of(a, c, m, v)));
 done:
     return err;
 }

@@ -56,6 +56,10 @@ struct op_logprob_sizes op_logprob_sizes(const struct rt_dev *dev, enum rt_type 
                                          uint32_t n_rows, uint32_t cols, uint32_t n_vocab,
                                          struct op_logprob_chunks chunks, bool backward);
 
+// Elements of scratch.logits where all of them are kept, f32.
+uint64_t op_logprob_all_logits(const struct rt_dev *dev, uint32_t n_rows, uint32_t n_vocab,
+                               struct op_logprob_chunks chunks);
+
 // A row's result does not depend on M or on the other rows.
 struct op_logprob_args {
     struct op_mat h; // (M, C) in: S (f32, f16 or bf16), after the last norm; first: multiple of 128
@@ -70,6 +74,8 @@ struct op_logprob_args {
     struct op_logprob_chunks chunks;
     struct op_logprob_scratch scratch;
     bool squares;         // make OP_LOGPROB_WEIGHT too
+    bool keep;            // leave all logits in scratch.logits, for a backward that is `kept`; not
+                          // together with dh
     struct op_mat_out dh; // (M, C) out: f32, d logp[m] / dh[m]; first: multiple of 128; buf NULL:
                           // not made
 };
@@ -77,8 +83,8 @@ struct op_logprob_args {
 // l[v] = softcap * tanh(x / softcap), without a cap x, with x = logit_scale * <h, w[v]>.
 // logp = -log1p(exp(lse_other - l[t])), exact for confident and for hopeless tokens alike.
 // Where dh is asked for (a frozen head), the backward is op_logprob_scale() of it: the same sweep
-// over the vocabulary sums e[v] l'[v] w[v], l' = dl/d<h, w>, e[v] = exp(l[v] - max), max the largest
-// of the others so far and what was summed before moved over to it, and
+// over the vocabulary sums e[v] l'[v] w[v], l' = dl/d<h, w>, e[v] = exp(l[v] - max), max the
+// largest of the others so far and what was summed before moved over to it, and
 //   dh = (1 - p) * (l'[t] w[t] - sum_{v != t} e[v] l'[v] w[v] / sum_{v != t} e[v]).
 // Two products of M V C then, instead of the three of a forward and a backward. The other results
 // have the same bits with and without it. e[v] l'[v] is rounded to S: off by half a unit in the
@@ -106,6 +112,8 @@ struct op_logprob_backward_args {
     float logit_scale, softcap; // as in the forward
     struct op_logprob_chunks chunks;
     struct op_logprob_scratch scratch; // state is not used
+    bool kept; // scratch.logits is as a forward of the same sizes left it: the same bits, one
+               // product less
 };
 
 // Errors: as op_logprob().
@@ -137,6 +145,7 @@ struct op_logprob_squares_args {
     const struct rt_buf *logits, *targets;
     struct rt_buf *state;
     uint32_t row, n_rows, ld, v_begin, v_count;
+    uint64_t first; // where the chunk begins in logits
 };
 RT_NODISCARD enum rt_err op_logprob_squares(struct rt_cmd *cmd,
                                             const struct op_logprob_squares_args *a);

@@ -53,7 +53,7 @@ enum rt_err op_logprob_squares(struct rt_cmd *cmd, const struct op_logprob_squar
                            &(struct rt_dispatch_desc){
                                .kernel = "logprob_squares",
                                .groups = {a->n_rows},
-                               .bufs = {RT_IN_AT(a->logits, 0, (uint64_t) a->n_rows * a->ld),
+                               .bufs = {RT_IN_AT(a->logits, a->first, (uint64_t) a->n_rows * a->ld),
                                         RT_IN_AT(a->targets, a->row, a->n_rows),
                                         RT_INOUT_AT(a->state, 0, (uint64_t) a->n_rows * COLUMNS)},
                                .params = &p,

@@ -261,7 +261,7 @@ static enum rt_err forward(struct tr_objective *o, struct rt_cmd *cmd, bool poli
     m->balance = o->balance.on && policy && !o->again;
     RT_TRY(md_forward(m, cmd, w, NULL));
     m->squares = o->log_weight && policy;
-    m->sweep = o->backs && policy;
+    m->prepare = o->backs && policy;
     RT_TRY(md_score(m, cmd, w));
     RT_TRY(put(o, cmd, b, o->c->ld_alpha, policy ? o->logp : o->ref_logp));
     if (o->plain && policy)

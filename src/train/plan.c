@@ -10,10 +10,15 @@
 #include "src/base/str.h"
 #include "src/train/optimizer.h"
 
-// Cheapest first: nothing, what costs no product, all but the stream between layers.
-static const struct md_recompute LEVELS[] = {
-    {0}, {.cheap = true}, {.cheap = true, .layers = UINT32_MAX}};
-enum { LAST_LEVEL = COUNT_OF(LEVELS) - 1 };
+// Cheapest first: nothing, what costs no product, all but the stream between layers; each without
+// and with the head's logits, which cost one product where the head is trained.
+static const struct md_recompute LEVELS[] = {{0},
+                                             {.logits = true},
+                                             {.cheap = true},
+                                             {.cheap = true, .logits = true},
+                                             {.cheap = true, .layers = UINT32_MAX},
+                                             {.cheap = true, .layers = UINT32_MAX, .logits = true}};
+enum { LAST_LEVEL = COUNT_OF(LEVELS) - 1, HEAD_LEVEL = 1 }; // the first without any layer's work
 
 static const char *group_of(const char *name)
 {
@@ -99,6 +104,7 @@ static enum rt_err measure(const struct tr_config *c, bool train, const struct t
     p->max_tokens = d.model->max_tokens;
     p->max_rows = d.model->max_rows;
     p->experts = d.model->arch.experts > 0;
+    p->head = md_head_way(d.model);
     sort(p);
 done:
     tr_optimizer_destroy(&opt);
@@ -208,12 +214,12 @@ enum rt_err tr_plan_make(const struct tr_config *c, bool train, bool helps,
 {
     enum rt_err err = RT_OK;
     const struct rt_caps *caps = &rt_dev_plan(s->dev)->caps;
-    const bool choose = train && c->gradient_checkpointing == TR_RECOMPUTE_AUTO;
+    const size_t last = c->gradient_checkpointing == TR_RECOMPUTE_NONE ? HEAD_LEVEL : LAST_LEVEL;
     size_t level = c->gradient_checkpointing == TR_RECOMPUTE_ALL ? LAST_LEVEL : 0;
 
     *out = (struct tr_plan){.limit = caps->memory_bytes};
     RT_TRY(measure(c, train, s, LEVELS[level], out));
-    while (choose && !fits(out) && level < LAST_LEVEL)
+    while (train && !fits(out) && level < last)
         RT_TRY(measure(c, train, s, LEVELS[++level], out));
     if (train && (helps || !fits(out)))
         RT_TRY(find_helps(c, s, out));
@@ -253,6 +259,9 @@ void tr_plan_report(const struct tr_config *c, const struct tr_plan *p)
     if (c->gradient_checkpointing == TR_RECOMPUTE_AUTO && p->recompute.cheap)
         log_info("to fit into %s the backward recomputes %s", str_bytes(a, (double) p->limit),
                  tr_plan_recomputed(p));
+    else if (p->recompute.logits && c->gradient_checkpointing != TR_RECOMPUTE_ALL)
+        log_info("to fit into %s the backward recomputes the head's logits",
+                 str_bytes(a, (double) p->limit));
 }
 
 enum rt_err tr_plan_run(const struct tr_config *c, struct tr_plan *out)

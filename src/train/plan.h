@@ -33,6 +33,7 @@ struct tr_plan {
     struct md_recompute recompute; // as chosen
     uint32_t max_tokens, max_rows; // of the largest pass
     bool experts;                  // a mixture of experts
+    const char *head;              // md_head_way(); static
 };
 
 // Choose what is recomputed (gradient_checkpointing: the least that fits) for data and device of

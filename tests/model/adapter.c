@@ -113,7 +113,7 @@ static void differences(struct t *t, const char *family, const char *targets, co
     peft.use_dora = use_dora;
     T_OK(open_model(t_ref(t), family, &peft, RT_F32, &m));
     m->drop = (struct md_drop){drop, 99};
-    m->sweep = true;
+    m->prepare = true;
     pass_load(m);
     shake(m, 0.1);
     pass_gradient(m, &grads);
@@ -208,7 +208,7 @@ static void sweeps(struct t *t, const char *family, const char *save, enum rt_ty
     pass_load(m);
     shake(m, 0.1);
     for (uint32_t i = 0; i < 2; i++) {
-        m->sweep = i;
+        m->prepare = i;
         pass_gradient(m, &grads[i]);
         assert_int_equal(m->swept, i && !save);
         T_OK(rt_buf_read(m->seq_logp, 0, SEQS, RT_F64, logp[i]));

@@ -15,6 +15,7 @@ struct inputs {
     const double *coef;      // (rows)
     const uint32_t *targets; // (rows)
     bool frozen;             // no dw
+    bool keep; // the forward's logits, for the backward, which does without h if frozen too
 };
 
 struct results {
@@ -59,8 +60,9 @@ static struct results run(struct t *t, struct rt_dev *dev, struct shape s, struc
     const struct op_logprob_chunks chunks = {s.chunk_rows, s.chunk_vocab};
     const struct op_logprob_sizes n =
         op_logprob_sizes(dev, s.type, s.rows, s.cols, s.vocab, chunks, true);
+    const uint64_t all = op_logprob_all_logits(dev, s.rows, s.vocab, chunks);
     const struct op_logprob_scratch sc = {
-        scratch(t, dev, RT_F32, n.logits), scratch(t, dev, s.type, n.dlogits),
+        scratch(t, dev, RT_F32, in.keep ? all : n.logits), scratch(t, dev, s.type, n.dlogits),
         scratch(t, dev, RT_F32, n.state), scratch(t, dev, RT_F32, n.matmul)};
     const struct op_vec h =
         t_vec(t, dev, s.type, t_pad(t, in.h, s.rows, s.cols, ldh, 777.0), (uint64_t) s.rows * ldh);
@@ -95,9 +97,12 @@ static struct results run(struct t *t, struct rt_dev *dev, struct shape s, struc
     T_OK(op_logprob_scale(cmd, sweep, coef, s.rows, s.cols));
     forward.result = r.result;
     forward.dh.buf = NULL;
+    forward.keep = in.keep;
     T_OK(op_logprob(cmd, &forward));
+    const struct op_vec x =
+        in.keep && in.frozen ? t_vec(t, dev, s.type, NULL, (uint64_t) s.rows * ldh) : h;
     T_OK(op_logprob_backward(cmd, &(struct op_logprob_backward_args){
-                                      .h = {h.buf, h.first, ldh},
+                                      .h = {x.buf, x.first, ldh},
                                       .w = {w.buf, w.first, ldw},
                                       .targets = targets,
                                       .result = r.result,
@@ -110,7 +115,8 @@ static struct results run(struct t *t, struct rt_dev *dev, struct shape s, struc
                                       .logit_scale = s.scale,
                                       .softcap = s.cap,
                                       .chunks = chunks,
-                                      .scratch = sc}));
+                                      .scratch = sc,
+                                      .kept = in.keep}));
     T_OK(rt_cmd_wait(&cmd));
     same_bits(t, "result with a sweep", swept, r.result, s.rows * COLUMNS);
     return r;
@@ -144,7 +150,10 @@ static struct inputs random_inputs(struct t *t, struct shape s)
         targets[m] = m % 3 == 0 ? s.vocab - 1 - m % 2 : m * 7919u % s.vocab;
     return (struct inputs){t_normal(t, (uint64_t) s.rows * s.cols, 1.0),
                            t_normal(t, (uint64_t) s.vocab * s.cols, 4.0 / sqrt(s.cols)),
-                           t_uniform(t, s.rows, -64.0, 64.0), targets, false};
+                           t_uniform(t, s.rows, -64.0, 64.0),
+                           targets,
+                           false,
+                           false};
 }
 
 // Logits are sums of C products in f32: roundings of 2^-24 of a running sum below 16, of either
@@ -218,7 +227,7 @@ static void check_chosen(struct t *t, struct rt_dev *dev)
     const struct shape s = {CASES, CASES, VOCAB, 64, CHUNK, RT_F32, 0.0f, 0.0f};
     double w[VOCAB * CASES], h[CASES * CASES] = {0}, coef[CASES];
     uint32_t targets[CASES];
-    struct inputs in = {h, w, coef, targets, false};
+    struct inputs in = {h, w, coef, targets, false, false};
     struct results got, want;
     double *other, *lse;
 
@@ -266,7 +275,7 @@ static void check_small(struct t *t, struct rt_dev *dev, enum rt_type type)
         w[2 * v] = v == 0 ? 0.0 : -16.875;
         w[2 * v + 1] = v != 0 && v != target;
     }
-    const struct inputs in = {h, w, &coef, &target, false};
+    const struct inputs in = {h, w, &coef, &target, false, false};
     const struct results got = run(t, dev, s, in), want = run(t, t_ref(t), exact, in);
     const double *x = t_read(t, got.sweep, 2), *y = t_read(t, want.sweep, 2);
     assert_true(y[1] < -30.0);
@@ -358,7 +367,7 @@ static void differences(struct t *t, struct shape fd)
     memcpy(x, in.h, NH * sizeof(*x));
     memcpy(x + NH, in.w, FD_VOCAB * FD_COLS * sizeof(*x));
     t_grid(x, NH + FD_VOCAB * FD_COLS);
-    struct fixed f = {fd, {x, x + NH, coef, targets, false}};
+    struct fixed f = {fd, {x, x + NH, coef, targets, false, false}};
     r = run(t, t_ref(t), fd, f.in);
     double *dh = t_read(t, r.dh, FD_ROWS * 24), *dw = t_read(t, r.dw, FD_VOCAB * 8);
     for (uint32_t i = 0; i < NH + NW; i++)
@@ -370,6 +379,42 @@ static void differences(struct t *t, struct shape fd)
         grad[i] = dh[i / FD_COLS * 24 + i % FD_COLS];
     t_differences(t, "logprob's sweep", loss, &f, x, NH + NW, grad, 1e-5);
     t_reset(t);
+}
+
+// The backward of a forward that kept its logits has the bits of one that makes them again; where
+// no dw is asked for, it does not read h.
+static void kept(struct t *t, enum rt_type type)
+{
+    const struct shape s = {131, 64, 1000, 64, 256, type, 0.5f, 8.0f};
+    struct inputs in = random_inputs(t, s);
+
+    assert_int_equal(
+        op_logprob_all_logits(t_dev(t), s.rows, s.vocab, (struct op_logprob_chunks){64, 256}),
+        131 * 1024);
+    for (int frozen = 0; frozen < 2; frozen++) {
+        in.frozen = frozen;
+        in.keep = false;
+        const struct results want = run(t, t_dev(t), s, in);
+        in.keep = true;
+        const struct results got = run(t, t_dev(t), s, in);
+        same_bits(t, "result with logits kept", got.result, want.result, 131 * COLUMNS);
+        same_bits(t, "dh of kept logits", mutable(got.dh), mutable(want.dh), FIRST + 131 * 80);
+        same_bits(t, "dw of kept logits", mutable(got.dw), mutable(want.dw), FIRST + 1000 * 64);
+    }
+    t_reset(t);
+}
+
+// What DPO of two answers of 1024 tokens takes beside dw, h and dh with a vocabulary of 152k.
+static void large_vocabulary(const struct rt_dev *dev)
+{
+    const struct op_logprob_chunks as_models = {1024, 8192};
+    for (size_t k = 0; k < 3; k++) {
+        const struct op_logprob_sizes n =
+            op_logprob_sizes(dev, FLOATS[k], 2048, 2048, 151936, as_models, true);
+        const uint64_t bytes =
+            4 * (n.logits + n.state + n.matmul) + rt_type_size(FLOATS[k]) * n.dlogits;
+        assert_true(n.logits && n.state && n.dlogits && bytes <= (uint64_t) 128 << 20);
+    }
 }
 
 // ---- Properties and errors --------------------------------------------------------------------
@@ -431,7 +476,8 @@ static void errors(struct t *t)
 {
     struct rt_dev *dev = t_dev(t);
     struct rt_buf *f = t_zeros(t, dev, RT_F32, 64 * 128),
-                  *u = t_buf_u32(t, dev, (uint32_t[8]){0}, 8);
+                  *u = t_buf_u32(t, dev, (uint32_t[8]){0}, 8),
+                  *more = t_buf_u32(t, dev, (uint32_t[16]){0}, 16);
     struct rt_buf *half = t_zeros(t, dev, RT_F16, 64 * 128);
     const struct op_logprob_args good = {.h = {f, 0, 8},
                                          .w = {f, 0, 8},
@@ -474,6 +520,8 @@ static void errors(struct t *t)
     BAD(RT_E_SHAPE, a.result = half);
     BAD(RT_E_SHAPE, a.scratch.state = NULL);
     BAD(RT_E_SHAPE, (a.chunks.vocab = 0, a.n_vocab = 130));
+    BAD(RT_E_SHAPE, (a.keep = true, a.n_rows = 16, a.targets = more, a.n_vocab = 1000));
+    BAD(RT_E_ARG, (a.keep = true, a.dh = out));
     BAD(RT_E_SHAPE, (a.dh = out, a.scratch.dlogits = NULL));
     BAD(RT_E_SHAPE, (a.dh = out, a.scratch.dlogits = half));
     BAD(RT_E_ARG, (a.dh = out, a.dh.ld = 4, a.scratch.dlogits = f));
@@ -528,6 +576,7 @@ static void body(struct t *t)
         frozen_and_nan(t, FLOATS[k]);
         independent(t, FLOATS[k]);
         check_small(t, t_dev(t), FLOATS[k]);
+        kept(t, FLOATS[k]);
         for (size_t i = 0; i < COUNT_OF(SHAPES); i++) {
             struct shape s = SHAPES[i];
             s.type = FLOATS[k];
@@ -537,6 +586,7 @@ static void body(struct t *t)
     // 1 MiB holds 128 rows of 2048 logits: fewer than asked for; the head's 4099 rows are beyond it
     // too.
     check_random(t, small, (struct shape){200, 64, 4099, 0, 2048, RT_F32, 0.0f, 0.0f});
+    large_vocabulary(t_dev(t));
     rt_dev_close(&small);
 }
 

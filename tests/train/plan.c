@@ -5,6 +5,7 @@
 #include <cjson/cJSON.h>
 
 #include "src/base/arith.h"
+#include "src/base/file.h"
 #include "src/train/optimizer.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
@@ -27,6 +28,7 @@ static void step(const struct tr_config *c, struct tr_session *s, struct tr_opti
 
     T_OK(tr_objective_run(s->objective, &b, &opt->grads, 0.25, &r));
     assert_int_equal(s->model->swept, md_head_frozen(s->model));
+    assert_int_equal(s->model->kept, s->model->may_keep);
     T_OK(rt_cmd_create(s->dev, &cmd));
     T_OK(tr_grad_measure(opt, cmd, 1.0, 1.0));
     T_OK(tr_optimizer_step(opt, cmd, s->model, c, 1e-3));
@@ -114,6 +116,46 @@ static void memory_decides(const struct tr_config *c)
     assert_true(q.n_helps > 0);
 }
 
+static uint64_t head_bytes(const struct tr_plan *p)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < p->n_rows; i++)
+        sum += strcmp(p->rows[i].group, "head") == 0 ? p->rows[i].bytes : 0;
+    return sum;
+}
+
+// A vocabulary of many chunks: where all logits are more than one of them, they are kept if there
+// is room; a frozen head never does. A plan needs no weights.
+static void head_decides(struct tr_config c, const cJSON *targets)
+{
+    static const char CONFIG[] =
+        "{\"model_type\": \"qwen2\", \"vocab_size\": 20000, \"hidden_size\": 64, "
+        "\"intermediate_size\": 64, \"num_hidden_layers\": 1, \"num_attention_heads\": 4, "
+        "\"num_key_value_heads\": 2, \"max_position_embeddings\": 2048, \"rms_norm_eps\": 1e-6, "
+        "\"bos_token_id\": 1, \"eos_token_id\": 2, \"tie_word_embeddings\": true}";
+    struct tr_plan p, q;
+    char clamp[32];
+
+    T_OK(dir_make("large"));
+    T_OK(file_write("large/config.json", CONFIG, sizeof(CONFIG) - 1));
+    T_OK(file_copy(golden_own_path("models/llama/tokenizer.json"), "large/tokenizer.json"));
+    T_OK(file_copy(golden_own_path("models/llama/tokenizer_config.json"),
+                   "large/tokenizer_config.json"));
+    c.model_name_or_path = "large";
+    T_OK(tr_plan_run(&c, &p));
+    assert_string_equal(p.head, "logits kept");
+    c.clamp = clamp;
+    snprintf(clamp, sizeof(clamp), "memory=%llu", (unsigned long long) p.bytes - 1);
+    c.gradient_checkpointing = TR_RECOMPUTE_NONE;
+    T_OK(tr_plan_run(&c, &q));
+    assert_string_equal(q.head, "logits recomputed");
+    assert_true(q.bytes < p.bytes && head_bytes(&q) < head_bytes(&p));
+    T_OK(tr_plan_check(&q));
+    c.lora = (struct tr_lora){.use = true, .targets = targets};
+    T_OK(tr_plan_run(&c, &q));
+    assert_string_equal(q.head, "one sweep");
+}
+
 static void body(struct t *t)
 {
     static char all[] = "all-linear";
@@ -131,6 +173,7 @@ static void body(struct t *t)
     memory_decides(&c);
     does_not_wait(c, OP_LOSS_SIGMOID, 0);
     does_not_wait(c, OP_LOSS_AOT, 1);
+    head_decides(base(t, RT_BF16), &targets);
 }
 
 int main(void)
