@@ -58,8 +58,8 @@ static uint32_t tile_bytes(const struct tile *x, enum pass pass, uint32_t head_d
 }
 
 // Variant "staged", for GPUs: the first choice that fits; the last one does for every head size and
-// pass.
-static struct tile staged_tile(enum pass pass, uint32_t head_dim)
+// pass. In its form "small", for lanes with few registers, a lane owns half as many rows.
+static struct tile staged_tile(enum pass pass, uint32_t head_dim, bool small)
 {
     static const struct tile CHOICES[] = {
         {0, 2, 1, 1, 1, 64}, {0, 2, 1, 0, 1, 64}, {0, 2, 1, 0, 0, 64}, {0, 1, 1, 0, 0, 64}};
@@ -71,6 +71,8 @@ static struct tile staged_tile(enum pass pass, uint32_t head_dim)
                                                       : 1)
                : head_dim <= 128 ? 4
                                  : 2;
+        if (small && x.ra > 1)
+            x.ra /= 2;
         if (tile_bytes(&x, pass, head_dim) <= SHARED_BYTES)
             break;
     }
@@ -134,12 +136,13 @@ static bool has_wide(const struct rt_dev *dev, const args_t *a)
 
 // ---- Variants ---------------------------------------------------------------------------------
 
-enum variant { CHOOSE, PORTABLE, STAGED, DIRECT, WIDE, VARIANTS };
+enum variant { CHOOSE, PORTABLE, STAGED, SMALL, DIRECT, WIDE, VARIANTS };
 
 // The named one; VARIANTS if there is none of that name.
 static enum variant variant_of(const char *name)
 {
-    static const char *const NAMES[VARIANTS] = {NULL, "portable", "staged", "direct", "wide"};
+    static const char *const NAMES[VARIANTS] = {NULL,    "portable", "staged",
+                                                "small", "direct",   "wide"};
     enum variant v = PORTABLE;
     if (!name)
         return CHOOSE;
@@ -155,7 +158,9 @@ static enum variant choose(const args_t *a)
     if (v == CHOOSE && has_wide(dev, a))
         return WIDE;
     if (v <= PORTABLE)
-        return rt_dev_plan(dev)->caps.kind == RT_CPU ? DIRECT : STAGED;
+        return rt_dev_plan(dev)->caps.kind == RT_CPU ? DIRECT
+               : op_has_few_registers(dev)           ? SMALL
+                                                     : STAGED;
     return v;
 }
 
@@ -252,9 +257,10 @@ static enum rt_err check(const args_t *a, bool backward)
     RT_TRY(check_places(a, backward));
     RT_TRY(check_buffers(a, backward));
     if (variant_of(a->variant) == VARIANTS)
-        RT_TRY(rt_fail(RT_E_ARG,
-                       "attention: unknown variant %s: there are portable (staged or direct), wide",
-                       a->variant));
+        RT_TRY(rt_fail(
+            RT_E_ARG,
+            "attention: unknown variant %s: there are portable (staged, small or direct), wide",
+            a->variant));
     if (variant_of(a->variant) == WIDE && !has_wide(rt_buf_dev(a->q.buf), a))
         RT_TRY(rt_fail(RT_E_UNSUPPORTED,
                        "attention: the wide variant is for OpenCL on a CPU, found %s; or it is "
@@ -362,7 +368,9 @@ static enum rt_err record(struct rt_cmd *cmd, const args_t *a, enum pass pass,
     static const double FLOPS[] = {4.0, 6.0, 8.0}; // a visible pair, head and element
     const struct attention_params p = params(a, pass);
     const enum variant v = choose(a);
-    const struct tile x = v == STAGED ? staged_tile(pass, a->head_dim) : direct_tile(a);
+    const bool small = v == SMALL;
+    const struct tile x =
+        small || v == STAGED ? staged_tile(pass, a->head_dim, small) : direct_tile(a);
 
     if (v == WIDE)
         wide(a, pass, d);

@@ -83,7 +83,7 @@ struct op_attention_args {
     float scale;                      // finite; 1/sqrt(D) in most models
     float softcap;                    // finite, >= 0; 0 = none
     uint32_t window;                  // a query sees keys less than so many positions back; 0 = all
-    const char *variant; // NULL: choose; "wide", "portable", its forms "staged", "direct"
+    const char *variant; // NULL: choose; "wide", "portable", its forms "staged", "small", "direct"
 
     // The backward alone; ignored by op_attention.
     struct op_attention_view d_o;    // (T, ldq)  in: S, gradient of o

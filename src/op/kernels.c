@@ -1,4 +1,7 @@
 // The table of all kernels. A new kernel adds its declaration and its line here.
+#include <string.h>
+
+#include "src/base/arith.h"
 #include "src/op/op.h"
 
 // clang-format off
@@ -32,4 +35,14 @@ const struct rt_kernel *const *op_kernels(void)
 #define ENTRY(k) &k,
     static const struct rt_kernel *const TABLE[] = {KERNELS(ENTRY) NULL};
     return TABLE;
+}
+
+bool op_has_few_registers(const struct rt_dev *dev)
+{
+    static const char *const NAMES[] = {"Intel", "Mali", "Adreno", "PowerVR", "V3D"};
+    const struct rt_caps *caps = &rt_dev_plan(dev)->caps;
+    for (size_t i = 0; i < COUNT_OF(NAMES); i++)
+        if (caps->kind != RT_CPU && strstr(caps->name, NAMES[i]))
+            return true;
+    return false;
 }

@@ -16,8 +16,8 @@ OP_PARAMS(matmul_round, MATMUL_ROUND_PARAMS);
 // many rows.
 extern const char *const MATMUL_TUNED_VARIANT[], *const MATMUL_TUNED_TILE[];
 
-// How many tiles there are for many rows.
-uint32_t matmul_tiles(void);
+// How many tiles there are for many rows on this device.
+uint32_t matmul_tiles(const struct rt_dev *dev);
 
 // A product whose operands are bound and fit, ready for one dispatch.
 struct matmul_job {

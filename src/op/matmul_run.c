@@ -41,11 +41,19 @@ const char *const MATMUL_TUNED_TILE[] = {"matmul.tile.f32", "matmul.tile.f16", "
 // For many rows, the default first. All run on the floor: 128 lanes and 16 KiB of shared memory.
 static const struct tile MANY[] = {{128, 64, 16, 8, 2}, {64, 64, 16, 8, 1},  {64, 64, 16, 8, 2},
                                    {128, 64, 8, 8, 2},  {64, 128, 16, 8, 2}, {128, 128, 8, 16, 2},
-                                   {32, 64, 16, 4, 1}};
+                                   {32, 64, 16, 4, 1},  {64, 32, 16, 8, 1},  {32, 32, 16, 4, 1}};
+// Those of at most 32 sums a lane, for where it has few registers.
+static const uint8_t SMALL[] = {1, 6, 7, 8};
 
-uint32_t matmul_tiles(void)
+uint32_t matmul_tiles(const struct rt_dev *dev)
 {
-    return COUNT_OF(MANY);
+    return op_has_few_registers(dev) ? COUNT_OF(SMALL) : COUNT_OF(MANY);
+}
+
+static const struct tile *many_of(const struct rt_dev *dev, int32_t tuned)
+{
+    const uint32_t i = tuned >= 0 && tuned < (int32_t) matmul_tiles(dev) ? (uint32_t) tuned : 0;
+    return &MANY[op_has_few_registers(dev) ? SMALL[i] : i];
 }
 
 // The tile depends on m, the order of addition does not.
@@ -59,7 +67,7 @@ static const struct tile *tile_of(const struct matmul_job *job)
         return job->p.m <= 8 ? &FEW : &SOME;
     if (job->p.n <= 32)
         return job->p.n <= 16 ? &NARROW : &SLIM;
-    return &MANY[tuned >= 0 && tuned < (int32_t) COUNT_OF(MANY) ? tuned : 0];
+    return many_of(job->dev, tuned);
 }
 
 static enum rt_err run_tile(struct rt_cmd *cmd, const struct matmul_job *job)

@@ -107,6 +107,11 @@ static inline bool op_is_cpu(const struct rt_buf *buf)
     return caps->kind == RT_CPU && caps->api[0] == 'o';
 }
 
+// A GPU on which a lane has few registers, so that large tiles spill: Intel's, whose threads share
+// 128 of 32 bytes (docs/gpu-compilers.md); and phones' and the Raspberry Pi's, by what is said of
+// them.
+bool op_has_few_registers(const struct rt_dev *dev);
+
 // How a row of an elementwise kernel is cut: groups along x of `group` lanes with `per` elements
 // each (the kernel's PER); `whole` = no lane is beyond the end (its WHOLE).
 struct op_grid {

@@ -61,7 +61,7 @@ static uint32_t candidates(const struct rt_dev *dev, enum rt_type type,
 
     out[n++] = (struct op_tune_row){.type = type, .variant = first};
     for (enum op_matmul_variant v = OP_MATMUL_TILE; v < OP_MATMUL_VARIANTS; v++) {
-        const uint32_t tiles = v == OP_MATMUL_TILE && !wide ? matmul_tiles() : 1;
+        const uint32_t tiles = v == OP_MATMUL_TILE && !wide ? matmul_tiles(dev) : 1;
         for (uint32_t t = 0; t < tiles && op_matmul_has(dev, v, type) && n < MOST; t++)
             if (v != first || t != 0)
                 out[n++] = (struct op_tune_row){.type = type, .variant = v, .tile = (int32_t) t};

@@ -374,9 +374,9 @@ static void body(struct t *t)
         for (size_t i = 0; i < COUNT_OF(TYPES); i++) {
             for (size_t j = 0; j < COUNT_OF(SHAPES); j++)
                 if (is_shape_due(t, v, i, j))
-                    matches_reference(t, TYPES[i], &SHAPES[j], VARIANTS[v]);
+                    matches_reference(t, TYPES[i], &SHAPES[j], variants_of(t)[v]);
             if (is_due(t, v, i, PLAIN))
-                extreme(t, TYPES[i], VARIANTS[v]);
+                extreme(t, TYPES[i], variants_of(t)[v]);
         }
 }
 

@@ -138,15 +138,15 @@ static void body(struct t *t)
     for (size_t v = 0; v < n_variants(t); v++)
         for (size_t i = 0; i < COUNT_OF(TYPES); i++) {
             if (is_due(t, v, i, PLAIN)) {
-                rows_alone(t, TYPES[i], 9, 3, 64, 0, 0.0f, VARIANTS[v]);
-                cached(t, TYPES[i], 0, VARIANTS[v]);
+                rows_alone(t, TYPES[i], 9, 3, 64, 0, 0.0f, variants_of(t)[v]);
+                cached(t, TYPES[i], 0, variants_of(t)[v]);
             }
             if (is_due(t, v, i, WINDOW))
-                cached(t, TYPES[i], 40, VARIANTS[v]);
+                cached(t, TYPES[i], 40, variants_of(t)[v]);
             if (is_due(t, v, i, SOFTCAP))
-                rows_alone(t, TYPES[i], 2, 1, 80, 0, 0.0f, VARIANTS[v]);
+                rows_alone(t, TYPES[i], 2, 1, 80, 0, 0.0f, variants_of(t)[v]);
             if (is_due(t, v, i, BOTH))
-                rows_alone(t, TYPES[i], 4, 1, 80, 45, 4.0f, VARIANTS[v]);
+                rows_alone(t, TYPES[i], 4, 1, 80, 45, 4.0f, variants_of(t)[v]);
         }
 }
 

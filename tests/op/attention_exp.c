@@ -76,8 +76,8 @@ static void without_wide(struct t *t)
 static void body(struct t *t)
 {
     for (size_t v = 0; v < n_variants(t); v++)
-        exponential(t, VARIANTS[v]);
-    if (n_variants(t) < 3)
+        exponential(t, variants_of(t)[v]);
+    if (!runs_wide(t))
         without_wide(t);
 }
 

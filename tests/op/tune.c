@@ -35,8 +35,8 @@ static void tiles_agree(struct t *t)
     struct rt_buf *b = t_buf(t, dev, RT_F16, t_normal(t, N * LD, 1.0), N * LD);
 
     // PoCL takes seconds to compile each: two of them there. The last is no tile: the default.
-    const uint32_t step = op_matmul_has(dev, OP_MATMUL_WIDE, RT_F16) ? matmul_tiles() : 1;
-    for (uint32_t i = 0; i <= matmul_tiles(); i += step) {
+    const uint32_t step = op_matmul_has(dev, OP_MATMUL_WIDE, RT_F16) ? matmul_tiles(dev) : 1;
+    for (uint32_t i = 0; i <= matmul_tiles(dev); i += step) {
         struct rt_buf *c = t_zeros(t, dev, RT_F32, M * LDC);
         struct rt_cmd *cmd;
 
