@@ -60,12 +60,12 @@ enum rt_err op_adamw(struct rt_cmd *cmd, const struct op_adamw_args *a)
     RT_REQUIRE(isfinite(s->eps) && s->eps >= 0.0f, RT_E_ARG);
     RT_REQUIRE(op_master_holds(a->p, 1) && rt_buf_holds(a->mult, RT_F32, 1), RT_E_SHAPE);
     RT_TRY(op_flat(cmd, &(struct op_flat_args){.kernel = master ? "adamw_master" : "adamw",
-                                               .bufs = {{a->grad, RT_ACCESS_IN},
+                                               .bufs = {{a->grad, RT_ACCESS_IN, false},
                                                         {{a->mult, 0}, RT_ACCESS_IN, true},
-                                                        {a->m, RT_ACCESS_INOUT},
-                                                        {a->v, RT_ACCESS_INOUT},
-                                                        {a->p.w, RT_ACCESS_INOUT},
-                                                        {a->p.low, RT_ACCESS_INOUT}},
+                                                        {a->m, RT_ACCESS_INOUT, false},
+                                                        {a->v, RT_ACCESS_INOUT, false},
+                                                        {a->p.w, RT_ACCESS_INOUT, false},
+                                                        {a->p.low, RT_ACCESS_INOUT, false}},
                                                .n_bufs = master ? 6 : 5,
                                                .n = a->n,
                                                .params = &p,

@@ -22,14 +22,14 @@ enum rt_err op_axpy(struct rt_cmd *cmd, const struct op_axpy_args *a)
     struct add_params p = {.alpha = a->alpha};
 
     RT_REQUIRE(isfinite(a->alpha), RT_E_ARG);
-    RT_TRY(
-        op_flat(cmd, &(struct op_flat_args){.kernel = "add",
-                                            .bufs = {{a->x, RT_ACCESS_IN}, {a->y, RT_ACCESS_INOUT}},
-                                            .n_bufs = 2,
-                                            .n = a->n,
-                                            .params = &p,
-                                            .params_size = sizeof(p),
-                                            .count = &p.n}));
+    RT_TRY(op_flat(cmd, &(struct op_flat_args){
+                            .kernel = "add",
+                            .bufs = {{a->x, RT_ACCESS_IN, false}, {a->y, RT_ACCESS_INOUT, false}},
+                            .n_bufs = 2,
+                            .n = a->n,
+                            .params = &p,
+                            .params_size = sizeof(p),
+                            .count = &p.n}));
 done:
     return err;
 }

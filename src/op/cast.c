@@ -20,14 +20,14 @@ enum rt_err op_cast(struct rt_cmd *cmd, const struct op_cast_args *a)
     struct cast_params p = {.scale = fabsf(a->scale) > 0.0f ? a->scale : 1.0f};
 
     RT_REQUIRE(isfinite(a->scale), RT_E_ARG);
-    RT_TRY(op_flat(
-        cmd, &(struct op_flat_args){.kernel = "cast",
-                                    .bufs = {{{a->x, 0}, RT_ACCESS_IN}, {{a->y, 0}, RT_ACCESS_OUT}},
-                                    .n_bufs = 2,
-                                    .n = a->n,
-                                    .params = &p,
-                                    .params_size = sizeof(p),
-                                    .count = &p.n}));
+    RT_TRY(op_flat(cmd, &(struct op_flat_args){.kernel = "cast",
+                                               .bufs = {{{a->x, 0}, RT_ACCESS_IN, false},
+                                                        {{a->y, 0}, RT_ACCESS_OUT, false}},
+                                               .n_bufs = 2,
+                                               .n = a->n,
+                                               .params = &p,
+                                               .params_size = sizeof(p),
+                                               .count = &p.n}));
 done:
     return err;
 }

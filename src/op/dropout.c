@@ -32,15 +32,15 @@ enum rt_err op_dropout(struct rt_cmd *cmd, const struct op_dropout_args *a)
     RT_REQUIRE(a->y != a->x, RT_E_SHAPE);
     p.limit = (uint32_t) (a->p * 0x1p32);
     p.scale = (float) (1.0 / (1.0 - a->p));
-    RT_TRY(op_flat(cmd, &(struct op_flat_args){
-                            .kernel = "dropout",
-                            .bufs = {{{a->x, 0}, RT_ACCESS_IN}, {{a->y, 0}, RT_ACCESS_INOUT}},
-                            .n_bufs = 2,
-                            .n = a->n,
-                            .params = &p,
-                            .params_size = sizeof(p),
-                            .count = &p.n,
-                            .begin = &p.first}));
+    RT_TRY(op_flat(cmd, &(struct op_flat_args){.kernel = "dropout",
+                                               .bufs = {{{a->x, 0}, RT_ACCESS_IN, false},
+                                                        {{a->y, 0}, RT_ACCESS_INOUT, false}},
+                                               .n_bufs = 2,
+                                               .n = a->n,
+                                               .params = &p,
+                                               .params_size = sizeof(p),
+                                               .count = &p.n,
+                                               .begin = &p.first}));
 done:
     return err;
 }

@@ -35,13 +35,14 @@ enum rt_err op_lerp(struct rt_cmd *cmd, const struct op_lerp_args *a)
 {
     enum rt_err err = RT_OK;
     struct lerp_params p = {.keep = (float) (1.0 - a->alpha), .take = (float) a->alpha};
-    struct op_flat_args flat = {.kernel = "lerp",
-                                .bufs = {{a->x.w, RT_ACCESS_IN}, {a->y.w, RT_ACCESS_INOUT}},
-                                .n_bufs = 2,
-                                .n = a->n,
-                                .params = &p,
-                                .params_size = sizeof(p),
-                                .count = &p.n};
+    struct op_flat_args flat = {
+        .kernel = "lerp",
+        .bufs = {{a->x.w, RT_ACCESS_IN, false}, {a->y.w, RT_ACCESS_INOUT, false}},
+        .n_bufs = 2,
+        .n = a->n,
+        .params = &p,
+        .params_size = sizeof(p),
+        .count = &p.n};
 
     RT_REQUIRE(a->alpha >= 0.0 && a->alpha <= 1.0, RT_E_ARG);
     RT_REQUIRE(op_master_holds(a->x, 1) && op_master_holds(a->y, 1), RT_E_SHAPE);

@@ -40,10 +40,10 @@ enum rt_err op_sgd(struct rt_cmd *cmd, const struct op_sgd_args *a)
     RT_REQUIRE(isfinite(a->weight_decay) && isfinite(a->lr), RT_E_ARG);
     RT_REQUIRE(op_master_holds(a->p, 1) && rt_buf_holds(a->mult, RT_F32, 1), RT_E_SHAPE);
     RT_TRY(op_flat(cmd, &(struct op_flat_args){.kernel = master ? "sgd_master" : "sgd",
-                                               .bufs = {{a->grad, RT_ACCESS_IN},
+                                               .bufs = {{a->grad, RT_ACCESS_IN, false},
                                                         {{a->mult, 0}, RT_ACCESS_IN, true},
-                                                        {a->p.w, RT_ACCESS_INOUT},
-                                                        {a->p.low, RT_ACCESS_INOUT}},
+                                                        {a->p.w, RT_ACCESS_INOUT, false},
+                                                        {a->p.low, RT_ACCESS_INOUT, false}},
                                                .n_bufs = master ? 4 : 3,
                                                .n = a->n,
                                                .params = &p,
