@@ -1,26 +1,7 @@
 // Fuzz entry: adapter_config.json. What is accepted is written so that it reads back as it was;
 // which modules it means is found in bounded time.
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "src/base/log.h"
 #include "src/format/peft.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void silent(void *user, enum log_level level, const char *line)
-{
-    (void) user, (void) level, (void) line;
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc, (void) argv;
-    log_set_sink(silent, NULL);
-    return 0;
-}
+#include "tests/fuzz/fuzz.h"
 
 static void write_twice(const struct fmt_peft *p)
 {
