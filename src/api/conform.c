@@ -39,6 +39,7 @@ enum rt_err api_conform(const struct api_conform_args *a, uint32_t *failed)
                                            .clamp = a->clamp,
                                            .cache_dir = a->cache_dir},
                        &dev));
+    rt_dev_tuned_clear(dev); // for this run: what was dropped is tried too
     if (!a->json)
         fprintf(a->out, "%s: %s, %s\n%-10s %-9s %-5s %-8s %9s %9s\n", rt_dev_id(dev),
                 rt_dev_plan(dev)->caps.name, rt_dev_plan(dev)->caps.driver, "op", "variant", "type",

@@ -8,6 +8,7 @@
 #include "src/base/file.h"
 #include "src/model/generate.h"
 #include "src/op/open.h"
+#include "src/op/self_check.h"
 #include "src/text/open.h"
 
 struct api_generator {
@@ -36,6 +37,7 @@ enum rt_err api_generator_open(const struct api_generator_desc *d, struct api_ge
                                            .clamp = d->clamp,
                                            .cache_dir = d->cache_dir},
                        &g->dev));
+    RT_TRY(op_self_check(g->dev, d->storage));
     RT_TRY(md_model_open(g->dev,
                          &(struct md_model_desc){.folder = from.model,
                                                  .peft = from.adapter ? &from.peft : NULL,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "src/base/arith.h"
+#include "src/op/self_check.h"
 
 typedef struct op_attention_args args_t;
 
@@ -130,6 +131,7 @@ static bool has_wide(const struct rt_dev *dev, const args_t *a)
     const struct rt_plan *plan = rt_dev_plan(dev);
     struct wide x;
     return (plan->rungs & RT_RUNG_WIDE) &&
+           !op_is_dropped(dev, rt_buf_type(a->q.buf), OP_DROP_ATTENTION_WIDE) &&
            choose_wide(plan, FORWARD, a->head_dim, a->n_heads / a->n_kv_heads, &x) &&
            choose_wide(plan, DQ, a->head_dim, 1, &x) && choose_wide(plan, DKV, a->head_dim, 1, &x);
 }

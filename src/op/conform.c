@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "src/base/rng.h"
 
@@ -149,6 +150,27 @@ enum rt_err op_conform(struct rt_dev *dev,
             for (int v = 0; v == 0 || (c->variants && c->variants[v]); v++)
                 if (!c->has || c->has(dev, v, TYPES[t]))
                     RT_TRY(one_case(&k, c, TYPES[t], v));
+    *failed = k.failed;
+done:
+    rt_dev_close(&k.ref);
+    return err;
+}
+
+enum rt_err op_conform_one(struct rt_dev *dev, const char *op, int variant, enum rt_type type,
+                           void (*row)(void *user, const struct op_conform_row *row), void *user,
+                           uint32_t *failed)
+{
+    enum rt_err err = RT_OK;
+    struct conform k = {.dev = dev, .row = row, .user = user};
+    const struct op_conform_case *c = OP_CONFORM_CASES;
+
+    *failed = 0;
+    while (c->op && strcmp(c->op, op) != 0)
+        c++;
+    RT_REQUIRE(c->op, RT_E_ARG);
+    RT_TRY(rt_dev_open(&(struct rt_dev_desc){.name = "host:f64", .kernels = op_kernels()}, &k.ref));
+    if (!c->has || c->has(dev, variant, type))
+        RT_TRY(one_case(&k, c, type, variant));
     *failed = k.failed;
 done:
     rt_dev_close(&k.ref);

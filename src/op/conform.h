@@ -21,6 +21,13 @@ RT_NODISCARD enum rt_err op_conform(struct rt_dev *dev,
                                     void (*row)(void *user, const struct op_conform_row *row),
                                     void *user, uint32_t *failed);
 
+// The case of `op` in one variant, by its number in the case, and one storage type: as above.
+// *failed is 0 and `row` not called where the device lacks it.
+RT_NODISCARD enum rt_err op_conform_one(struct rt_dev *dev, const char *op, int variant,
+                                        enum rt_type type,
+                                        void (*row)(void *user, const struct op_conform_row *row),
+                                        void *user, uint32_t *failed);
+
 // ---- Shared by conform.c and conform_cases.c ----
 
 enum { OP_CONFORM_OUTPUTS = 6, OP_CONFORM_BUFFERS = 32 };

@@ -5,6 +5,7 @@
 
 #include "src/base/arith.h"
 #include "src/op/matmul_kernels.h"
+#include "src/op/self_check.h"
 
 enum { MAX_SIZE = INT32_MAX - 63, CUT = 8 }; // cuts lie at multiples of CUT rows or columns
 
@@ -23,6 +24,8 @@ bool op_matmul_has(const struct rt_dev *dev, enum op_matmul_variant variant, enu
     const struct rt_plan *plan = rt_dev_plan(dev);
     const bool wide = strcmp(plan->caps.api, "opencl") == 0 && plan->rungs & RT_RUNG_WIDE;
 
+    if (op_is_dropped(dev, type, variant))
+        return false;
     switch (variant) {
     case OP_MATMUL_AUTO:
     case OP_MATMUL_TILE:

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "src/op/open.h"
+#include "src/op/self_check.h"
 #include "src/text/open.h"
 #include "src/train/adapter.h"
 #include "src/train/balance.h"
@@ -49,6 +50,7 @@ enum rt_err tr_session_open_device(const struct tr_config *c, struct tr_session 
                                            .cache_dir = c->cache_dir,
                                            .profile = c->profile},
                        &s->dev));
+    RT_TRY(op_self_check(s->dev, c->storage));
     log_info("device %s: %s, %s", rt_dev_id(s->dev), rt_dev_plan(s->dev)->caps.name,
              rt_dev_plan(s->dev)->caps.driver);
 done:

@@ -28,14 +28,15 @@ static inline size_t n_variants(struct t *t)
 // What is compiled in beside the type and the head size.
 enum extra { PLAIN, WINDOW, SOFTCAP, BOTH };
 
-// A day takes of each variant one type, plain and with one of the extras. Where the wide variant
-// runs, the others are there for devices of another kind: there a day takes one of them. Both tests
-// of attention choose alike, and so compile the same kernels.
+// A day takes of each variant one type, plain and with one of the extras, another one for each.
+// Where the wide variant runs, the others are there for devices of another kind: there a day takes
+// one of them. Both tests of attention choose alike, and so compile the same kernels.
 static inline bool is_due(struct t *t, size_t variant, size_t type, enum extra extra)
 {
     const bool aside = runs_wide(t) && variant < 2;
     const size_t days = aside ? 6 : 3, at = (aside ? 3 * variant + type : variant + type) % days;
-    return extra == PLAIN ? t_due(t, at, days) : t_due(t, at + days * (extra - 1), days * 3);
+    return extra == PLAIN ? t_due(t, at, days)
+                          : t_due(t, at + days * ((extra - 1 + variant) % 3), days * 3);
 }
 
 enum { MOST_SEGS = 16 };
