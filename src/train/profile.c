@@ -67,9 +67,9 @@ static enum rt_err write_trace(const struct rt_profile_event *e, uint64_t n, con
     for (uint64_t i = 0; i < n; i++)
         RT_TRY(str_printf(&s,
                           "%s\n{\"name\": \"%s\", \"cat\": \"%s\", \"ph\": \"X\", \"pid\": 1, "
-                          "\"tid\": 1, \"ts\": %.1f, \"dur\": %.1f}",
+                          "\"tid\": 1, \"ts\": %.1f, \"dur\": %.1f, \"args\": {\"gflop\": %.6g}}",
                           i ? "," : "", e[i].kernel, e[i].phase, 1e6 * e[i].begin_s,
-                          1e6 * e[i].seconds));
+                          1e6 * e[i].seconds, 1e-9 * e[i].flops));
     RT_TRY(str_puts(&s, "\n]}\n"));
     RT_TRY(path_join(dir, "profile.json", &path));
     RT_TRY(file_write(path, s.data, s.len));
