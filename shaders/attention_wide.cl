@@ -14,6 +14,8 @@
 void scores(__local const float *keys, __local const float *qt, __local float *p, uint n, uint k0,
             const uint16 *own, const uint16 *low, float softcap, FV *most)
 {
+    FV top[QV];
+    UNROLL for (int v = 0; v < QV; v++) top[v] = most[v];
     for (uint j = 0; j < n; j += KT) {
         FV s[KT * QV];
         products(keys + j * DP, qt, s);
@@ -27,9 +29,10 @@ void scores(__local const float *keys, __local const float *qt, __local float *p
 #endif
                 const FV x = select((FV)(NO_SCORE), CAPPED(s[i * QV + v]), seen);
                 STF(p, (j + i) * L + v * 16, x);
-                most[v] = fmax(most[v], x);
+                top[v] = select(top[v], x, x > top[v]);
             }
     }
+    UNROLL for (int v = 0; v < QV; v++) most[v] = top[v];
 }
 
 KERNEL_BEGIN(attention_wide)
@@ -78,14 +81,14 @@ KERNEL_BEGIN(attention_wide)
                 scores(keys, qt + h * DP * L, p, n, k0, own, low, softcap, top);
                 UNROLL for (uint v_ = 0; v_ < QV; v_++)
                 {
-                    shrink[v_] = exp_neg(most[h * QV + v_] - top[v_]);
+                    shrink[v_] = exp_neg16(most[h * QV + v_] - top[v_]);
                     FV s = sum[h * QV + v_] * shrink[v_];
                     for (uint j = 0; j < n; j++) {
 #if WINDOW // a lane may have seen no key yet
                         const FV x = LDF(p, j * L + v_ * 16);
-                        const FV w = select((FV)(0.0f), exp_neg(x - top[v_]), x > NO_SCORE);
+                        const FV w = select((FV)(0.0f), exp_neg16(x - top[v_]), x > NO_SCORE);
 #else
-                        const FV w = exp_neg(LDF(p, j * L + v_ * 16) - top[v_]);
+                        const FV w = exp_neg16(LDF(p, j * L + v_ * 16) - top[v_]);
 #endif
                         STF(p, j * L + v_ * 16, w);
                         s += w;

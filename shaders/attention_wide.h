@@ -22,27 +22,10 @@
 #define PARTS (ATTENTION_Q_BLOCK / L) // groups to a block of the index
 #define NO_SCORE -1.0e30f             // below every score
 
-typedef float16 FV;
+#define VW 16
+#include "wide.h"
+#include "exp.h"
 #define UNROLL _Pragma("unroll")
-#define LDF(p, i) vload16(0, (p) + (i))
-#define STF(p, i, v) vstore16(v, 0, (p) + (i))
-
-// e^x for x <= 0, vector by vector: to 1.5 ULP where the result is a normal float, else 0.
-// x = n ln 2 + r, |r| <= ln 2 / 2; the polynomial is e^r's Taylor series to r^7, off by 5e-9 there.
-FV exp_neg(FV x)
-{
-    const FV n = rint(x * 1.44269504f);
-    const FV r = fma(n, (FV)(-1.42860677e-6f), fma(n, (FV)(-0.693145752f), x)); // ln 2 in two parts
-    FV p = fma(r, (FV)(1.0f / 5040.0f), (FV)(1.0f / 720.0f));
-    p = fma(r, p, (FV)(1.0f / 120.0f));
-    p = fma(r, p, (FV)(1.0f / 24.0f));
-    p = fma(r, p, (FV)(1.0f / 6.0f));
-    p = fma(r, p, (FV)(0.5f));
-    p = fma(r, p, (FV)(1.0f));
-    p = fma(r, p, (FV)(1.0f));
-    const int16 bits = as_int16(p) + (convert_int16(max(n, (FV)(-126.0f))) << 23);
-    return select((FV)(0.0f), as_float16(bits), x >= -87.33f);
-}
 
 // A score under the cap, and the cap's slope there. tanh: near 0 an odd polynomial, as in tanh.h.
 #if SOFTCAP
@@ -53,7 +36,7 @@ FV capped(FV x, float softcap)
     p = fma(p, q, (FV)(-0.0537803994f));
     p = fma(p, q, (FV)(0.133318803f));
     p = fma(p, q, (FV)(-0.333332962f));
-    const FV e = exp_neg(-2.0f * fmin(a, (FV)(40.0f)));
+    const FV e = exp_neg16(-2.0f * fmin(a, (FV)(40.0f)));
     const FV t = select((1.0f - e) / (1.0f + e), fma(p * q, a, a), a < 0.6f);
     return copysign(softcap * t, x);
 }
@@ -68,39 +51,31 @@ FV capped(FV x, float softcap)
 #define WINDOW_FROM(pos) ((pos) + 1 - min((pos) + 1, window))
 #endif
 
-// Eight elements of a buffer as floats; halves by integer arithmetic, as in kernel.h.
-float8 wide_from_half(ushort8 h)
-{
-    const uint8 w = convert_uint8(h), em = w & 0x7fffu;
-    const uint8 small = as_uint8(convert_float8(em) * 0x1p-24f);
-    const uint8 bias = select((uint8)(0x38000000u), (uint8)(0x70000000u), em >= 0x7c00u);
-    const uint8 big = (em << 13) + bias;
-    return as_float8(select(big, small, em < 0x400u) | ((w & 0x8000u) << 16));
-}
-#define LD8(buf, i) BY_TYPE(LD8_, TYPE_##buf)(buf, i)
-#define LD8_F32(buf, i) vload8(0, buf + (i))
-#define LD8_F16(buf, i) wide_from_half(vload8(0, buf + (i)))
-#define LD8_BF16(buf, i) as_float8(convert_uint8(vload8(0, buf + (i))) << 16)
-
 // n rows of DP floats out of rows of a buffer; row r begins at element `at` + r * ld. Times
 // `factor`.
 #define LOAD_ROWS(to, buf, at, ld, n, factor)                                                      \
     for (uint r_ = 0; r_ < (n); r_++) {                                                            \
         const uint at_ = (at) + r_ * (ld);                                                         \
         for (uint d_ = 0; d_ + 8 <= D; d_ += 8)                                                    \
-            vstore8(LD8(buf, at_ + d_) * (factor), 0, to + r_ * DP + d_);                          \
+            vstore8(LDW(8, buf, at_ + d_) * (factor), 0, to + r_ * DP + d_);                       \
         for (uint d_ = D / 8 * 8; d_ < DP; d_++)                                                   \
             to[r_ * DP + d_] = d_ < D ? LD(buf, at_ + d_) * (factor) : 0.0f;                       \
     }
 
 // The L rows that the lanes stand for, transposed; lanes from n on repeat row n - 1.
 #define LOAD_LANES(to, buf, at, ld, n, factor)                                                     \
-    for (uint l_ = 0; l_ < L; l_++) {                                                              \
-        const uint at_ = (at) + min(l_, (n) - 1) * (ld);                                           \
-        for (uint d_ = 0; d_ < D; d_++)                                                            \
-            to[d_ * L + l_] = LD(buf, at_ + d_) * (factor);                                        \
-        for (uint d_ = D; d_ < DP; d_++)                                                           \
-            to[d_ * L + l_] = 0.0f;                                                                \
+    for (uint l_ = 0; l_ < L; l_ += 16) {                                                          \
+        for (uint d_ = 0; d_ + 16 <= D; d_ += 16) {                                                \
+            FV t_[16];                                                                             \
+            UNROLL for (int i = 0; i < 16; i++) t_[i] =                                            \
+                LDW(16, buf, (at) + min(l_ + i, (n) - 1) * (ld) + d_) * (factor);                  \
+            TRANSPOSE(t_)                                                                          \
+            UNROLL for (int i = 0; i < 16; i++) STF(to, (d_ + i) * L + l_, t_[i]);                 \
+        }                                                                                          \
+        for (uint d_ = D / 16 * 16; d_ < DP; d_++)                                                 \
+            for (uint i = l_; i < l_ + 16; i++)                                                    \
+                to[d_ * L + i] =                                                                   \
+                    d_ < D ? LD(buf, (at) + min(i, (n) - 1) * (ld) + d_) * (factor) : 0.0f;        \
     }
 
 // One float a lane out of a statistic; lanes from n on repeat lane n - 1.
@@ -114,10 +89,20 @@ float8 wide_from_half(ushort8 h)
 
 // The first n lanes back to rows, each times its element of factor[L].
 #define STORE_LANES(buf, from, at, ld, n, factor)                                                  \
-    for (uint l_ = 0; l_ < (n); l_++)                                                              \
-        for (uint d_ = 0; d_ < D; d_ += 2)                                                         \
-            ST2(buf, (at) + l_ * (ld) + d_,                                                        \
-                vec2(from[d_ * L + l_], from[(d_ + 1) * L + l_]) * factor[l_]);
+    for (uint l_ = 0; l_ < (n); l_ += 16) {                                                        \
+        const uint end_ = min((n) - l_, 16u);                                                      \
+        for (uint d_ = 0; d_ + 16 <= D; d_ += 16) {                                                \
+            FV t_[16];                                                                             \
+            UNROLL for (int i = 0; i < 16; i++) t_[i] = LDF(from, (d_ + i) * L + l_);              \
+            TRANSPOSE(t_)                                                                          \
+            UNROLL for (uint i = 0; i < 16; i++) if (i < end_)                                     \
+                STW(16, buf, (at) + (l_ + i) * (ld) + d_, t_[i] * factor[l_ + i]);                 \
+        }                                                                                          \
+        for (uint i = l_; i < l_ + end_; i++)                                                      \
+            for (uint d_ = D / 16 * 16; d_ < D; d_ += 2)                                           \
+                ST2(buf, (at) + i * (ld) + d_,                                                     \
+                    vec2(from[d_ * L + i], from[(d_ + 1) * L + i]) * factor[i]);                   \
+    }
 
 // The padding columns of n rows of `cols` columns.
 #define CLEAR_PADDING(buf, first, ld, n, cols)                                                     \

@@ -44,7 +44,7 @@ KERNEL_BEGIN(attention_wide_dkv)
                     {
                         const uint e = min(j + i, n - 1);
                         const FV score = CAPPED(s[i * QV + v_]);
-                        const FV w = exp_neg(min(score - lse[at + e], (FV)(1.0f)));
+                        const FV w = exp_neg16(min(score - lse[at + e], (FV)(1.0f)));
 #if WINDOW
                         const uint pos = index[positions_at + q0 + e] - key_pos;
                         const uint16 ahead = pos - (key[v_] - k0);

@@ -23,7 +23,7 @@ void gradients(__local const float *keys, __local const float *values, __local c
             UNROLL for (int v = 0; v < QV; v++)
             {
                 const FV score = CAPPED(s[i * QV + v]);
-                const FV w = exp_neg(min(score - row_lse[v], (FV)(1.0f)));
+                const FV w = exp_neg16(min(score - row_lse[v], (FV)(1.0f)));
 #if WINDOW
                 const int16 seen = own[v] >= k0 + j + i && low[v] <= k0 + j + i;
 #else

@@ -1,5 +1,5 @@
 // shaders/exp.h -- exp of numbers that are not above 0 but for rounding: exp_neg(float),
-// exp_neg4(vec4). After kernel.h. In OpenCL C written out, because PoCL makes no vectors of the
+// exp_neg4(vec4), in OpenCL C exp_neg16(float16). After kernel.h. In OpenCL C written out, because PoCL makes no vectors of the
 // built-in one: 2^k * e^r, |r| <= ln(2)/2, e^r by its series up to r^7, together good to 1 ULP
 // (seen over all of [-87, 0]). Below -87.3, where f32 runs out of normal numbers, 0. NaN stays NaN.
 #ifndef EXP_H
@@ -23,6 +23,7 @@
     }
 DEFINE_EXP_NEG(exp_neg, float, int, as_float, as_int)
 DEFINE_EXP_NEG(exp_neg4, float4, int4, as_float4, as_int4)
+DEFINE_EXP_NEG(exp_neg16, float16, int16, as_float16, as_int16)
 #else
 #define exp_neg(x) exp(x)
 #define exp_neg4(x) exp(x)
