@@ -26,6 +26,7 @@ struct rt_dev {
     } tuned[32]; // runtime/tuned.c
     uint32_t n_tuned;
     struct rt_profile *profile; // NULL: none is wanted
+    bool profiling;             // work runs piece by piece now
     uint64_t recorded, waited;  // pieces of work so far; of them, up to which the host has waited
     double busy_s; // with a profile: device seconds of what a backend waited for, added up by it
 };

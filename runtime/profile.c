@@ -20,6 +20,7 @@ enum rt_err rt_profile_open(struct rt_dev *dev)
         return rt_fail(RT_E_NOMEM, "out of memory: a profile");
     dev->profile->phase = "other";
     dev->profile->opened = os_seconds();
+    dev->profiling = true;
     return RT_OK;
 }
 
@@ -35,6 +36,11 @@ void rt_dev_phase(struct rt_dev *dev, const char *phase)
 {
     if (dev->profile)
         dev->profile->phase = phase;
+}
+
+void rt_dev_profile_pause(struct rt_dev *dev, bool pause)
+{
+    dev->profiling = dev->profile && !pause;
 }
 
 const struct rt_profile_event *rt_dev_profile(const struct rt_dev *dev, uint64_t *n)

@@ -268,7 +268,7 @@ enum rt_err rt_profiled(struct rt_cmd *cmd, const char *name, double flops,
     double begin;
 
     rt_note_work(cmd);
-    if (!cmd->dev->profile)
+    if (!cmd->dev->profiling)
         return run(cmd, what);
     RT_TRY(rt_profile_begin(cmd));
     begin = os_seconds();
@@ -358,6 +358,7 @@ void rt_note_work(struct rt_cmd *cmd)
 void rt_note_wait(struct rt_dev *dev, uint64_t last)
 {
     dev->stats.waits += last > dev->waited;
+    dev->stats.drains += last > dev->waited && last == dev->recorded;
     dev->waited = u64_max(dev->waited, last);
 }
 

@@ -134,9 +134,10 @@ const char *rt_dev_id(const struct rt_dev *dev); // "vulkan:0"
 bool rt_dev_is_f64(const struct rt_dev *dev);    // host:f64
 
 // Counters since open. `allocs` counts buffer allocations, `bytes` what they hold now, `peak_bytes`
-// the most; `waits` how often the host waited for work that was not known to be done.
+// the most; `waits` how often the host waited for work that was not known to be done, `drains` how
+// often for all of it, so that the device had nothing to do.
 struct rt_stats {
-    uint64_t allocs, bytes, peak_bytes, dispatches, submits, waits, compiles, cache_hits;
+    uint64_t allocs, bytes, peak_bytes, dispatches, submits, waits, drains, compiles, cache_hits;
 };
 struct rt_stats rt_dev_stats(const struct rt_dev *dev);
 
@@ -162,6 +163,10 @@ struct rt_profile_event {
 
 // Name what is recorded from now on ("forward"); kept as a pointer. Nothing without a profile.
 void rt_dev_phase(struct rt_dev *dev, const char *phase);
+
+// From now on let work run as it does without a profile, and keep no times; or go back. For times
+// of the whole. Nothing without a profile.
+void rt_dev_profile_pause(struct rt_dev *dev, bool pause);
 
 // All runs so far, in order; *n = 0 without a profile. Of the first 4 million.
 const struct rt_profile_event *rt_dev_profile(const struct rt_dev *dev, uint64_t *n);

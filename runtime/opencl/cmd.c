@@ -111,7 +111,7 @@ static enum rt_err run_piece(struct rtcl_dev *d, cl_kernel kernel, const struct 
         d->busy_since = os_seconds();
     RT_TRY(rtcl_check(d,
                       clEnqueueNDRangeKernel(d->queue, kernel, 3, NULL, global, local, 0, NULL,
-                                             d->head.profile ? &event : NULL),
+                                             d->head.profiling ? &event : NULL),
                       w->kernel->name));
     count_time(d, &event);
     d->busy += share * w->flops;

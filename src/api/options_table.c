@@ -189,7 +189,8 @@ const struct opt_row OPT_ROWS[] = {
     FLAG("logging_nan_inf_filter", "true", "leave NaN and Inf out of the mean loss"),
     FLAG("disable_tqdm", NULL, "no progress line; default: only on a terminal"),
     FLAG("profile", "false",
-         "run kernels one by one; a table of their times, OUT/profile.json (ours)"),
+         "in the first half of the steps run kernels one by one; a table of their times, "
+         "OUT/profile.json, and how busy the device was in the second half (ours)"),
     TEXT("dump_dir",
          "folder for token ids, order, log-probs and gradients, to compare with TRL (ours)"),
     NOTHING("report_to", OPT_LIST, "none", "nothing is sent anywhere"),

@@ -16,6 +16,66 @@ struct row {
     double seconds, flops;
 };
 
+// ---- Steps ------------------------------------------------------------------------------------
+
+void tr_profile_open(struct tr_profile *p, bool profile, uint64_t done, uint64_t total)
+{
+    *p = (struct tr_profile){0};
+    if (profile && done < total)
+        p->switch_at = done + (total - done + 1) / 2;
+}
+
+void tr_profile_begin(struct tr_profile *p, struct rt_dev *dev, uint64_t step)
+{
+    if (!p->switch_at || p->open)
+        return;
+    p->alone = step < p->switch_at;
+    rt_dev_profile_pause(dev, !p->alone);
+    p->open = true;
+    p->from = step;
+    (void) rt_dev_profile(dev, &p->events);
+    p->stats = rt_dev_stats(dev);
+    p->began = os_seconds();
+}
+
+void tr_profile_end(struct tr_profile *p, struct rt_dev *dev, uint64_t step)
+{
+    const struct rt_stats now = rt_dev_stats(dev);
+    uint64_t n;
+    const struct rt_profile_event *e = rt_dev_profile(dev, &n);
+
+    if (!p->open)
+        return;
+    p->open = false;
+    p->steps[p->alone] += step - p->from;
+    for (uint64_t i = p->events; i < n && p->alone; i++)
+        p->seconds[1] += e[i].seconds;
+    if (!p->alone) {
+        p->seconds[0] += os_seconds() - p->began;
+        p->submits += now.submits - p->stats.submits;
+        p->waits += now.waits - p->stats.waits;
+        p->drains += now.drains - p->stats.drains;
+    }
+    rt_dev_profile_pause(dev, false); // evaluations and the like are profiled
+}
+
+static void print_steps(const struct tr_profile *p)
+{
+    if (!p->steps[0] || !p->steps[1])
+        return;
+    const double n = (double) p->steps[0], step = p->seconds[0] / n,
+                 alone = p->seconds[1] / (double) p->steps[1];
+    log_info(
+        "profile: a step of the second half took %.4f s; its kernels alone take %.4f s, so the "
+        "device was busy for %.1f%%",
+        step, alone, 100.0 * alone / step);
+    log_info("profile: a step had %.1f submissions and %.1f waits, after %.1f of which the device "
+             "had nothing to do",
+             (double) p->submits / n, (double) p->waits / n, (double) p->drains / n);
+}
+
+// ---- Kernels ----------------------------------------------------------------------------------
+
 static int by_seconds(const void *x, const void *y)
 {
     const struct row *a = x, *b = y;
@@ -79,7 +139,7 @@ done:
     return err;
 }
 
-enum rt_err tr_profile_write(const struct rt_dev *dev, const char *dir)
+enum rt_err tr_profile_write(const struct tr_profile *p, const struct rt_dev *dev, const char *dir)
 {
     struct row rows[MOST_ROWS];
     uint64_t n;
@@ -88,5 +148,6 @@ enum rt_err tr_profile_write(const struct rt_dev *dev, const char *dir)
     if (n == 0)
         return RT_OK;
     print_table(rows, rows_of(e, n, rows));
+    print_steps(p);
     return write_trace(e, n, dir);
 }

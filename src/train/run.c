@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "src/base/file.h"
-#include "src/train/profile.h"
 #include "src/train/run_eval.h"
 #include "src/train/save.h"
 
@@ -34,6 +33,7 @@ static enum rt_err open_run(struct tr_run_state *r)
     r->scaler = tr_scaler_make(c->storage == RT_F16, c->loss_scale > 0.0 ? c->loss_scale : 65536.0);
     RT_TRY(tr_checkpoint_restore(r));
     r->flight.issued = r->at.step;
+    tr_profile_open(&r->profile, c->profile, r->at.step, r->order.total_steps);
     r->epoch = ds_order_epoch(&r->order);
     RT_TRY(path_join(c->output_dir, "samples.jsonl", &r->samples_path));
     RT_TRY(tr_samples_rewind(r->samples_path, r->at.step));
@@ -107,18 +107,20 @@ enum rt_err tr_run(const struct tr_config *c, const struct tr_hooks *hooks)
         stopped = hooks && hooks->stop && *hooks->stop;
         if (stopped)
             break;
+        tr_profile_begin(&r.profile, r.s.dev, r.at.step);
         RT_TRY(tr_steps_issue(&r));
         moved = true;
         if (!tr_steps_pause(&r))
             continue;
         RT_TRY(tr_steps_settle(&r));
+        tr_profile_end(&r.profile, r.s.dev, r.at.step);
         if (tr_run_eval_is_due(&r))
             RT_TRY(tr_run_evaluate(&r));
         RT_TRY(tr_checkpoint_step(&r));
     }
     RT_TRY(tr_steps_settle(&r));
     RT_TRY(tr_dump_finish(&r.dump));
-    RT_TRY(tr_profile_write(r.s.dev, c->output_dir));
+    RT_TRY(tr_profile_write(&r.profile, r.s.dev, c->output_dir));
     err = stopped ? stop(&r, moved) : finish(&r);
 done:
     if (err != RT_OK && err != RT_E_INTERRUPTED)

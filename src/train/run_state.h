@@ -12,6 +12,7 @@
 #include "src/train/evaluate.h"
 #include "src/train/fingerprint.h"
 #include "src/train/optimizer.h"
+#include "src/train/profile.h"
 #include "src/train/run.h"
 #include "src/train/session.h"
 #include "src/train/steps.h"
@@ -44,6 +45,7 @@ struct tr_run_state {
     struct tr_flight flight; // what the device has beyond `at`
     double epoch;            // after step at.step, as it is logged
     bool epoch_ends;         // with it
+    struct tr_profile profile;
     char *samples_path;
     struct tr_diagnosis diagnosis;
     double started, logged_at;                       // seconds

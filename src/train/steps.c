@@ -177,6 +177,7 @@ done:
 bool tr_steps_pause(const struct tr_run_state *r)
 {
     const uint64_t step = r->flight.issued;
-    return step == r->order.total_steps || tr_run_eval_is_due(r) || tr_checkpoint_is_due(r, step) ||
+    return step == r->order.total_steps || step == r->profile.switch_at || tr_run_eval_is_due(r) ||
+           tr_checkpoint_is_due(r, step) ||
            (r->hooks && r->hooks->on_log && tr_run_log_is_due(r, step, r->flight.epoch_ends));
 }

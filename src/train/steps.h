@@ -34,7 +34,7 @@ RT_NODISCARD enum rt_err tr_steps_issue(struct tr_run_state *r);
 RT_NODISCARD enum rt_err tr_steps_settle(struct tr_run_state *r);
 
 // Must the run settle after the step that was issued last: for an evaluation, a checkpoint, the
-// end, or because a log entry is due that someone watches, who may stop the run?
+// end, the profile, or because a log entry is due that someone watches, who may stop the run?
 bool tr_steps_pause(const struct tr_run_state *r);
 
 void tr_steps_drop(struct tr_run_state *r); // wait for what was handed over; its numbers are lost
