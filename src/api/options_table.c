@@ -59,7 +59,7 @@ const struct opt_row OPT_ROWS[] = {
     FLAG("precompute_ref_log_probs", "false",
          "compute the reference's log-probs before training, and train without a reference"),
     USED("precompute_ref_batch_size", OPT_INT, NULL, 1, 1 << 16,
-         "pairs at once then; default: the batch sizes"),
+         "most pairs at once then; default: as many as fit"),
     TEXT("ref_log_probs_file",
          "file that they are kept in, and read from if it exists; default: one in the cache folder "
          "(ours)"),

@@ -78,7 +78,7 @@ struct tr_config {
     bool use_weighting;            // WPO: pairs count by how likely the policy finds their answers
     // Reference
     bool precompute_ref_log_probs;      // log-probs beforehand, and no reference while training
-    uint32_t precompute_ref_batch_size; // pairs at once then; 0 = the batch sizes
+    uint32_t precompute_ref_batch_size; // most pairs at once then; 0 = as many as fit
     const char *ref_log_probs_file;     // where they are kept; NULL = the cache folder
     bool sync_ref_model;                // every ref_model_sync_steps steps, reference =
     double ref_model_mixup_alpha;       // (1 - alpha) * reference + alpha * policy

@@ -46,22 +46,37 @@ static uint32_t pass_tokens(const struct tr_config *c)
     return c->pass_tokens ? c->pass_tokens : 1024;
 }
 
-// A pass takes pairs while it stays within the budget and what the model has room for (other sets
-// than the first may come in larger batches); one pair alone may exceed the budget.
-static uint32_t pass_pairs(const struct tr_objective *o, const uint32_t *pairs, uint32_t n)
+// What a pass may hold.
+struct room {
+    uint64_t tokens, rows;
+    uint32_t pairs;
+};
+
+// How many of n pairs, of a set in this order, a pass takes: while it stays within its room; one
+// pair alone may exceed its tokens and rows.
+static uint32_t fill_pass(const struct ds_set *set, const uint32_t *pairs, uint32_t n,
+                          const struct room *most)
 {
-    const struct md_model *m = o->model;
-    const uint32_t most = u32_min(pass_tokens(o->c), m->max_tokens);
     uint64_t tokens = 0, rows = 0;
 
     for (uint32_t i = 0; i < n; i++) {
-        const struct ds_pack_size s = ds_pack_measure(&o->data->set, pairs[i]);
+        const struct ds_pack_size s = ds_pack_measure(set, pairs[i]);
         tokens += s.tokens;
         rows += s.rows;
-        if (i > 0 && (tokens > most || rows > m->max_rows))
+        if (i > 0 && (tokens > most->tokens || rows > most->rows || i >= most->pairs))
             return i;
     }
     return n;
+}
+
+// Within the budget and what the model has room for (other sets than the first may come in larger
+// batches).
+static uint32_t pass_pairs(const struct tr_objective *o, const uint32_t *pairs, uint32_t n)
+{
+    const struct md_model *m = o->model;
+    const struct room most = {u32_min(pass_tokens(o->c), m->max_tokens), m->max_rows,
+                              u32_min(m->max_segments / 4, m->max_seqs / (o->c->ld ? 4 : 2))};
+    return fill_pass(&o->data->set, pairs, n, &most);
 }
 
 void tr_limits(const struct tr_config *c, const struct ds_set *set, uint32_t batch,
@@ -87,6 +102,25 @@ void tr_limits(const struct tr_config *c, const struct ds_set *set, uint32_t bat
     d->max_seqs = u32_max(d->max_seqs, (c->ld ? 4 : 2) * batch); // heads and tails
     d->max_segments = u32_max(d->max_segments, 4 * batch);
     d->max_positions = u32_max(d->max_positions, most.positions);
+}
+
+void tr_limits_reference(const struct tr_config *c, const struct ds_set *set,
+                         struct md_model_desc *d)
+{
+    enum { MOST = 256 };
+    const struct room room = {u32_min(pass_tokens(c), d->max_tokens), d->max_rows, MOST};
+    uint32_t pairs[MOST], most = 0;
+
+    for (uint32_t i = 0; i < set->n; i++) { // do most + 1 pairs fit from here on?
+        for (uint32_t n; (n = u32_min(most + 1, MOST)) > most && n <= set->n - i; most++) {
+            for (uint32_t k = 0; k < n; k++)
+                pairs[k] = i + k;
+            if (fill_pass(set, pairs, n, &room) < n)
+                break;
+        }
+    }
+    d->max_seqs = u32_max(d->max_seqs, (c->ld ? 4 : 2) * most);
+    d->max_segments = u32_max(d->max_segments, 4 * most);
 }
 
 enum rt_err tr_objective_create(const struct tr_config *c, struct md_model *model,

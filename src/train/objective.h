@@ -70,4 +70,10 @@ RT_NODISCARD enum rt_err tr_objective_run(struct tr_objective *o, const struct t
 void tr_limits(const struct tr_config *c, const struct ds_set *set, uint32_t batch,
                struct md_model_desc *desc);
 
+// The same, for passes of the reference alone: as many pairs of this set as lie behind each other
+// and fit into the tokens of `desc`, whatever the batch size; few bytes. After tr_limits of all
+// sets.
+void tr_limits_reference(const struct tr_config *c, const struct ds_set *set,
+                         struct md_model_desc *desc);
+
 #endif // TRAIN_OBJECTIVE_H

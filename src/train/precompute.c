@@ -114,10 +114,10 @@ static enum rt_err compute(const struct tr_config *c, struct tr_session *s, stru
                            float *to)
 {
     enum rt_err err = RT_OK;
-    const uint32_t n = d->set.n, room = s->model->max_segments / 4; // pairs (tr_limits)
-    const uint32_t own = d == &s->train ? c->per_device_train_batch_size : tr_eval_batch(c);
-    const uint32_t want = c->precompute_ref_batch_size ? c->precompute_ref_batch_size : own;
-    const uint32_t batch = u32_min(u32_min(want, room), n);
+    enum { BATCH = 64 }; // pairs; the device takes as many of them at once as fit (tr_limits)
+    const uint32_t n = d->set.n;
+    const uint32_t want = c->precompute_ref_batch_size ? c->precompute_ref_batch_size : BATCH;
+    const uint32_t batch = u32_min(want, n);
     const double start = os_seconds();
     uint32_t *pairs = malloc(n * sizeof(*pairs));
     struct tr_job *before = NULL, *job = NULL;

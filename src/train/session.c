@@ -106,6 +106,8 @@ enum rt_err tr_session_open_model(const struct tr_config *c, bool train,
     for (uint32_t i = 0; i < tr_session_datasets(s); i++)
         tr_limits(c, &tr_session_dataset(s, i)->set,
                   train && i == 0 ? c->per_device_train_batch_size : tr_eval_batch(c), &model);
+    for (uint32_t i = 0; i < tr_session_datasets(s) && c->precompute_ref_log_probs; i++)
+        tr_limits_reference(c, &tr_session_dataset(s, i)->set, &model);
     tr_samples_limits(&s->samples, &model);
     RT_TRY(md_model_open(s->dev, &model, &s->model));
     RT_TRY(tr_samples_open(&s->samples, s->model));
