@@ -9,6 +9,7 @@
 #include "src/base/half.h"
 #include "src/model/family.h"
 #include "src/model/gguf_names.h"
+#include "src/op/route.h"
 
 // Keys, behind "ARCHITECTURE.", that would change what is computed; supported when absent or 0, or
 // by the families that take one of these bits.
@@ -16,8 +17,10 @@ static const struct {
     const char *name;
     uint32_t by;
 } REFUSED[] = {
-    {"expert_count", 0},
-    {"expert_used_count", 0},
+    {"expert_count", MD_GGUF_EXPERTS},
+    {"expert_used_count", MD_GGUF_EXPERTS},
+    {"expert_shared_count", 0},
+    {"expert_shared_feed_forward_length", 0},
     {"attention.clamp_kqv", 0},
     {"attention.max_alibi_bias", 0},
     {"use_parallel_residual", 0},
@@ -306,6 +309,33 @@ done:
     return err;
 }
 
+// llama.cpp makes the weights of those that a token goes to sum to 1.
+static enum rt_err read_experts(const struct fmt_gguf *g, const struct md_gguf_family *f,
+                                struct md_arch *a)
+{
+    enum rt_err err = RT_OK;
+
+    if (!(f->takes & MD_GGUF_EXPERTS))
+        goto done;
+    RT_TRY(fmt_gguf_u32(g, KEY("expert_count"), &a->experts));
+    RT_TRY(fmt_gguf_u32(g, KEY("expert_used_count"), &a->top_k));
+    RT_TRY(fmt_gguf_u32_or(g, KEY("expert_feed_forward_length"), a->ffn, &a->expert_ffn));
+    a->top_k_norm = true;
+    a->router_aux_loss_coef = 0.001;
+    if (a->experts == 0 || a->experts > OP_ROUTE_MAX_EXPERTS || a->top_k == 0 ||
+        a->top_k > a->experts)
+        RT_TRY(rt_fail(RT_E_FORMAT,
+                       "%s: key %s: expected a number in 1 .. expert_count, that at most %d, found "
+                       "%u of %u",
+                       g->path, KEY("expert_used_count"), OP_ROUTE_MAX_EXPERTS, a->top_k,
+                       a->experts));
+    if (a->expert_ffn == 0 || a->expert_ffn > 1u << 20 || a->expert_ffn % 2 != 0)
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: key %s: expected an even number up to 2^20, found %u",
+                       g->path, KEY("expert_feed_forward_length"), a->expert_ffn));
+done:
+    return err;
+}
+
 static enum rt_err read_numbers(const struct fmt_gguf *g, const struct md_gguf_family *f,
                                 struct md_arch *a)
 {
@@ -321,6 +351,7 @@ static enum rt_err read_numbers(const struct fmt_gguf *g, const struct md_gguf_f
     RT_REQUIRE(md_act_find(a->family->act, &a->act), RT_E_ARG);
     RT_TRY(read_scales(g, f, a));
     RT_TRY(read_rope(g, f, a));
+    RT_TRY(read_experts(g, f, a));
     RT_TRY(read_layers(g, f, a));
 done:
     return err;

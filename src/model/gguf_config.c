@@ -126,6 +126,20 @@ static void put_caps(struct fmt_jw *w, const struct md_arch *a)
                    (int64_t) lround(1.0 / ((double) a->attn_scale * (double) a->attn_scale)));
 }
 
+// In the names of Mixtral, or of Qwen.
+static void put_experts(struct fmt_jw *w, const struct md_arch *a)
+{
+    const bool qwen = a->family->qk_norm != MD_QK_NORM_NONE;
+
+    fmt_jw_put_int(w, qwen ? "num_experts" : "num_local_experts", a->experts);
+    fmt_jw_put_int(w, "num_experts_per_tok", a->top_k);
+    if (!qwen)
+        return;
+    fmt_jw_put_int(w, "decoder_sparse_step", 1);
+    fmt_jw_put_int(w, "moe_intermediate_size", a->expert_ffn);
+    fmt_jw_put_bool(w, "norm_topk_prob", a->top_k_norm);
+}
+
 // What only some families have.
 static void put_extras(struct fmt_jw *w, const struct md_arch *a, const struct md_gguf_family *f)
 {
@@ -135,6 +149,8 @@ static void put_extras(struct fmt_jw *w, const struct md_arch *a, const struct m
         put_caps(w, a);
     if (f->takes & MD_GGUF_LOGIT_SCALE)
         fmt_jw_put_num(w, "logit_scale", md_gguf_widen(a->logit_scale));
+    if (f->takes & MD_GGUF_EXPERTS)
+        put_experts(w, a);
     if (!(f->takes & MD_GGUF_SCALES))
         return;
     fmt_jw_put_num(w, "attention_multiplier", md_gguf_widen(a->attn_scale));

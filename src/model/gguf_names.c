@@ -14,6 +14,9 @@ static const struct md_gguf_family FAMILIES[] = {
     {"llama", "llama", .takes = EITHER | MD_GGUF_ANY_HEAD | MD_GGUF_BIAS | MD_GGUF_ROPE_FREQS,
      .pairs = true},
     {"llama", "mistral", .takes = EITHER | MD_GGUF_ANY_HEAD | MD_GGUF_ROPE_FREQS, .pairs = true},
+    {"llama", "mixtral", .takes = EITHER | MD_GGUF_ANY_HEAD | MD_GGUF_ROPE_FREQS | MD_GGUF_EXPERTS,
+     .pairs = true},
+    {"qwen3moe", "qwen3_moe", .takes = EITHER | MD_GGUF_ANY_HEAD | MD_GGUF_EXPERTS},
     {"qwen2", "qwen2", .takes = EITHER | MD_GGUF_ANY_HEAD},
     {"qwen3", "qwen3", .takes = EITHER | MD_GGUF_ANY_HEAD},
     {"smollm3", "smollm3", .takes = EITHER | MD_GGUF_ANY_HEAD, .pairs = true, .no_rope_step = 4},
@@ -66,6 +69,10 @@ static const char *const NAMES[MD_WEIGHT_COUNT] = {
     [MD_UP_BIAS] = ".ffn_up.bias",
     [MD_DOWN] = ".ffn_down.weight",
     [MD_DOWN_BIAS] = ".ffn_down.bias",
+    [MD_EXPERT_GATE] = ".ffn_gate_exps.weight",
+    [MD_EXPERT_UP] = ".ffn_up_exps.weight",
+    [MD_EXPERT_DOWN] = ".ffn_down_exps.weight",
+    [MD_ROUTER] = ".ffn_gate_inp.weight",
     [MD_MLP_POST_NORM] = ".post_ffw_norm.weight",
     [MD_FINAL_NORM] = "output_norm.weight",
     [MD_FINAL_NORM_BIAS] = "output_norm.bias",
@@ -78,13 +85,21 @@ enum rt_err md_gguf_family_find(const struct fmt_gguf *g, const struct md_gguf_f
     struct fmt_gguf_str s;
     struct str known = {0};
 
+    uint32_t experts;
+    bool fits = false; // *out has experts as the file has
+
     *out = NULL;
     RT_TRY(fmt_gguf_text(g, "general.architecture", &s));
     for (size_t i = COUNT_OF(FAMILIES); i-- > 0;) {
         const char *arch = FAMILIES[i].arch;
         const bool first = i == 0 || strcmp(FAMILIES[i - 1].arch, arch) != 0;
-        if (s.len == strlen(arch) && memcmp(s.data, arch, s.len) == 0)
-            *out = &FAMILIES[i];
+        if (s.len == strlen(arch) && memcmp(s.data, arch, s.len) == 0) {
+            RT_TRY(fmt_gguf_u32_or(g, md_gguf_key(&FAMILIES[i], "expert_count").text, 0, &experts));
+            const bool same = !!(FAMILIES[i].takes & MD_GGUF_EXPERTS) == (experts > 0);
+            if (same || !fits)
+                *out = &FAMILIES[i];
+            fits = fits || same;
+        }
         if (first)
             RT_TRY(str_printf(&known, "%s%s", known.len ? ", " : "", arch));
     }
@@ -142,7 +157,8 @@ uint8_t md_gguf_layer_bits(const struct md_gguf_family *f, bool window, uint32_t
     const bool still =
         (f->no_rope_step && (l + 1) % f->no_rope_step == 0) || (f->no_rope_full && !window);
     const bool local = window && f->takes & MD_GGUF_LOCAL_ROPE;
-    return (uint8_t) ((window ? MD_LAYER_WINDOW : 0) | (still ? MD_LAYER_NO_ROPE : 0) |
+    const uint8_t experts = f->takes & MD_GGUF_EXPERTS ? MD_LAYER_EXPERTS : 0;
+    return (uint8_t) (experts | (window ? MD_LAYER_WINDOW : 0) | (still ? MD_LAYER_NO_ROPE : 0) |
                       (local ? MD_LAYER_LOCAL_ROPE : 0));
 }
 

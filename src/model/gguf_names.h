@@ -20,10 +20,12 @@ enum {
     MD_GGUF_BIAS = 256,       // biases of attention's output and the feed-forward block
     MD_GGUF_TIED = 512,    // the head is the embedding or a tensor of its own; without the next ...
     MD_GGUF_UNTIED = 1024, // ... bit, or with it alone, only the one
+    MD_GGUF_EXPERTS = 4096,  // expert_count and what belongs to it; in every layer
     MD_GGUF_ANY_HEAD = 2048, // heads * head_dim need not be the hidden size
 };
 
-// A row for each model_type; several may go by one architecture, the first is what it reads as.
+// A row for each model_type; several may go by one architecture, the first is what it reads as, of
+// those with experts where the file has some.
 struct md_gguf_family {
     const char *arch;       // general.architecture
     const char *model_type; // of config.json

@@ -76,7 +76,7 @@ static enum rt_err check_layers(const struct md_gguf_out *o, const struct md_ggu
     for (uint32_t l = 0; l < a->layers; l++) {
         const bool window = takes && a->layer[l] & MD_LAYER_WINDOW;
         if ((a->layer[l] ^ md_gguf_layer_bits(f, window, l)) & mask)
-            RT_TRY(refuse(o, "a layer with another rotation, or none,"));
+            RT_TRY(refuse(o, "a layer with another rotation, or none, or without experts,"));
     }
     if (takes && a->window == 0 && !f->no_window_there && !(f->takes & MD_GGUF_LOCAL_ROPE))
         RT_TRY(refuse(o, "a model without a window"));
@@ -102,6 +102,8 @@ static enum rt_err check(const struct md_gguf_out *o, const struct md_gguf_famil
         RT_TRY(refuse(o, a->tied ? "a head that is the embedding" : "a head of its own"));
     if ((a->o_bias || a->mlp_bias) && !(f->takes & MD_GGUF_BIAS))
         RT_TRY(refuse(o, "a bias behind attention"));
+    if (a->experts > 0 && !a->top_k_norm)
+        RT_TRY(refuse(o, "weights of experts that do not sum to 1"));
     if (a->heads * a->head_dim != a->hidden && !(f->takes & MD_GGUF_ANY_HEAD))
         RT_TRY(refuse(o, "heads that are not as wide together as the hidden state"));
     if (f->most_layers && a->layers > f->most_layers)
@@ -157,6 +159,11 @@ static enum rt_err put_counts(const struct md_gguf_out *o, const struct md_gguf_
 
     for (size_t i = 0; i < COUNT_OF(ROWS); i++)
         RT_TRY(fmt_gguf_put_u32(w, KEY(ROWS[i].name), ROWS[i].value));
+    if (!(f->takes & MD_GGUF_EXPERTS))
+        goto done;
+    RT_TRY(fmt_gguf_put_u32(w, KEY("expert_count"), a->experts));
+    RT_TRY(fmt_gguf_put_u32(w, KEY("expert_used_count"), a->top_k));
+    RT_TRY(fmt_gguf_put_u32(w, KEY("expert_feed_forward_length"), a->expert_ffn));
 done:
     return err;
 }
@@ -270,7 +277,8 @@ struct out {
 
 static uint32_t kind_of(const struct md_gguf_out *o, const struct md_param *p)
 {
-    if (p->rank == 1 || p->weight == MD_POSITIONS) // as llama.cpp's converter
+    if (p->rank == 1 || p->weight == MD_POSITIONS ||
+        p->weight == MD_ROUTER) // as llama.cpp's converter
         return FMT_QUANT_F32;
     return p->cols % fmt_quant_find(o->kind)->elements ? FMT_QUANT_F16 : o->kind;
 }
@@ -289,10 +297,13 @@ static enum rt_err declare(const struct out *d, const struct md_params *params)
     for (uint32_t i = 0; i < params->n; i++) {
         const struct md_param *p = &params->all[i];
         const struct md_gguf_key name = md_gguf_name(p);
-        const uint64_t shape[2] = {p->rank == 2 ? p->rows : p->cols, p->cols};
+        const bool expert = md_weight_is_expert(p->weight);
+        const uint64_t shape[3] = {d->o->arch->experts, p->rows, p->cols};
         if (!name.text[0])
             RT_TRY(refuse(d->o, p->name));
-        RT_TRY(fmt_gguf_writer_add(d->w, name.text, kind_of(d->o, p), p->rank, shape));
+        if (p->expert == 0) // the others follow it in one tensor
+            RT_TRY(fmt_gguf_writer_add(d->w, name.text, kind_of(d->o, p), p->rank + expert,
+                                       shape + (expert ? 0 : 3 - p->rank)));
     }
 done:
     return err;

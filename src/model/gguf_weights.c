@@ -16,11 +16,13 @@ static const char *const ROPE_FACTORS[] = {"rope_freqs.weight", MD_GGUF_LONG_FAC
                                            MD_GGUF_SHORT_FACTORS};
 
 static enum rt_err fail_shape(const struct fmt_gguf *g, const struct fmt_gguf_tensor *t,
-                              const struct md_param *p)
+                              const struct md_param *p, uint32_t experts)
 {
     enum rt_err err = RT_OK;
     struct str want = {0}, found = {0};
 
+    if (md_weight_is_expert(p->weight))
+        RT_TRY(str_printf(&want, "%u, ", experts));
     if (p->rank == 2)
         RT_TRY(str_printf(&want, "%u, ", p->rows));
     RT_TRY(str_printf(&want, "%u", p->cols));
@@ -42,7 +44,7 @@ struct reader {
 };
 
 // The tensor of a weight, of the right shape and readable.
-static enum rt_err find(const struct fmt_gguf *g, const struct md_param *p,
+static enum rt_err find(const struct fmt_gguf *g, const struct md_param *p, uint32_t experts,
                         const struct fmt_gguf_tensor **out)
 {
     enum rt_err err = RT_OK;
@@ -57,9 +59,13 @@ static enum rt_err find(const struct fmt_gguf *g, const struct md_param *p,
     }
     if (!t)
         RT_TRY(rt_fail(RT_E_NOT_FOUND, "%s: tensor %s is missing", g->path, name.text));
-    if (t->rank != p->rank || t->shape[p->rank - 1] != p->cols ||
-        (p->rank == 2 && t->shape[0] != p->rows))
-        RT_TRY(fail_shape(g, t, p));
+    const uint64_t want[3] = {experts, p->rows, p->cols};
+    const uint32_t rank = p->rank + md_weight_is_expert(p->weight);
+    bool same = t->rank == rank;
+    for (uint32_t i = 0; same && i < rank; i++)
+        same = t->shape[i] == want[3 - rank + i];
+    if (!same)
+        RT_TRY(fail_shape(g, t, p, experts));
     q = fmt_quant_find(t->kind);
     if (!q || !q->decode)
         RT_TRY(rt_fail(RT_E_UNSUPPORTED,
@@ -69,7 +75,8 @@ done:
     return err;
 }
 
-static enum rt_err check_list(const struct fmt_gguf *g, const struct md_params *params)
+static enum rt_err check_list(const struct fmt_gguf *g, const struct md_params *params,
+                              uint32_t experts)
 {
     enum rt_err err = RT_OK;
     const struct fmt_gguf_tensor *t;
@@ -77,7 +84,7 @@ static enum rt_err check_list(const struct fmt_gguf *g, const struct md_params *
 
     RT_REQUIRE(used, RT_E_NOMEM);
     for (uint32_t i = 0; i < params->n; i++) {
-        RT_TRY(find(g, &params->all[i], &t));
+        RT_TRY(find(g, &params->all[i], experts, &t));
         used[t - g->tensors] = true;
     }
     for (size_t i = 0; i < COUNT_OF(ROPE_FACTORS); i++)
@@ -98,7 +105,7 @@ enum rt_err md_gguf_check_weights(const struct fmt_gguf *g, const struct md_arch
     struct md_params params = {0};
 
     RT_TRY(md_params_make(arch, (struct md_room){UINT64_MAX, UINT64_MAX}, &params));
-    RT_TRY(check_list(g, &params));
+    RT_TRY(check_list(g, &params, arch->experts));
 done:
     md_params_free(&params);
     return err;
@@ -112,7 +119,7 @@ static enum rt_err read_rows(const struct reader *r, const struct md_param *p,
     const uint64_t cols = p->cols, width = p->rank == 1 ? 1 : cols, count = n * cols / width;
 
     if (md_gguf_row_in_file(r->family, r->arch, p->weight, 1) == 1) {
-        RT_TRY(fmt_gguf_to_f32(t, row * cols, n * cols, x));
+        RT_TRY(fmt_gguf_to_f32(t, (p->expert * (uint64_t) p->rows + row) * cols, n * cols, x));
         goto done;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -155,7 +162,7 @@ static enum rt_err read_one(const struct reader *r, const struct md_param *p, en
     const bool whole = r->whole && p->transposed, norm = md_gguf_is_plus_one(r->arch, p->weight);
     const uint32_t step = whole ? p->rows : u32_max(1, SLICE / p->cols);
 
-    RT_TRY(find(r->g, p, &t));
+    RT_TRY(find(r->g, p, r->arch->experts, &t));
     for (uint32_t row = 0; row < p->rows; row += step) {
         const uint32_t k = u32_min(step, p->rows - row);
         RT_TRY(read_rows(r, p, t, row, k, x));
@@ -208,7 +215,7 @@ enum rt_err md_gguf_weights(const struct fmt_gguf *g, const struct md_arch *arch
     RT_REQUIRE(dtype == FMT_F32 || dtype == FMT_F16 || dtype == FMT_BF16, RT_E_ARG);
     RT_TRY(md_gguf_family_find(g, &r.family));
     RT_TRY(md_params_make(arch, (struct md_room){UINT64_MAX, UINT64_MAX}, &params));
-    RT_TRY(check_list(g, &params));
+    RT_TRY(check_list(g, &params, arch->experts));
     for (uint32_t i = 0; i < params.n; i++) {
         const struct md_param *p = &params.all[i];
         const bool first_cols = p->rank == 1 || p->transposed;

@@ -96,6 +96,8 @@ static void same_arch(const struct md_arch *a, const struct md_arch *b)
     assert_true(a->ffn == b->ffn && a->max_positions == b->max_positions && a->tied == b->tied);
     assert_true(a->qkv_bias == b->qkv_bias && a->o_bias == b->o_bias && a->mlp_bias == b->mlp_bias);
     assert_true(a->rot_dim == b->rot_dim && a->act == b->act);
+    assert_true(a->experts == b->experts && a->top_k == b->top_k);
+    assert_true(a->expert_ffn == b->expert_ffn && a->top_k_norm == b->top_k_norm);
     same_numbers(x, y, COUNT_OF(x));
     if (!a->family->learned_positions)
         same_rope(&a->rope, &b->rope, a->rot_dim / 2);
@@ -259,6 +261,81 @@ static void changed(void **state)
     }
 }
 
+// A folder of a description, whose weights are all different.
+static void make_folder(const char *dir, const char *config)
+{
+    char *path = u_in(dir, "config.json");
+    struct fmt_st_writer *w;
+    struct md_params params;
+    struct md_arch a;
+    float next = 0.0f;
+
+    U_OK(file_write(path, config, strlen(config)));
+    U_OK(md_arch_read(dir, &a));
+    U_OK(md_params_make(&a, (struct md_room){UINT64_MAX, UINT64_MAX}, &params));
+    U_OK(fmt_st_writer_create(&(struct fmt_st_writer_args){.dir = dir}, &w));
+    for (uint32_t i = 0; i < params.n; i++) {
+        const struct md_param *p = &params.all[i];
+        const uint64_t shape[2] = {p->rank == 2 ? p->rows : p->cols, p->cols};
+        U_OK(fmt_st_writer_add(w, p->name, FMT_F32, p->rank, shape));
+    }
+    U_OK(fmt_st_writer_begin(w));
+    for (uint32_t i = 0; i < params.n; i++)
+        for (uint64_t k = 0; k < (uint64_t) params.all[i].rows * params.all[i].cols; k++) {
+            next += 0.125f;
+            U_OK(fmt_st_writer_put_f32(w, &next, 1));
+        }
+    U_OK(fmt_st_writer_commit(w));
+    fmt_st_writer_destroy(&w);
+    md_params_free(&params);
+    free(path);
+}
+
+#define SIZES                                                                                      \
+    "\"vocab_size\": 10, \"hidden_size\": 16, \"intermediate_size\": 12, "                         \
+    "\"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"num_key_value_heads\": 1, "           \
+    "\"max_position_embeddings\": 64, \"num_experts_per_tok\": 2, "
+#define QWEN                                                                                       \
+    "{\"model_type\": \"qwen3_moe\", " SIZES "\"num_experts\": 5, \"moe_intermediate_size\": 6, "  \
+    "\"head_dim\": 8, "
+
+// Experts lie in one tensor; of Qwen's only those that every layer has, with weights that sum to 1.
+static void experts(void **state)
+{
+    char *dir = u_dir(), *back = u_dir(), *path = u_in(dir, "none.gguf");
+    struct fmt_gguf_writer *w;
+    struct fmt_gguf g;
+    struct md_arch a;
+    (void) state;
+
+    make_folder(dir, "{\"model_type\": \"mixtral\", " SIZES "\"num_local_experts\": 3}");
+    there_and_back(dir, back, FMT_F32, FMT_QUANT_F32);
+    char *made = u_in(back, "m.gguf");
+    U_OK(fmt_gguf_open(made, &g));
+    const struct fmt_gguf_tensor *t = fmt_gguf_tensor(&g, "blk.1.ffn_down_exps.weight");
+    assert_true(t && t->rank == 3 && t->shape[0] == 3 && t->shape[1] == 16 && t->shape[2] == 12);
+    same_value(dir, "model.layers.1.block_sparse_moe.experts.2.w2.weight", 17, &g,
+               "blk.1.ffn_down_exps.weight", 2 * 16 * 12 + 17, 0.0f);
+    fmt_gguf_close(&g);
+    free(made);
+    u_drop(dir);
+    dir = u_dir();
+    make_folder(dir, QWEN "\"norm_topk_prob\": true}");
+    there_and_back(dir, back, FMT_F32, FMT_QUANT_F32);
+    make_folder(dir, QWEN "\"norm_topk_prob\": false}");
+    U_OK(md_arch_read(dir, &a));
+    U_OK(fmt_gguf_writer_create(path, &w));
+    const struct md_gguf_out o = {dir, &a, FMT_QUANT_F32};
+    U_FAILS(RT_E_UNSUPPORTED, "do not sum to 1", md_gguf_put_keys(&o, w));
+    make_folder(dir, QWEN "\"norm_topk_prob\": true, \"mlp_only_layers\": [0]}");
+    U_OK(md_arch_read(dir, &a));
+    U_FAILS(RT_E_UNSUPPORTED, "without experts", md_gguf_put_keys(&o, w));
+    fmt_gguf_writer_destroy(&w);
+    free(path);
+    u_drop(dir);
+    u_drop(back);
+}
+
 // SmolLM3 rotates in three layers of four, and the file has no key for it.
 static void no_rope(void **state)
 {
@@ -363,7 +440,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(families), cmocka_unit_test(changed), cmocka_unit_test(no_rope),
-        cmocka_unit_test(whole),    cmocka_unit_test(refused),
+        cmocka_unit_test(whole),    cmocka_unit_test(refused), cmocka_unit_test(experts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
