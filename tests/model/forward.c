@@ -174,10 +174,12 @@ static void body(struct t *t)
         "llama_bias", "llama_linear", "llama_dynamic", "llama_yarn", "qwen2_window", "phi3_short",
         "phi3_long",  "phi3_partial", "smollm3",       "granite",    "qwen3",        "gpt2",
         "gemma2",     "gemma3_text",  "olmo2",         "cohere",     "cohere2"};
+    // A driver compiles kernels for each, a CPU's OpenCL for half a minute.
+    const size_t days = rt_dev_plan(t_dev(t))->rungs & RT_RUNG_WIDE ? 6 : 3;
     char path[512];
 
     for (size_t i = 0; i < COUNT_OF(TINY); i++) {
-        if (!t_due(t, i, 3)) // a driver compiles kernels for each
+        if (!t_due(t, i, days))
             continue;
         snprintf(path, sizeof(path), "%s/tests/golden/families/%s", os_env("ANYDPO_SOURCE"),
                  TINY[i]);
@@ -186,7 +188,7 @@ static void body(struct t *t)
     for (size_t i = 0; i < COUNT_OF(FAMILIES); i++) {
         snprintf(path, sizeof(path), "models/%s", FAMILIES[i]);
         const char *folder = golden_path(path);
-        if (folder && t_due(t, i, 3))
+        if (folder && t_due(t, i, days))
             family(t, folder, FAMILIES[i]);
         assert_true(folder || i >= 2); // the repository has the first two
     }

@@ -138,7 +138,7 @@ static void body(struct t *t)
         snprintf(path, sizeof(path), "%s/tests/golden/families/%s", os_env("ANYDPO_SOURCE"),
                  MODELS[i]);
         for (enum rt_type type = RT_F32; type <= RT_BF16; type++)
-            if (t_on_host(t) || type == (enum rt_type)(i % 3))
+            if (t_due(t, 3 * i + type, 9)) // a driver compiles kernels for each
                 same_bits(t, path, type);
     }
     snprintf(path, sizeof(path), "%s/tests/golden/families/phi3_long", os_env("ANYDPO_SOURCE"));

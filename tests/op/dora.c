@@ -134,9 +134,48 @@ static void exact(struct t *t)
     t_reset(t);
 }
 
+// By hand, without rounding: y = 2 * 1.5 + 1, and back from dy = 4 with norm 8: dz = 2 * 4, and the
+// magnitude's share 4 * 1.5 / 8.
+static void by_hand(struct t *t)
+{
+    static const double DY[8] = {4.0, 4.0}, Z[8] = {1.5, 1.5}, ONE[2] = {1.0, 1.0},
+                        FACTOR[2] = {2.0, 2.0}, NORM[2] = {8.0, 8.0};
+    struct rt_dev *dev = t_dev(t);
+    const struct op_vec z = t_vec(t, dev, RT_F32, Z, 8), f = t_vec(t, dev, RT_F32, FACTOR, 2),
+                        y = t_vec(t, dev, RT_F32, NULL, 8), dz = t_vec(t, dev, RT_F32, NULL, 8);
+    struct rt_cmd *cmd;
+
+    T_OK(rt_cmd_create(dev, &cmd));
+    T_OK(op_dora_scale(cmd, &(struct op_dora_scale_args){.z = z,
+                                                         .factor = f,
+                                                         .b = t_vec(t, dev, RT_F32, ONE, 2),
+                                                         .y = y,
+                                                         .n_rows = 1,
+                                                         .cols = 2,
+                                                         .ldz = 8,
+                                                         .ldy = 8}));
+    T_OK(op_dora_back(cmd, &(struct op_dora_back_args){.dy = t_vec(t, dev, RT_F32, DY, 8),
+                                                       .factor = f,
+                                                       .norm = t_vec(t, dev, RT_F32, NORM, 2),
+                                                       .z = z,
+                                                       .dz = dz,
+                                                       .n_rows = 1,
+                                                       .cols = 2,
+                                                       .ldy = 8,
+                                                       .ldz = 8}));
+    T_OK(rt_cmd_wait(&cmd));
+    for (int c = 0; c < 2; c++) {
+        assert_true(t_read(t, y, 2)[c] == 4.0);
+        assert_true(t_read(t, dz, 2)[c] == 8.0);
+        assert_true(t_read(t, z, 2)[c] == 0.75);
+    }
+    t_reset(t);
+}
+
 static void body(struct t *t)
 {
     exact(t);
+    by_hand(t);
     for (size_t i = 0; i < COUNT_OF(SIZES); i++)
         for (size_t k = 0; k < COUNT_OF(FLOATS); k++) {
             check(t, SIZES[i][0], SIZES[i][1], FLOATS[k], false, false);
