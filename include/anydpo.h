@@ -82,9 +82,9 @@ typedef void anydpo_plan_fn(void *user, const struct anydpo_plan_row *row);
 struct anydpo_plan {
     uint64_t bytes, limit;         // of all rows; what the device has, 0 = unknown
     uint32_t max_tokens, max_rows; // of the largest pass: tokens, positions that the head scores
-    const char *recomputed;        // what the backward recomputes; static
     const char *head; // where the gradient of the head's input comes from: "one sweep" (with the
                       // log-probs), "logits kept", "logits recomputed"; static
+    char recomputed[160];          // what the backward recomputes, in words
 };
 // Writes nothing and needs no output_dir.
 enum anydpo_status anydpo_plan(struct anydpo_job *job, anydpo_plan_fn *row, void *user,

@@ -151,8 +151,8 @@ enum anydpo_status anydpo_plan(struct anydpo_job *job, anydpo_plan_fn *row, void
                                 .limit = p.limit,
                                 .max_tokens = p.max_tokens,
                                 .max_rows = p.max_rows,
-                                .recomputed = tr_plan_recomputed(&p),
                                 .head = p.head};
+    memcpy(out->recomputed, p.recomputed, sizeof(out->recomputed));
 done:
     return status_of(err);
 }

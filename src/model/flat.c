@@ -146,6 +146,34 @@ done:
     return err;
 }
 
+static enum rt_err clear(struct rt_buf *low, uint64_t at, uint64_t n)
+{
+    static const uint16_t ZEROS[AT_ONCE];
+    enum rt_err err = RT_OK;
+    for (uint64_t i = 0; low && i < n; i += AT_ONCE)
+        RT_TRY(rt_buf_write(low, at + i, u64_min(AT_ONCE, n - i), rt_buf_type(low), ZEROS));
+done:
+    return err;
+}
+
+enum rt_err md_flat_write_stored(struct md_flat *flat, const struct md_param *p, uint32_t row,
+                                 uint32_t n_rows, const void *x)
+{
+    enum rt_err err = RT_OK;
+    struct rt_buf *b = flat->chunk[p->chunk];
+    const size_t size = rt_type_size(rt_buf_type(b));
+    const bool whole = p->ld == p->cols;
+    const uint64_t n = whole ? (uint64_t) n_rows * p->cols : p->cols;
+
+    for (uint32_t i = 0; i < (whole ? 1 : n_rows); i++) {
+        const uint64_t at = p->first + ((uint64_t) row + i) * p->ld;
+        RT_TRY(rt_buf_write(b, at, n, rt_buf_type(b), (const char *) x + i * n * size));
+        RT_TRY(clear(flat->low[p->chunk], at, n));
+    }
+done:
+    return err;
+}
+
 enum rt_err md_flat_write_as(struct md_flat *flat, const struct md_param *p, uint32_t row,
                              uint32_t n_rows, enum rt_type type, const void *x)
 {

@@ -1,6 +1,7 @@
 #include "src/model/graph.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -323,22 +324,54 @@ static bool in_layer(const struct md_graph *g, const struct md_node *n)
     return n->op != MD_OP_EMBED && n->op != MD_OP_ROWS && !g->tensors[n->out].scored;
 }
 
-static bool cheap(const struct md_node *n)
+static bool is_middle(const struct md_graph *g, int t)
 {
-    return (n->op == MD_OP_NORM && n->in[1] == MD_NONE) || n->op == MD_OP_ACT ||
-           n->op == MD_OP_EXPERT_ACT;
+    return strcmp(g->tensors[t].name, "attn_stream") == 0;
 }
 
-// A tensor that another layer reads is kept, and so is what an adapter's A gives, which is small.
-static void drop(struct md_graph *g, struct md_recompute r)
+// MD_AGAIN_COUNT: never.
+static enum md_again kind_of(const struct md_graph *g, const struct md_node *n)
+{
+    switch (n->op) {
+    case MD_OP_NORM:
+        if (n->in[1] == MD_NONE)
+            return MD_AGAIN_NORM;
+        return n->weight == MD_ATTN_POST_NORM ? MD_AGAIN_MIDDLE : MD_AGAIN_REST;
+    case MD_OP_ACT:
+    case MD_OP_EXPERT_ACT:
+        return MD_AGAIN_ACT;
+    case MD_OP_EXPERT:
+        return MD_AGAIN_UP;
+    case MD_OP_ADD:
+        return is_middle(g, n->out) ? MD_AGAIN_MIDDLE : MD_AGAIN_REST;
+    case MD_OP_ROUND: // it would take the stream, which is not kept for anything else
+        return MD_AGAIN_COUNT;
+    case MD_OP_ROPE:
+        return MD_AGAIN_QKV;
+    case MD_OP_ATTENTION:
+        return MD_AGAIN_ATTENTION;
+    case MD_OP_LINEAR:
+        return n->weight >= MD_QKV && n->weight < MD_Q_NORM     ? MD_AGAIN_QKV
+               : n->weight == MD_O                              ? MD_AGAIN_MIDDLE
+               : n->weight >= MD_GATE_UP && n->weight < MD_DOWN ? MD_AGAIN_UP
+                                                                : MD_AGAIN_REST;
+    default:
+        return MD_AGAIN_REST;
+    }
+}
+
+static bool again(struct md_recompute r, enum md_again kind, uint32_t layer)
+{
+    return kind < r.kinds || (kind == r.kinds && layer < r.layers);
+}
+
+// Where the dropped ones of each layer begin, and what only the layer itself reads: the rest is
+// kept.
+static void find_layers(struct md_graph *g)
 {
     for (int i = 0; i < g->n_nodes; i++) {
-        struct md_node *n = &g->nodes[i];
-        n->again = MD_NONE;
-        n->dropped = in_layer(g, n) && (n->layer < r.layers || (r.cheap && cheap(n)));
-        g->tensors[n->out].dropped = n->dropped;
-        if (n->aux != MD_NONE && !n->adapted)
-            g->tensors[n->aux].dropped = n->dropped && n->layer < r.layers;
+        g->nodes[i].again = MD_NONE;
+        g->tensors[g->nodes[i].out].dropped = in_layer(g, &g->nodes[i]);
     }
     for (int i = 0, first = 0; i < g->n_nodes; i++) {
         struct md_node *n = &g->nodes[i];
@@ -352,18 +385,27 @@ static void drop(struct md_graph *g, struct md_recompute r)
         if (inside && last)
             n->again = first;
     }
-    for (int i = 0; i < g->n_nodes; i++) {
+}
+
+// What would be saved and can be made again is dropped; what it is made of is saved, or dropped in
+// turn. What an adapter's A gives is small, and kept, and so are a norm's statistics.
+static void drop(struct md_graph *g, struct md_recompute r)
+{
+    find_layers(g);
+    for (int i = g->n_nodes - 1; i >= 0; i--) {
         struct md_node *n = &g->nodes[i];
-        n->dropped = n->dropped && g->tensors[n->out].dropped;
-        // What is made beside `out`: kept if that is, and nobody else's place if it is made again.
-        struct md_tensor *aux = n->aux == MD_NONE ? NULL : &g->tensors[n->aux];
-        if (aux) {
-            aux->dropped = aux->dropped && n->dropped;
-            aux->saved = aux->saved || n->dropped;
-        }
-        for (int k = 0; k < 3; k++) // what it is made of again
+        struct md_tensor *out = &g->tensors[n->out];
+        n->dropped = out->dropped && out->saved && again(r, kind_of(g, n), n->layer);
+        out->dropped = n->dropped;
+        for (int k = 0; k < 3; k++)
             if (n->dropped && n->in[k] != MD_NONE)
                 g->tensors[n->in[k]].saved = true;
+        // What is made beside `out`: nobody else's place if it is made again.
+        struct md_tensor *aux = n->aux == MD_NONE ? NULL : &g->tensors[n->aux];
+        if (!aux || !n->dropped)
+            continue;
+        aux->saved = true;
+        aux->dropped = !n->adapted && (n->op != MD_OP_NORM || again(r, MD_AGAIN_REST, n->layer));
     }
 }
 
@@ -525,6 +567,24 @@ void md_graph_free(struct md_graph *g)
     free(g->nodes);
     free(g->slots);
     *g = (struct md_graph){0};
+}
+
+void md_recompute_text(struct md_recompute r, uint32_t layers, char out[static 160])
+{
+    static const char *const NAMES[] = {
+        "norms",       "activations", "logits",   "the stream in the middle of layers",
+        "gate and up", "q, k, v",     "attention"};
+    size_t n = 0;
+
+    snprintf(out, 160, "%s",
+             r.kinds >= MD_AGAIN_COUNT ? "all but the stream between layers"
+             : r.kinds + r.layers == 0 ? (r.logits ? "logits" : "none")
+                                       : "");
+    for (uint32_t k = 0; k < r.kinds && r.kinds < MD_AGAIN_COUNT; k++)
+        n += (size_t) snprintf(out + n, 160 - n, "%s%s", k ? ", " : "", NAMES[k]);
+    if (r.kinds < MD_AGAIN_COUNT && r.layers)
+        snprintf(out + n, 160 - n, "%s%s in %u of %u layers", n ? ", " : "",
+                 r.kinds == MD_AGAIN_REST ? "all" : NAMES[r.kinds], r.layers, layers);
 }
 
 int md_graph_find(const struct md_graph *g, const char *name, uint32_t layer)

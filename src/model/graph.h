@@ -85,12 +85,35 @@ struct md_graph {
     int stream_grad; // slot of the residual stream's gradient
 };
 
-// What the backward makes again instead of keeping it. { 0 }: nothing.
-struct md_recompute {
-    bool cheap;      // in every layer: what norms and activations make
-    uint32_t layers; // in so many layers, lowest first: all but the stream between layers
-    bool logits;     // of a head that is trained; kept they are (scored rows, vocabulary) f32
+// What a layer can make again, by what that costs for each byte that is not kept, cheapest first:
+// one pass over memory; products of C FLOPs a byte (half of that for a stream, which is f32);
+// attention, of as many as there are keys; the rest, of as many as the block is wide.
+enum md_again {
+    MD_AGAIN_NORM, // norms that feed sublayers, of q and k too
+    MD_AGAIN_ACT,
+    MD_AGAIN_LOGITS, // not of layers: of a head that is trained, (scored rows, vocabulary) f32
+    MD_AGAIN_MIDDLE, // the stream between attention and feed-forward block
+    MD_AGAIN_UP,     // gate and up
+    MD_AGAIN_QKV,    // q, k and v, rotated
+    MD_AGAIN_ATTENTION,
+    MD_AGAIN_REST, // with this, all but the stream between layers
+    MD_AGAIN_COUNT
 };
+
+// What the backward makes again instead of keeping it: so many kinds in all layers, and the next
+// kind in so many layers, lowest first. { 0 }: nothing; { MD_AGAIN_COUNT }: everything.
+struct md_recompute {
+    uint32_t kinds, layers;
+    bool logits; // whatever the kinds say
+};
+
+static inline bool md_again_logits(struct md_recompute r)
+{
+    return r.logits || r.kinds > MD_AGAIN_LOGITS;
+}
+
+// "norms, activations", "norms in 3 of 30 layers", "none" into out.
+void md_recompute_text(struct md_recompute r, uint32_t layers, char out[static 160]);
 
 // Expand. With `train`, what the backward reads has buffers of its own, and gradients have buffers;
 // without, everything is reused as soon as it can be. An adapter that is not empty is trained in

@@ -201,7 +201,7 @@ static uint64_t logits_size(struct md_model *m, const struct md_model_desc *desc
     const uint64_t most = rt_dev_plan(m->dev)->caps.alloc_bytes / sizeof(float);
 
     m->may_keep = desc->train && !md_head_frozen(m) &&
-                  (all <= chunk || (all <= most && !desc->recompute.logits));
+                  (all <= chunk || (all <= most && !md_again_logits(desc->recompute)));
     return u64_max(u64_max(m->may_keep ? all : 0, chunk), 8192); // md_logits
 }
 

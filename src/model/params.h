@@ -164,6 +164,10 @@ RT_NODISCARD enum rt_err md_flat_write(struct md_flat *flat, const struct md_par
 RT_NODISCARD enum rt_err md_flat_read(const struct md_flat *flat, const struct md_param *p,
                                       uint32_t row, uint32_t n_rows, float *x);
 
+// The same with elements of the chunk's own type, bit for bit: nothing is left out of them.
+RT_NODISCARD enum rt_err md_flat_write_stored(struct md_flat *flat, const struct md_param *p,
+                                              uint32_t row, uint32_t n_rows, const void *x);
+
 // The same with RT_F32 or, on host:f64, RT_F64 in host memory.
 RT_NODISCARD enum rt_err md_flat_write_as(struct md_flat *flat, const struct md_param *p,
                                           uint32_t row, uint32_t n_rows, enum rt_type type,

@@ -105,6 +105,15 @@ done:
     return err;
 }
 
+// The file's elements are those of the buffer: they go from its pages to the device.
+static bool as_stored(const struct fmt_tensor *t, enum rt_type load_dtype, const struct rt_buf *to)
+{
+    static const enum rt_type TYPE[] = {
+        [FMT_F32] = RT_F32, [FMT_F16] = RT_F16, [FMT_BF16] = RT_BF16};
+    return t->dtype <= FMT_BF16 && TYPE[t->dtype] == rt_buf_type(to) &&
+           (load_dtype == RT_F32 || load_dtype == TYPE[t->dtype]) && !rt_dev_is_f64(rt_buf_dev(to));
+}
+
 static enum rt_err load_one(const struct fmt_st *st, const struct md_param *p, const char *folder,
                             enum rt_type load_dtype, float *x, struct md_flat *to)
 {
@@ -117,12 +126,18 @@ static enum rt_err load_one(const struct fmt_st *st, const struct md_param *p, c
         RT_TRY(load_transposed(st, p, t, load_dtype, to));
         goto done;
     }
+    const bool stored = as_stored(t, load_dtype, to->chunk[p->chunk]);
     for (uint32_t row = 0; row < p->rows; row += step) {
         const uint32_t k = u32_min(step, p->rows - row);
         const uint64_t at = (uint64_t) row * p->cols, n = (uint64_t) k * p->cols;
-        RT_TRY(fmt_tensor_to_f32(t, at, n, x));
-        md_round_to(x, n, load_dtype);
-        RT_TRY(md_flat_write(to, p, row, k, x));
+        if (stored) {
+            const size_t size = rt_type_size(rt_buf_type(to->chunk[p->chunk]));
+            RT_TRY(md_flat_write_stored(to, p, row, k, (const char *) t->data + at * size));
+        } else {
+            RT_TRY(fmt_tensor_to_f32(t, at, n, x));
+            md_round_to(x, n, load_dtype);
+            RT_TRY(md_flat_write(to, p, row, k, x));
+        }
         fmt_st_done_with(st, t, at, n);
     }
 done:

@@ -10,15 +10,8 @@
 #include "src/base/str.h"
 #include "src/train/optimizer.h"
 
-// Cheapest first: nothing, what costs no product, all but the stream between layers; each without
-// and with the head's logits, which cost one product where the head is trained.
-static const struct md_recompute LEVELS[] = {{0},
-                                             {.logits = true},
-                                             {.cheap = true},
-                                             {.cheap = true, .logits = true},
-                                             {.cheap = true, .layers = UINT32_MAX},
-                                             {.cheap = true, .layers = UINT32_MAX, .logits = true}};
-enum { LAST_LEVEL = COUNT_OF(LEVELS) - 1, HEAD_LEVEL = 1 }; // the first without any layer's work
+static const struct md_recompute NOTHING = {0}, LOGITS = {.logits = true},
+                                 EVERYTHING = {.kinds = MD_AGAIN_COUNT};
 
 static const char *group_of(const char *name)
 {
@@ -105,6 +98,8 @@ static enum rt_err measure(const struct tr_config *c, bool train, const struct t
     p->max_rows = d.model->max_rows;
     p->experts = d.model->arch.experts > 0;
     p->head = md_head_way(d.model);
+    p->layers = d.model->arch.layers;
+    md_recompute_text(recompute, p->layers, p->recomputed);
     sort(p);
 done:
     tr_optimizer_destroy(&opt);
@@ -201,11 +196,36 @@ static enum rt_err find_helps(const struct tr_config *c, const struct tr_session
         if (!CHANGES[i].change(&changed))
             continue;
         const bool all = changed.gradient_checkpointing == TR_RECOMPUTE_ALL;
-        RT_TRY(measure(&changed, true, s, all ? LEVELS[LAST_LEVEL] : p->recompute, &other));
+        RT_TRY(measure(&changed, true, s, all ? EVERYTHING : p->recompute, &other));
         help(p, CHANGES[i].option, other.bytes);
     }
 done:
     cJSON_Delete(targets);
+    return err;
+}
+
+// The first kinds that fit together, then as few layers of the last of them as fit. Nothing does
+// not fit.
+static enum rt_err choose(const struct tr_config *c, const struct tr_session *s, struct tr_plan *p)
+{
+    enum rt_err err = RT_OK;
+    struct tr_plan other = *p;
+    uint32_t kinds = 0, few = 0, many;
+
+    while (!fits(p) && kinds < MD_AGAIN_COUNT)
+        RT_TRY(measure(c, true, s, (struct md_recompute){.kinds = ++kinds}, p));
+    for (many = p->layers; fits(p) && kinds - 1 != MD_AGAIN_LOGITS && many - few > 1;) {
+        const uint32_t middle = few + (many - few) / 2;
+        RT_TRY(measure(c, true, s, (struct md_recompute){.kinds = kinds - 1, .layers = middle},
+                       &other));
+        if (fits(&other)) {
+            *p = other;
+            many = middle;
+        } else {
+            few = middle;
+        }
+    }
+done:
     return err;
 }
 
@@ -214,13 +234,14 @@ enum rt_err tr_plan_make(const struct tr_config *c, bool train, bool helps,
 {
     enum rt_err err = RT_OK;
     const struct rt_caps *caps = &rt_dev_plan(s->dev)->caps;
-    const size_t last = c->gradient_checkpointing == TR_RECOMPUTE_NONE ? HEAD_LEVEL : LAST_LEVEL;
-    size_t level = c->gradient_checkpointing == TR_RECOMPUTE_ALL ? LAST_LEVEL : 0;
+    const bool all = c->gradient_checkpointing == TR_RECOMPUTE_ALL;
 
     *out = (struct tr_plan){.limit = caps->memory_bytes};
-    RT_TRY(measure(c, train, s, LEVELS[level], out));
-    while (train && !fits(out) && level < last)
-        RT_TRY(measure(c, train, s, LEVELS[++level], out));
+    RT_TRY(measure(c, train, s, all ? EVERYTHING : NOTHING, out));
+    if (train && c->gradient_checkpointing == TR_RECOMPUTE_AUTO && !fits(out))
+        RT_TRY(choose(c, s, out));
+    else if (train && !all && !fits(out))
+        RT_TRY(measure(c, train, s, LOGITS, out));
     if (train && (helps || !fits(out)))
         RT_TRY(find_helps(c, s, out));
 done:
@@ -246,22 +267,12 @@ done:
     return err;
 }
 
-const char *tr_plan_recomputed(const struct tr_plan *p)
-{
-    return p->recompute.layers  ? "all but the stream between layers"
-           : p->recompute.cheap ? "norms and activations"
-                                : "none";
-}
-
 void tr_plan_report(const struct tr_config *c, const struct tr_plan *p)
 {
     char a[32];
-    if (c->gradient_checkpointing == TR_RECOMPUTE_AUTO && p->recompute.cheap)
+    if (c->gradient_checkpointing != TR_RECOMPUTE_ALL && strcmp(p->recomputed, "none") != 0)
         log_info("to fit into %s the backward recomputes %s", str_bytes(a, (double) p->limit),
-                 tr_plan_recomputed(p));
-    else if (p->recompute.logits && c->gradient_checkpointing != TR_RECOMPUTE_ALL)
-        log_info("to fit into %s the backward recomputes the head's logits",
-                 str_bytes(a, (double) p->limit));
+                 p->recomputed);
 }
 
 enum rt_err tr_plan_run(const struct tr_config *c, struct tr_plan *out)

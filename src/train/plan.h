@@ -31,9 +31,11 @@ struct tr_plan {
     uint64_t bytes;                // of all rows
     uint64_t limit;                // what the device has, or clamp allows; 0 = unknown
     struct md_recompute recompute; // as chosen
+    char recomputed[160];          // the same in words: md_recompute_text()
     uint32_t max_tokens, max_rows; // of the largest pass
     bool experts;                  // a mixture of experts
     const char *head;              // md_head_way(); static
+    uint32_t layers;
 };
 
 // Choose what is recomputed (gradient_checkpointing: the least that fits) for data and device of
@@ -48,9 +50,6 @@ RT_NODISCARD enum rt_err tr_plan_check(const struct tr_plan *p);
 
 // Say what the memory made the plan choose, if anything.
 void tr_plan_report(const struct tr_config *c, const struct tr_plan *p);
-
-// "none", "norms and activations", "all but the stream between layers".
-const char *tr_plan_recomputed(const struct tr_plan *p);
 
 // Data and device of a run, then its plan. Errors: those of ds_read, rt_dev_open and the above.
 RT_NODISCARD enum rt_err tr_plan_run(const struct tr_config *c, struct tr_plan *out);

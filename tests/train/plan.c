@@ -95,20 +95,37 @@ static void does_not_wait(struct tr_config c, enum op_loss_type loss, uint64_t w
     tr_session_close(&s); // drops what is on its way
 }
 
-// With a byte less than the plan takes, less is kept, until not even the least fits.
+// With a byte less than the plan takes, less is kept, step by step, each to the byte, until not
+// even the least fits.
 static void memory_decides(const struct tr_config *c)
 {
     struct tr_config less = *c;
     struct tr_plan p, q;
+    struct tr_session s;
+    struct tr_optimizer opt;
     char clamp[32];
+    uint32_t steps = 0;
 
     T_OK(tr_plan_run(c, &p));
-    assert_false(p.recompute.cheap || p.recompute.layers);
+    assert_string_equal(p.recomputed, "none");
     less.clamp = clamp;
-    snprintf(clamp, sizeof(clamp), "memory=%llu", (unsigned long long) p.bytes - 1);
-    T_OK(tr_plan_run(&less, &q));
-    assert_true(q.recompute.cheap && q.bytes < p.bytes);
-    T_OK(tr_plan_check(&q));
+    for (q = p; q.limit == 0 || q.bytes <= q.limit; steps++) {
+        const uint64_t bytes = q.bytes;
+        snprintf(clamp, sizeof(clamp), "memory=%llu", (unsigned long long) bytes - 1);
+        T_OK(tr_plan_run(&less, &q));
+        if (q.bytes > q.limit)
+            continue;
+        assert_true(q.recompute.kinds + q.recompute.layers > 0 && q.bytes < bytes);
+        T_OK(tr_plan_check(&q));
+        T_OK(tr_session_open(&less, true, &s));
+        T_OK(tr_optimizer_create(s.model, c->optim, &opt));
+        assert_int_equal(rt_dev_stats(s.dev).bytes, q.bytes);
+        tr_optimizer_destroy(&opt);
+        tr_session_close(&s);
+    }
+    assert_true(steps > MD_AGAIN_ATTENTION);
+    assert_int_equal(q.recompute.kinds, MD_AGAIN_COUNT);
+    assert_string_equal(q.recomputed, "all but the stream between layers");
     less.gradient_checkpointing = TR_RECOMPUTE_NONE;
     T_OK(tr_plan_run(&less, &q));
     assert_int_equal(q.bytes, p.bytes);
