@@ -85,6 +85,10 @@ struct anydpo_plan {
     const char *head; // where the gradient of the head's input comes from: "one sweep" (with the
                       // log-probs), "logits kept", "logits recomputed"; static
     char recomputed[160];          // what the backward recomputes, in words
+    // Roughly how long it will take, by what a step computes and moves and what the device was
+    // measured to do for about a second: within a factor of two.
+    uint64_t steps;
+    double step_flops, step_s, run_s;
 };
 // Writes nothing and needs no output_dir.
 enum anydpo_status anydpo_plan(struct anydpo_job *job, anydpo_plan_fn *row, void *user,

@@ -5,6 +5,7 @@
 
 #include "src/api/job.h"
 #include "src/base/log.h"
+#include "src/train/estimate.h"
 #include "src/train/eval.h"
 #include "src/train/bench.h"
 #include "src/train/plan.h"
@@ -138,10 +139,11 @@ enum anydpo_status anydpo_plan(struct anydpo_job *job, anydpo_plan_fn *row, void
     enum rt_err err = RT_OK;
     struct tr_config config;
     struct tr_plan p;
+    struct tr_estimate e;
 
     *out = (struct anydpo_plan){0};
     RT_TRY(options_resolve(&job->options, false, &config));
-    RT_TRY(tr_plan_run(&config, &p));
+    RT_TRY(tr_plan_run(&config, &p, &e));
     for (uint32_t i = 0; i < p.n_rows; i++)
         row(user, &(struct anydpo_plan_row){p.rows[i].group, p.rows[i].name, p.rows[i].bytes,
                                             p.rows[i].buffers});
@@ -152,6 +154,10 @@ enum anydpo_status anydpo_plan(struct anydpo_job *job, anydpo_plan_fn *row, void
                                 .max_tokens = p.max_tokens,
                                 .max_rows = p.max_rows,
                                 .head = p.head};
+    out->steps = e.steps;
+    out->step_flops = e.step_flops;
+    out->step_s = e.step_s;
+    out->run_s = e.run_s;
     memcpy(out->recomputed, p.recomputed, sizeof(out->recomputed));
 done:
     return status_of(err);

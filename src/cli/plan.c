@@ -43,24 +43,44 @@ static void print_row(void *user, const struct anydpo_plan_row *r)
     snprintf(t->group, sizeof(t->group), "%s", r->group);
 }
 
+// "50 s", "12 min", "3.4 h", "2.1 days".
+static const char *span(char out[static 32], double s)
+{
+    static const struct {
+        double from, unit;
+        const char *name;
+    } UNITS[] = {
+        {172800.0, 86400.0, "days"}, {5400.0, 3600.0, "h"}, {90.0, 60.0, "min"}, {0.0, 1.0, "s"}};
+    size_t i = 0;
+    while (s < UNITS[i].from)
+        i++;
+    snprintf(out, 32, "%.2g %s", s / UNITS[i].unit, UNITS[i].name);
+    return out;
+}
+
 static void print_end(const struct table *t, const struct anydpo_plan *p)
 {
-    char a[32], b[32], c[32];
+    char a[32], b[32], c[32], d[32];
 
     if (t->json)
         printf("],\n \"bytes\": %llu, \"limit\": %llu, \"max_tokens\": %u, \"max_rows\": %u, "
-               "\"recomputed\": \"%s\", \"head\": \"%s\"}\n",
+               "\"recomputed\": \"%s\", \"head\": \"%s\", \"steps\": %llu, \"step_flops\": %.6g, "
+               "\"step_s\": %.4g, \"run_s\": %.4g}\n",
                (unsigned long long) p->bytes, (unsigned long long) p->limit, p->max_tokens,
-               p->max_rows, p->recomputed, p->head);
+               p->max_rows, p->recomputed, p->head, (unsigned long long) p->steps, p->step_flops,
+               p->step_s, p->run_s);
     else
         printf("\n%llu kinds of buffers below 64 KiB: %s\nin all %s of %s%s; the largest pass has "
                "%u tokens, %u of them scored; "
-               "recomputed: %s; head: %s\n",
+               "recomputed: %s; head: %s\n"
+               "roughly %.2g s a step (%.0f GFLOP; an estimate, within a factor of two) and %s for "
+               "%llu steps\n",
                (unsigned long long) t->n_small, str_bytes(c, (double) t->small),
                str_bytes(a, (double) p->bytes),
                p->limit ? str_bytes(b, (double) p->limit) : "an unknown size",
                p->limit && p->bytes > p->limit ? ": it does not fit" : "", p->max_tokens,
-               p->max_rows, p->recomputed, p->head);
+               p->max_rows, p->recomputed, p->head, p->step_s, p->step_flops / 1e9,
+               span(d, p->run_s), (unsigned long long) p->steps);
 }
 
 static enum rt_err run(const union cmd_val *opt, int n, char **words)

@@ -8,14 +8,14 @@
 #include "src/data/order.h"
 #include "src/op/bench.h"
 #include "src/train/optimizer.h"
-#include "src/train/session.h"
+#include "src/train/plan.h"
 
 struct bench {
     const struct tr_config *c;
     struct tr_session s;
     struct ds_order order;
     struct tr_optimizer opt;
-    double body, head;                    // elements of the layers' matrices, of the head
+    struct tr_work work;
     double seconds, pairs, tokens, flops; // of the timed steps
     uint64_t batches;
     struct tr_job *job; // as in struct tr_flight
@@ -23,43 +23,15 @@ struct bench {
     double taken_at; // when the update before was done
 };
 
-// Pairs of a query and a key that it sees, in a row prompt | chosen | rejected.
-static double visible(const struct ds_set *set, uint32_t pair)
-{
-    const struct ds_sequence c = ds_sequence_of(set, pair, true);
-    const struct ds_sequence r = ds_sequence_of(set, pair, false);
-    const double p = c.n_prompt, x = c.n_completion, y = r.n_completion;
-    return p * (p + 1.0) / 2.0 + x * (p + (x + 1.0) / 2.0) + y * (p + (y + 1.0) / 2.0);
-}
-
 static void count(struct bench *b, const struct tr_batch *batch)
 {
-    const struct md_arch *a = &b->s.model->arch;
-    const bool full = !md_adapter_any(&b->s.model->adapter);
-    const double forwards = b->c->precompute_ref_log_probs || b->s.ref.none ? 1.0 : 2.0;
-    const double products = forwards + (full ? 2.0 : 1.0); // of 2 N FLOPs a token each
+    const struct ds_set *set = &batch->data->set;
 
     for (uint32_t i = 0; i < batch->n; i++) {
-        const struct ds_pack_size s = ds_pack_measure(&batch->data->set, batch->pairs[i]);
-        const double attention = (4.0 * forwards + 8.0) * a->head_dim * a->heads * a->layers;
-        b->flops += 2.0 * products * (b->body * s.tokens + b->head * s.rows) +
-                    attention * visible(&batch->data->set, batch->pairs[i]);
-        b->tokens += s.tokens;
+        b->flops += tr_work_flops(&b->work, set, batch->pairs[i]);
+        b->tokens += ds_pack_measure(set, batch->pairs[i]).tokens;
     }
     b->pairs += batch->n;
-}
-
-static void count_weights(struct bench *b)
-{
-    const struct md_params *p = &b->s.model->params;
-    const struct md_arch *a = &b->s.model->arch;
-    for (uint32_t i = 0; i < p->n; i++) { // of experts, those that a token goes to
-        const bool expert = md_weight_is_expert(p->all[i].weight);
-        const double share = expert ? (double) a->top_k / a->experts : 1.0;
-        if (p->all[i].linear || md_weight_is_routed(p->all[i].weight))
-            b->body += share * p->all[i].rows * p->all[i].cols;
-    }
-    b->head = (double) b->s.model->arch.vocab * b->s.model->arch.hidden;
 }
 
 // Wait for what was handed over before.
@@ -138,7 +110,7 @@ static enum rt_err open_bench(struct bench *b, uint32_t steps)
                                                  .max_steps = (int64_t) steps + 1},
                          &b->order));
     RT_TRY(tr_optimizer_create(b->s.model, c->optim, &b->opt));
-    count_weights(b);
+    tr_work_make(b->s.model, tr_plan_forwards(c), &b->work);
 done:
     return err;
 }

@@ -8,6 +8,7 @@
 
 #include "src/base/arith.h"
 #include "src/base/str.h"
+#include "src/train/estimate.h"
 #include "src/train/optimizer.h"
 
 static const struct md_recompute NOTHING = {0}, LOGITS = {.logits = true},
@@ -79,6 +80,11 @@ static void sort(struct tr_plan *p)
         }
 }
 
+double tr_plan_forwards(const struct tr_config *c)
+{
+    return c->precompute_ref_log_probs || c->reference_free ? 1.0 : 2.0;
+}
+
 // Open what the run would open, on a device that counts.
 static enum rt_err measure(const struct tr_config *c, bool train, const struct tr_session *s,
                            struct md_recompute recompute, struct tr_plan *p)
@@ -99,6 +105,10 @@ static enum rt_err measure(const struct tr_config *c, bool train, const struct t
     p->experts = d.model->arch.experts > 0;
     p->head = md_head_way(d.model);
     p->layers = d.model->arch.layers;
+    p->hidden = d.model->arch.hidden;
+    p->ffn = d.model->arch.ffn ? d.model->arch.ffn : d.model->arch.expert_ffn;
+    p->vocab = d.model->arch.vocab;
+    tr_work_make(d.model, tr_plan_forwards(c), &p->work);
     md_recompute_text(recompute, p->layers, p->recomputed);
     sort(p);
 done:
@@ -275,7 +285,7 @@ void tr_plan_report(const struct tr_config *c, const struct tr_plan *p)
                  p->recomputed);
 }
 
-enum rt_err tr_plan_run(const struct tr_config *c, struct tr_plan *out)
+enum rt_err tr_plan_run(const struct tr_config *c, struct tr_plan *out, struct tr_estimate *time)
 {
     enum rt_err err = RT_OK;
     struct tr_session s = {0};
@@ -283,6 +293,8 @@ enum rt_err tr_plan_run(const struct tr_config *c, struct tr_plan *out)
     RT_TRY(tr_session_open_data(c, true, &s));
     RT_TRY(tr_session_open_device(c, &s));
     RT_TRY(tr_plan_make(c, true, true, &s, out));
+    if (time)
+        RT_TRY(tr_estimate_make(c, &s, out, time));
 done:
     tr_session_close(&s);
     return err;

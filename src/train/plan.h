@@ -6,6 +6,7 @@
 #define TRAIN_PLAN_H
 
 #include "src/train/session.h"
+#include "src/train/work.h"
 
 enum { TR_PLAN_ROWS = 64, TR_PLAN_HELPS = 8 };
 
@@ -35,8 +36,12 @@ struct tr_plan {
     uint32_t max_tokens, max_rows; // of the largest pass
     bool experts;                  // a mixture of experts
     const char *head;              // md_head_way(); static
-    uint32_t layers;
+    uint32_t layers, hidden, ffn, vocab;
+    struct tr_work work; // of a run's steps
 };
+
+// Forwards of a step: the policy's, and the reference's where it is computed each time.
+double tr_plan_forwards(const struct tr_config *c);
 
 // Choose what is recomputed (gradient_checkpointing: the least that fits) for data and device of
 // `s`, whose model is not open, and fill *out. It may not fit: out->bytes > out->limit > 0.
@@ -51,7 +56,11 @@ RT_NODISCARD enum rt_err tr_plan_check(const struct tr_plan *p);
 // Say what the memory made the plan choose, if anything.
 void tr_plan_report(const struct tr_config *c, const struct tr_plan *p);
 
-// Data and device of a run, then its plan. Errors: those of ds_read, rt_dev_open and the above.
-RT_NODISCARD enum rt_err tr_plan_run(const struct tr_config *c, struct tr_plan *out);
+struct tr_estimate; // src/train/estimate.h
+
+// Data and device of a run, then its plan, and with `time` not NULL how long it takes. Errors:
+// those of ds_read, rt_dev_open, tr_estimate_make and the above.
+RT_NODISCARD enum rt_err tr_plan_run(const struct tr_config *c, struct tr_plan *out,
+                                     struct tr_estimate *time);
 
 #endif // TRAIN_PLAN_H

@@ -42,7 +42,7 @@ static void plan_is_run(const struct tr_config *c)
     struct tr_session s;
     struct tr_optimizer opt;
 
-    T_OK(tr_plan_run(c, &p));
+    T_OK(tr_plan_run(c, &p, NULL));
     assert_true(p.bytes > 0 && p.n_rows < TR_PLAN_ROWS && p.n_helps > 0);
     T_OK(tr_session_open(c, true, &s));
     T_OK(tr_optimizer_create(s.model, c->optim, &opt));
@@ -106,13 +106,13 @@ static void memory_decides(const struct tr_config *c)
     char clamp[32];
     uint32_t steps = 0;
 
-    T_OK(tr_plan_run(c, &p));
+    T_OK(tr_plan_run(c, &p, NULL));
     assert_string_equal(p.recomputed, "none");
     less.clamp = clamp;
     for (q = p; q.limit == 0 || q.bytes <= q.limit; steps++) {
         const uint64_t bytes = q.bytes;
         snprintf(clamp, sizeof(clamp), "memory=%llu", (unsigned long long) bytes - 1);
-        T_OK(tr_plan_run(&less, &q));
+        T_OK(tr_plan_run(&less, &q, NULL));
         if (q.bytes > q.limit)
             continue;
         assert_true(q.recompute.kinds + q.recompute.layers > 0 && q.bytes < bytes);
@@ -127,7 +127,7 @@ static void memory_decides(const struct tr_config *c)
     assert_int_equal(q.recompute.kinds, MD_AGAIN_COUNT);
     assert_string_equal(q.recomputed, "all but the stream between layers");
     less.gradient_checkpointing = TR_RECOMPUTE_NONE;
-    T_OK(tr_plan_run(&less, &q));
+    T_OK(tr_plan_run(&less, &q, NULL));
     assert_int_equal(q.bytes, p.bytes);
     T_ERR(RT_E_DEVMEM, tr_plan_check(&q));
     assert_true(q.n_helps > 0);
@@ -159,17 +159,17 @@ static void head_decides(struct tr_config c, const cJSON *targets)
     T_OK(file_copy(golden_own_path("models/llama/tokenizer_config.json"),
                    "large/tokenizer_config.json"));
     c.model_name_or_path = "large";
-    T_OK(tr_plan_run(&c, &p));
+    T_OK(tr_plan_run(&c, &p, NULL));
     assert_string_equal(p.head, "logits kept");
     c.clamp = clamp;
     snprintf(clamp, sizeof(clamp), "memory=%llu", (unsigned long long) p.bytes - 1);
     c.gradient_checkpointing = TR_RECOMPUTE_NONE;
-    T_OK(tr_plan_run(&c, &q));
+    T_OK(tr_plan_run(&c, &q, NULL));
     assert_string_equal(q.head, "logits recomputed");
     assert_true(q.bytes < p.bytes && head_bytes(&q) < head_bytes(&p));
     T_OK(tr_plan_check(&q));
     c.lora = (struct tr_lora){.use = true, .targets = targets};
-    T_OK(tr_plan_run(&c, &q));
+    T_OK(tr_plan_run(&c, &q, NULL));
     assert_string_equal(q.head, "one sweep");
 }
 
