@@ -67,13 +67,34 @@ static void peaks(const struct printer *p)
             p->copy);
 }
 
+// "4096x14336". Without one: *n = 0.
+static enum rt_err parse_shape(const char *text, struct op_bench_shape *out, size_t *n)
+{
+    enum rt_err err = RT_OK;
+    char rest;
+
+    *n = 0;
+    if (!text || !*text)
+        return RT_OK;
+    if (sscanf(text, "%9ux%9u%c", &out->out, &out->in, &rest) != 2 || !out->out || !out->in)
+        RT_TRY(rt_fail(RT_E_USAGE, "bench: shape: expected OUTxIN as in 4096x14336, found %.60s",
+                       text));
+    out->tokens = 2;
+    *n = 1;
+done:
+    return err;
+}
+
 static enum rt_err bench_matmul(struct rt_dev *dev, struct printer *p)
 {
     enum rt_err err = RT_OK;
     const struct api_bench_args *a = p->args;
+    struct op_bench_shape own;
+    size_t n;
 
-    for (size_t i = 0; i < OP_BENCH_SHAPE_COUNT; i++) {
-        struct op_bench_shape s = OP_BENCH_SHAPES[i];
+    RT_TRY(parse_shape(a->shape, &own, &n));
+    for (size_t i = 0; i < (n ? n : OP_BENCH_SHAPE_COUNT); i++) {
+        struct op_bench_shape s = n ? own : OP_BENCH_SHAPES[i];
         s.tokens = s.tokens > 1 ? a->tokens : 1;
         for (enum rt_type t = RT_F32; a->chosen && t <= RT_BF16; t++)
             RT_TRY(op_bench_matmul(dev, &s, 1, &t, a->seconds, matmul_row, p));

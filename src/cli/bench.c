@@ -4,7 +4,7 @@
 #include "src/api/bench.h"
 #include "src/cli/cmd.h"
 
-enum { DEVICE, SECONDS, CHOSEN, TOKENS, JSON, DISABLE, CLAMP, CACHE };
+enum { DEVICE, SECONDS, CHOSEN, TOKENS, SHAPE, JSON, DISABLE, CLAMP, CACHE };
 
 static const struct cmd_opt OPTS[] = {
     [DEVICE] = CMD_OPT_DEVICE,
@@ -12,6 +12,8 @@ static const struct cmd_opt OPTS[] = {
     [CHOSEN] = {"chosen", CMD_FLAG, "false", 0, 0,
                 "of matmul only the variants that training uses"},
     [TOKENS] = {"tokens", CMD_INT, "1024", 1, 1 << 20, "rows of matmul's shapes"},
+    [SHAPE] = {"shape", CMD_STR, "", 0, 0,
+               "OUTxIN: matmul's one layer instead, so many outputs and inputs"},
     [JSON] = {"json", CMD_FLAG, "false", 0, 0, "one JSON object a row"},
     [DISABLE] = CMD_OPT_DISABLE,
     [CLAMP] = CMD_OPT_CLAMP,
@@ -29,6 +31,7 @@ static enum rt_err run(const union cmd_val *opt, int n, char **words)
                                .seconds = opt[SECONDS].real,
                                .chosen = opt[CHOSEN].flag,
                                .tokens = (uint32_t) opt[TOKENS].num,
+                               .shape = opt[SHAPE].str,
                                .json = opt[JSON].flag,
                                .matmul = n == 0,
                                .ops = n == 0,
