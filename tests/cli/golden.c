@@ -82,6 +82,7 @@ static const char *const CASES[] = {
     "lora_continue",
     "sync_ref",
     "precompute",
+    "moe_aux",
     "family_mistral",
     "family_qwen2",
     "family_qwen3",

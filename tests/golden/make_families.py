@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tiny random decoders by transformers: their forward, and the gradient of a sequence's log-prob.
 
-python3 make_families.py OUT     made with torch 2.15.0, transformers 5.23.0, in float64
+python3 make_families.py OUT [NAME ...]     made with torch 2.15.0, transformers 5.23.0, in float64
 
 OUT/NAME/config.json, model.safetensors (f32), forward.safetensors: input_ids (T), hidden_states.i
 and logits (f32, from a run in float64) as in the families' goldens, and grad.NAME: gradient of the
@@ -14,6 +14,8 @@ import sys
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoConfig
+
+from hub_names import hub_names
 
 BASE = dict(vocab_size=38, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
             num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=64,
@@ -57,10 +59,15 @@ MODELS = {
     "cohere": dict(model_type="cohere", attention_bias=True, logit_scale=0.5),
     "cohere2": dict(model_type="cohere2", num_hidden_layers=3, logit_scale=0.25, sliding_window=5,
                     layer_types=["sliding_attention", "full_attention", "sliding_attention"]),
+    "mixtral": dict(model_type="mixtral", intermediate_size=6, num_local_experts=3,
+                    num_experts_per_tok=2),
+    "qwen3_moe": dict(model_type="qwen3_moe", moe_intermediate_size=4, num_experts=3,
+                      num_experts_per_tok=2, num_hidden_layers=3, decoder_sparse_step=2, head_dim=8,
+                      intermediate_size=8),
 }
 
 
-SEEDS = {"cohere": 101, "cohere2": 102}  # of those that came later
+SEEDS = {"cohere": 101, "cohere2": 102, "mixtral": 103, "qwen3_moe": 104}  # of those that came later
 
 
 def make(name, out):
@@ -69,6 +76,7 @@ def make(name, out):
     kw = {**(base if name == "gpt2" else BASE), **MODELS[name]}
     config = AutoConfig.for_model(kw.pop("model_type"), **kw)
     config._attn_implementation = "eager"
+    config._experts_implementation = "eager"  # the other has no float64
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for key, p in model.named_parameters():
@@ -82,6 +90,7 @@ def make(name, out):
     tied = config.tie_word_embeddings
     weights = {k: v.contiguous() for k, v in model.state_dict().items()
                if not (tied and k == "lm_head.weight")}
+    weights = hub_names(weights, config.model_type)
     save_file(weights, os.path.join(folder, "model.safetensors"))
     config.architectures = [type(model).__name__]
     config.to_json_file(os.path.join(folder, "config.json"), use_diff=False)
@@ -95,8 +104,9 @@ def make(name, out):
     tensors = {"input_ids": ids[0].to(torch.int32), "logits": res.logits[0].detach().float()}
     for i, h in enumerate(res.hidden_states):
         tensors[f"hidden_states.{i}"] = h[0].detach().float().contiguous()
-    for key, p in model.named_parameters():
-        tensors["grad." + key] = p.grad.float().contiguous()
+    grads = hub_names({key: p.grad for key, p in model.named_parameters()}, config.model_type)
+    for key, g in grads.items():
+        tensors["grad." + key] = g.float().contiguous()
     save_file(tensors, os.path.join(folder, "forward.safetensors"))
 
 
@@ -113,5 +123,5 @@ def trim(path):
 
 
 if __name__ == "__main__":
-    for which in MODELS:
+    for which in sys.argv[2:] or MODELS:
         make(which, sys.argv[1])

@@ -171,9 +171,10 @@ static void body(struct t *t)
                                            "phi3",  "gemma3_text", "olmo2"};
     // tests/golden/make_families.py
     static const char *const TINY[] = {
-        "llama_bias", "llama_linear", "llama_dynamic", "llama_yarn", "qwen2_window", "phi3_short",
-        "phi3_long",  "phi3_partial", "smollm3",       "granite",    "qwen3",        "gpt2",
-        "gemma2",     "gemma3_text",  "olmo2",         "cohere",     "cohere2"};
+        "llama_bias", "llama_linear", "llama_dynamic", "llama_yarn",  "qwen2_window",
+        "phi3_short", "phi3_long",    "phi3_partial",  "smollm3",     "granite",
+        "qwen3",      "gpt2",         "gemma2",        "gemma3_text", "olmo2",
+        "cohere",     "cohere2",      "mixtral",       "qwen3_moe"};
     // A driver compiles kernels for each, a CPU's OpenCL for half a minute.
     const size_t days = rt_dev_plan(t_dev(t))->rungs & RT_RUNG_WIDE ? 6 : 3;
     char path[512];

@@ -129,9 +129,9 @@ static void table_end(struct t *t, const char *folder)
 
 static void body(struct t *t)
 {
-    static const char *const MODELS[] = {"qwen2_window", "phi3_partial", "smollm3",
-                                         "granite",      "gpt2",         "gemma2",
-                                         "gemma3_text",  "olmo2",        "cohere2"};
+    static const char *const MODELS[] = {"qwen2_window", "phi3_partial", "smollm3",     "granite",
+                                         "gpt2",         "gemma2",       "gemma3_text", "olmo2",
+                                         "cohere2",      "mixtral",      "qwen3_moe"};
     char path[512];
 
     for (size_t i = 0; i < COUNT_OF(MODELS); i++) {

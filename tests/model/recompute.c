@@ -17,8 +17,10 @@ static struct md_recompute step_of(uint32_t i)
 }
 enum { STEPS = 2 * MD_AGAIN_COUNT + 1 };
 
-// Each shape of a graph: norms before sublayers, around them, behind them; fused and plain linears.
-static const char *const MODELS[] = {"llama", "gemma2", "olmo2", "phi3", "gpt2"};
+// Each shape of a graph: norms before sublayers, around them, behind them; fused and plain linears;
+// experts.
+static const char *const MODELS[] = {"models/llama", "families/mixtral", "models/gemma2",
+                                     "models/olmo2", "models/phi3",      "models/gpt2"};
 
 // All gradients as f32, one behind the other.
 static void gradient_of(struct md_model *m, struct str *out)
@@ -94,21 +96,23 @@ static void same_bits(struct t *t, const char *folder, enum rt_type storage,
 static void body(struct t *t)
 {
     struct fmt_peft peft = {.r = 3, .alpha = 5.0, .targets = cJSON_Parse("\"all-linear\"")};
+    struct fmt_peft attention = {
+        .r = 3, .alpha = 5.0, .targets = cJSON_Parse("[\"q_proj\", \"o_proj\"]")};
 
     for (size_t i = 0; i < COUNT_OF(MODELS); i++) {
-        char name[64], folder[512];
-        snprintf(name, sizeof(name), "models/%s", MODELS[i]);
-        if (!golden_path(name))
-            continue; // the repository has the first
-        snprintf(folder, sizeof(folder), "%s", golden_path(name));
+        char folder[512];
+        if (!golden_path(MODELS[i]))
+            continue; // the repository has the first two
+        snprintf(folder, sizeof(folder), "%s", golden_path(MODELS[i]));
         for (enum rt_type type = RT_F32; type <= RT_BF16; type++) {
             if (!t_due(t, 3 * i + type, 8)) // a driver compiles everything anew for each
                 continue;
             same_bits(t, folder, type, NULL);
-            same_bits(t, folder, type, &peft);
+            same_bits(t, folder, type, i == 1 ? &attention : &peft); // experts have none
         }
     }
     cJSON_Delete(peft.targets);
+    cJSON_Delete(attention.targets);
 }
 
 int main(void)

@@ -347,6 +347,7 @@ static const struct {
     {"learning_rate", NULL, false},
     {"epoch", NULL, false},
     {"num_tokens", NULL, false},
+    {"aux_loss", "entropy", false}, // of its size
     {"entropy", "entropy", false},
     {"logits/chosen", "logits/rejected", false},
     {"logits/rejected", "logits/rejected", false},

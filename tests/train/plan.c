@@ -185,6 +185,9 @@ static void body(struct t *t)
         plan_is_run(&c);
         c.lora = (struct tr_lora){.use = true, .targets = &targets};
         plan_is_run(&c);
+        c = base(t, type);
+        c.model_name_or_path = golden_own_path("models/moe");
+        plan_is_run(&c);
     }
     const struct tr_config c = base(t, RT_F32);
     memory_decides(&c);
