@@ -11,7 +11,7 @@
 #include "src/model/arch.h"
 #include "src/op/master.h"
 
-enum { MD_MAX_CHUNKS = 64 };
+enum { MD_MAX_CHUNKS = 512 };
 
 // What a weight is to the forward.
 enum md_weight {
