@@ -225,19 +225,19 @@ done:
 
 static enum rt_err matmuls(struct rt_cmd *cmd, struct rt_dev *dev, enum rt_type type, bool f32_c)
 {
-    enum { N = 256, LD = 1024 };
-    static const uint32_t ROWS[] = {4, 64, 512};
+    enum { K = 256, LD = 1024 };
+    static const uint32_t M[] = {4, 64, 512, 512, 512}, N[] = {256, 256, 256, 16, 32};
     enum rt_err err = RT_OK;
     const enum rt_type types[] = {type, type, f32_c ? RT_F32 : type};
     struct rt_buf *b[3] = {0};
 
     RT_TRY(make_buffers(dev, types, COUNT_OF(types), (uint64_t) LD * LD, b));
-    for (size_t i = 0; i < COUNT_OF(ROWS); i++)
+    for (size_t i = 0; i < COUNT_OF(M); i++)
         for (int form = OP_NT; form <= OP_TN; form++)
             RT_TRY(op_matmul(cmd, &(struct op_matmul_args){.form = (enum op_matmul_form) form,
-                                                           .m = ROWS[i],
-                                                           .n = N,
-                                                           .k = N,
+                                                           .m = M[i],
+                                                           .n = N[i],
+                                                           .k = K,
                                                            .a = {b[0], 0, LD},
                                                            .b = {b[1], 0, LD},
                                                            .c = {b[2], 0, LD}}));
