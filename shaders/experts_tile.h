@@ -1,6 +1,6 @@
 // shaders/experts_tile.h -- matmul.comp as products of rows grouped by expert: which rows, and of
-// which expert, a group makes. NT, NN: a tile of rows of the index; TN: all rows of expert e_begin +
-// GROUP_Z. A group without any has m = 0 and k = 0. After kernel.h.
+// which expert, a group makes. NT, NN: a tile of rows of the index; TN: all rows of expert e_begin
+// + GROUP_Z. A group without any has m = 0 and k = 0. After kernel.h.
 #ifndef EXPERTS_TILE_H
 #define EXPERTS_TILE_H
 
