@@ -54,13 +54,13 @@ static const char *span(char out[static 32], double s)
     size_t i = 0;
     while (s < UNITS[i].from)
         i++;
-    snprintf(out, 32, "%.2g %s", s / UNITS[i].unit, UNITS[i].name);
+    snprintf(out, 32, "%.3g %s", s / UNITS[i].unit, UNITS[i].name);
     return out;
 }
 
 static void print_end(const struct table *t, const struct anydpo_plan *p)
 {
-    char a[32], b[32], c[32], d[32];
+    char a[32], b[32], c[32], d[32], e[32];
 
     if (t->json)
         printf("],\n \"bytes\": %llu, \"limit\": %llu, \"max_tokens\": %u, \"max_rows\": %u, "
@@ -73,13 +73,13 @@ static void print_end(const struct table *t, const struct anydpo_plan *p)
         printf("\n%llu kinds of buffers below 64 KiB: %s\nin all %s of %s%s; the largest pass has "
                "%u tokens, %u of them scored; "
                "recomputed: %s; head: %s\n"
-               "roughly %.2g s a step (%.0f GFLOP; an estimate, within a factor of two) and %s for "
+               "roughly %s a step (%.0f GFLOP; an estimate, within a factor of two) and %s for "
                "%llu steps\n",
                (unsigned long long) t->n_small, str_bytes(c, (double) t->small),
                str_bytes(a, (double) p->bytes),
                p->limit ? str_bytes(b, (double) p->limit) : "an unknown size",
                p->limit && p->bytes > p->limit ? ": it does not fit" : "", p->max_tokens,
-               p->max_rows, p->recomputed, p->head, p->step_s, p->step_flops / 1e9,
+               p->max_rows, p->recomputed, p->head, span(e, p->step_s), p->step_flops / 1e9,
                span(d, p->run_s), (unsigned long long) p->steps);
 }
 
