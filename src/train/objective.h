@@ -64,16 +64,4 @@ RT_NODISCARD enum rt_err tr_objective_run(struct tr_objective *o, const struct t
                                           struct md_flat *grads, double grad_scale,
                                           struct tr_result *out);
 
-// Raise the capacities in `desc` (0 at first) to what passes over batches of up to `batch` pairs of
-// this set need. The first set decides how much a pass takes; later ones raise it only where a
-// single pair of theirs needs more.
-void tr_limits(const struct tr_config *c, const struct ds_set *set, uint32_t batch,
-               struct md_model_desc *desc);
-
-// The same, for passes of the reference alone: as many pairs of this set as lie behind each other
-// and fit into the tokens of `desc`, whatever the batch size; few bytes. After tr_limits of all
-// sets.
-void tr_limits_reference(const struct tr_config *c, const struct ds_set *set,
-                         struct md_model_desc *desc);
-
 #endif // TRAIN_OBJECTIVE_H

@@ -8,6 +8,7 @@
 #include "src/text/open.h"
 #include "src/train/adapter.h"
 #include "src/train/balance.h"
+#include "src/train/limits.h"
 #include "src/train/plan.h"
 #include "src/train/precompute.h"
 
