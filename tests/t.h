@@ -27,7 +27,7 @@ bool t_on_host(const struct t *t); // the device under test is the host: its res
 
 // A driver compiles each kernel anew for each specialisation, which takes far longer than to run
 // it. So a table of cases is shared out over `days` days: case `at` is one of today's, by
-// os_clock(). On the host, and with ANYDPO_TEST_FULL=1 (tools/test --ci), each is. What is left for
+// os_clock(). On the host, and with ANYDPO_TEST_FULL=1, each is. What is left for
 // other days is counted, and printed at the end of the device's run.
 bool t_due(struct t *t, size_t at, size_t days);
 
