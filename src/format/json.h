@@ -125,6 +125,7 @@ void fmt_jw_put_num(struct fmt_jw *w, const char *key, double v);
 void fmt_jw_put_int(struct fmt_jw *w, const char *key, int64_t v);
 void fmt_jw_put_bool(struct fmt_jw *w, const char *key, bool v);
 void fmt_jw_put_str(struct fmt_jw *w, const char *key, const char *text);
+void fmt_jw_put_nums(struct fmt_jw *w, const char *key, const double *v, uint32_t n);
 void fmt_jw_cjson(struct fmt_jw *w, const cJSON *node);    // a whole tree; integral numbers plain
 void fmt_jw_jansson(struct fmt_jw *w, const json_t *node); // a whole tree; 1 and 1.0 stay apart
 

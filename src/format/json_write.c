@@ -207,6 +207,15 @@ void fmt_jw_put_num(struct fmt_jw *w, const char *key, double v)
     fmt_jw_num(w, v);
 }
 
+void fmt_jw_put_nums(struct fmt_jw *w, const char *key, const double *v, uint32_t n)
+{
+    fmt_jw_key(w, key);
+    fmt_jw_array(w);
+    for (uint32_t i = 0; i < n; i++)
+        fmt_jw_num(w, v[i]);
+    fmt_jw_end(w);
+}
+
 void fmt_jw_put_int(struct fmt_jw *w, const char *key, int64_t v)
 {
     fmt_jw_key(w, key);

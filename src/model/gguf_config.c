@@ -22,15 +22,6 @@ static void put_token(struct fmt_jw *w, const char *key, const int32_t *ids, uin
         fmt_jw_null(w);
 }
 
-static void put_numbers(struct fmt_jw *w, const char *key, const double *x, uint32_t n)
-{
-    fmt_jw_key(w, key);
-    fmt_jw_array(w);
-    for (uint32_t i = 0; i < n; i++)
-        fmt_jw_num(w, x[i]);
-    fmt_jw_end(w);
-}
-
 // In the spelling of transformers 4, whose Phi-3 has three keys here, and no more.
 static void put_scaling(struct fmt_jw *w, const struct md_arch *a)
 {
@@ -47,8 +38,8 @@ static void put_scaling(struct fmt_jw *w, const struct md_arch *a)
     if (r->scaling == MD_ROPE_LONGROPE) {
         if (r->attention_factor < usual || r->attention_factor > usual)
             fmt_jw_put_num(w, "attention_factor", r->attention_factor);
-        put_numbers(w, "long_factor", r->long_factor, a->rot_dim / 2);
-        put_numbers(w, "short_factor", r->short_factor, a->rot_dim / 2);
+        fmt_jw_put_nums(w, "long_factor", r->long_factor, a->rot_dim / 2);
+        fmt_jw_put_nums(w, "short_factor", r->short_factor, a->rot_dim / 2);
         fmt_jw_put_str(w, "type", "longrope");
         fmt_jw_end(w);
         return;

@@ -14,15 +14,6 @@ static void ids(struct fmt_jw *w, const char *key, const uint32_t *x, uint32_t n
     fmt_jw_end(w);
 }
 
-static void numbers(struct fmt_jw *w, const char *key, const double *x, uint32_t n)
-{
-    fmt_jw_key(w, key);
-    fmt_jw_array(w);
-    for (uint32_t i = 0; i < n; i++)
-        fmt_jw_num(w, x[i]);
-    fmt_jw_end(w);
-}
-
 static void write_split(struct fmt_jw *w, const struct tr_dataset *data)
 {
     const struct ds_set *set = &data->set;
@@ -164,10 +155,10 @@ static enum rt_err write_micro(struct str *to, const struct tr_batch *b, const s
         fmt_jw_int(&w, b->data->set.pairs[b->pairs[i]].row);
     fmt_jw_end(&w);
     fmt_jw_put_num(&w, "loss", r->loss);
-    numbers(&w, "chosen_logps", r->chosen_logps, r->n);
-    numbers(&w, "rejected_logps", r->rejected_logps, r->n);
-    numbers(&w, "ref_chosen_logps", r->ref_chosen_logps, r->n);
-    numbers(&w, "ref_rejected_logps", r->ref_rejected_logps, r->n);
+    fmt_jw_put_nums(&w, "chosen_logps", r->chosen_logps, r->n);
+    fmt_jw_put_nums(&w, "rejected_logps", r->rejected_logps, r->n);
+    fmt_jw_put_nums(&w, "ref_chosen_logps", r->ref_chosen_logps, r->n);
+    fmt_jw_put_nums(&w, "ref_rejected_logps", r->ref_rejected_logps, r->n);
     if (form.tokens) {
         token_logps(&w, "chosen_token_logps", r, 0);
         token_logps(&w, "rejected_token_logps", r, r->n);
