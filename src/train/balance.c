@@ -3,6 +3,14 @@
 #include <math.h>
 #include <stdlib.h>
 
+// 0 of a model without experts, unless the option says otherwise.
+static double coef_of(const struct tr_config *c, const struct md_arch *a)
+{
+    if (c->has_router_aux_loss_coef)
+        return c->router_aux_loss_coef;
+    return a->experts ? a->router_aux_loss_coef : 0.0;
+}
+
 enum rt_err tr_balance_coef(const struct tr_config *c, double *out)
 {
     enum rt_err err = RT_OK;
@@ -11,9 +19,7 @@ enum rt_err tr_balance_coef(const struct tr_config *c, double *out)
     *out = 0.0;
     RT_REQUIRE(arch, RT_E_NOMEM);
     RT_TRY(md_arch_read(c->model_name_or_path, arch));
-    *out = c->has_router_aux_loss_coef ? c->router_aux_loss_coef
-           : arch->experts             ? arch->router_aux_loss_coef
-                                       : 0.0;
+    *out = coef_of(c, arch);
     if (arch->experts == 0 && fabs(*out) > 0.0)
         RT_TRY(rt_fail(RT_E_USAGE,
                        "router_aux_loss_coef: %g, but %s is no mixture of experts: there is no "
@@ -34,7 +40,7 @@ struct tr_balance tr_balance_of(const struct tr_config *c, const struct md_model
     for (uint32_t l = 0; l < a->layers; l++)
         b.layers += (a->layer[l] & MD_LAYER_EXPERTS) != 0;
     b.experts = a->experts;
-    b.coef = c->has_router_aux_loss_coef ? c->router_aux_loss_coef : a->router_aux_loss_coef;
+    b.coef = coef_of(c, a);
     return b;
 }
 
