@@ -5,7 +5,6 @@
 
 #include "src/base/arith.h"
 #include "src/base/file.h"
-#include "src/data/order.h"
 #include "src/op/bench.h"
 #include "src/train/optimizer.h"
 #include "src/train/plan.h"
@@ -101,14 +100,7 @@ static enum rt_err open_bench(struct bench *b, uint32_t steps)
     const struct tr_config *c = b->c;
 
     RT_TRY(tr_session_open(c, true, &b->s));
-    RT_TRY(ds_order_make(&(struct ds_order_args){.n_pairs = b->s.train.set.n,
-                                                 .batch = c->per_device_train_batch_size,
-                                                 .accumulation = c->gradient_accumulation_steps,
-                                                 .drop_last = c->dataloader_drop_last,
-                                                 .sequential = c->sequential,
-                                                 .seed = c->data_seed,
-                                                 .max_steps = (int64_t) steps + 1},
-                         &b->order));
+    RT_TRY(tr_dataset_order(c, &b->s.train, (int64_t) steps + 1, &b->order));
     RT_TRY(tr_optimizer_create(b->s.model, c->optim, &b->opt));
     tr_work_make(b->s.model, tr_plan_forwards(c), &b->work);
 done:

@@ -211,6 +211,20 @@ done:
     return err;
 }
 
+enum rt_err tr_dataset_order(const struct tr_config *c, const struct tr_dataset *d,
+                             int64_t max_steps, struct ds_order *out)
+{
+    return ds_order_make(&(struct ds_order_args){.n_pairs = d->set.n,
+                                                 .batch = c->per_device_train_batch_size,
+                                                 .accumulation = c->gradient_accumulation_steps,
+                                                 .drop_last = c->dataloader_drop_last,
+                                                 .sequential = c->sequential,
+                                                 .seed = c->data_seed,
+                                                 .epochs = c->num_train_epochs,
+                                                 .max_steps = max_steps},
+                         out);
+}
+
 void tr_dataset_close(struct tr_dataset *d)
 {
     free(d->name);

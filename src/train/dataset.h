@@ -2,6 +2,7 @@
 #ifndef TRAIN_DATASET_H
 #define TRAIN_DATASET_H
 
+#include "src/data/order.h"
 #include "src/data/pairs.h"
 #include "src/train/config.h"
 
@@ -41,6 +42,11 @@ static inline uint32_t tr_eval_batch(const struct tr_config *c)
 {
     return c->per_device_eval_batch_size ? c->per_device_eval_batch_size : 8;
 }
+
+// The order in which training takes the pairs of `d`; max_steps > 0 beats num_train_epochs. Errors:
+// those of ds_order_make.
+RT_NODISCARD enum rt_err tr_dataset_order(const struct tr_config *c, const struct tr_dataset *d,
+                                          int64_t max_steps, struct ds_order *out);
 
 void tr_dataset_close(struct tr_dataset *d);
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "src/base/arith.h"
-#include "src/data/order.h"
 #include "src/op/bench.h"
 
 enum { COPY = 1 << 23 }; // floats
@@ -98,15 +97,7 @@ enum rt_err tr_estimate_make(const struct tr_config *c, const struct tr_session 
     double tokens = 0.0;
 
     *out = e;
-    RT_TRY(ds_order_make(&(struct ds_order_args){.n_pairs = set->n,
-                                                 .batch = c->per_device_train_batch_size,
-                                                 .accumulation = c->gradient_accumulation_steps,
-                                                 .drop_last = c->dataloader_drop_last,
-                                                 .sequential = c->sequential,
-                                                 .seed = c->data_seed,
-                                                 .epochs = c->num_train_epochs,
-                                                 .max_steps = c->max_steps},
-                         &order));
+    RT_TRY(tr_dataset_order(c, &s->train, c->max_steps, &order));
     for (uint32_t i = 0; i < set->n; i++) {
         const double t = ds_pack_measure(set, i).tokens;
         tokens += t;

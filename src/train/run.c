@@ -17,15 +17,7 @@ static enum rt_err open_run(struct tr_run_state *r)
     RT_TRY(tr_checkpoint_open(&r->own, &r->from));
     RT_TRY(dir_make(c->output_dir));
     RT_TRY(tr_session_open(c, true, &r->s));
-    RT_TRY(ds_order_make(&(struct ds_order_args){.n_pairs = r->s.train.set.n,
-                                                 .batch = c->per_device_train_batch_size,
-                                                 .accumulation = c->gradient_accumulation_steps,
-                                                 .drop_last = c->dataloader_drop_last,
-                                                 .sequential = c->sequential,
-                                                 .seed = c->data_seed,
-                                                 .epochs = c->num_train_epochs,
-                                                 .max_steps = c->max_steps},
-                         &r->order));
+    RT_TRY(tr_dataset_order(c, &r->s.train, c->max_steps, &r->order));
     RT_TRY(tr_checkpoint_check(r));
     RT_TRY(tr_optimizer_create(r->s.model, c->optim, &r->opt));
     RT_TRY(tr_log_open(c, r->order.total_steps, &r->log));
