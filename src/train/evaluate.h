@@ -39,7 +39,7 @@ struct tr_evaluate_args {
 };
 
 // All pairs in the order of the file, in batches of per_device_eval_batch_size. Errors: those of
-// tr_objective_run and on_batch.
+// tr_objective_begin, tr_objective_end and on_batch.
 RT_NODISCARD enum rt_err tr_evaluate(const struct tr_evaluate_args *a, struct tr_evaluation *out);
 
 // A metric by the key that the log gives it ("eval_loss", "eval_NAME_loss", "eval_runtime",

@@ -486,19 +486,6 @@ const struct tr_batch *tr_job_batch(const struct tr_job *job)
     return &job->batch;
 }
 
-enum rt_err tr_objective_run(struct tr_objective *o, const struct tr_batch *b,
-                             struct md_flat *grads, double grad_scale, struct tr_result *out)
-{
-    enum rt_err err = RT_OK;
-    struct tr_job *job;
-
-    *out = (struct tr_result){0};
-    RT_TRY(tr_objective_begin(o, b, grads, grad_scale, &job));
-    RT_TRY(tr_objective_end(o, job, out));
-done:
-    return err;
-}
-
 enum rt_err tr_objective_begin_reference(struct tr_objective *o, const struct tr_batch *b,
                                          struct tr_job **out)
 {

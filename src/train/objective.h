@@ -59,9 +59,4 @@ tr_objective_begin_reference(struct tr_objective *o, const struct tr_batch *b, s
 RT_NODISCARD enum rt_err tr_objective_end_reference(struct tr_objective *o, struct tr_job *job,
                                                     float *chosen, float *rejected);
 
-// Begin and end.
-RT_NODISCARD enum rt_err tr_objective_run(struct tr_objective *o, const struct tr_batch *b,
-                                          struct md_flat *grads, double grad_scale,
-                                          struct tr_result *out);
-
 #endif // TRAIN_OBJECTIVE_H

@@ -14,6 +14,7 @@
 #include "src/train/session.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
+#include "tests/train/config.h"
 
 enum { PAIRS = 3 };
 
@@ -59,11 +60,8 @@ static double *whole(struct t *t, const struct md_flat *flat, uint64_t *n)
 static struct tr_result result_of(struct tr_session *s, struct md_flat *grads)
 {
     static const uint32_t FIRST[PAIRS] = {0, 1, 2};
-    struct tr_result r;
-    T_OK(tr_objective_run(s->objective,
-                          &(struct tr_batch){.data = &s->train, .pairs = FIRST, .n = PAIRS}, grads,
-                          1.0, &r));
-    return r;
+    const struct tr_batch b = {.data = &s->train, .pairs = FIRST, .n = PAIRS};
+    return train_batch(s, &b, grads, 1.0);
 }
 
 static void step(struct tr_session *s, const struct tr_config *c, struct tr_optimizer *o)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "src/train/run.h"
+#include "src/train/session.h"
 #include "tests/support/golden.h"
 #include "tests/t.h"
 
@@ -43,6 +44,18 @@ static inline void train_refused(const struct tr_config *c, enum rt_err want, co
     if (err != want || !strstr(log, naming))
         fail_msg("expected %s naming %s, found %s: %s", rt_err_name(want), naming, rt_err_name(err),
                  log);
+}
+
+// A batch's numbers, waited for; with `grads` its gradient too.
+static inline struct tr_result train_batch(struct tr_session *s, const struct tr_batch *b,
+                                           struct md_flat *grads, double grad_scale)
+{
+    struct tr_result r;
+    struct tr_job *job;
+
+    T_OK(tr_objective_begin(s->objective, b, grads, grad_scale, &job));
+    T_OK(tr_objective_end(s->objective, job, &r));
+    return r;
 }
 
 #endif // TESTS_TRAIN_CONFIG_H

@@ -23,10 +23,9 @@ static void step(const struct tr_config *c, struct tr_session *s, struct tr_opti
 {
     const uint32_t pairs[] = {0, 1, 2, 3};
     const struct tr_batch b = {.data = &s->train, .pairs = pairs, .n = COUNT_OF(pairs)};
-    struct tr_result r;
     struct rt_cmd *cmd;
 
-    T_OK(tr_objective_run(s->objective, &b, &opt->grads, 0.25, &r));
+    (void) train_batch(s, &b, &opt->grads, 0.25);
     assert_int_equal(s->model->swept, md_head_frozen(s->model));
     assert_int_equal(s->model->kept, s->model->may_keep);
     T_OK(rt_cmd_create(s->dev, &cmd));
