@@ -8,7 +8,14 @@
 
 #ifdef __OPENCL_C_VERSION__
 #define BITS16(buf, i) ((uint) buf[i])
-#define ROUND_EVEN(x) rint(x)
+// rint() of 0 <= x, which PoCL calls as a function and so makes no vectors around: from 2^23 on
+// floats are whole, below the sum's last bit is 1.
+#define ROUND_EVEN(x) round_even(x)
+float round_even(float x)
+{
+    const float below = as_float(UMIN(as_uint(x), 0x4b000000u)); // at most 2^23
+    return (below + 0x1p23f - 0x1p23f) + (x - below);
+}
 #else
 #define BITS16(buf, i) ((buf[(i) >> 1] >> (((i) & 1u) << 4)) & 0xffffu)
 #define ROUND_EVEN(x) roundEven(x)
