@@ -144,18 +144,18 @@ static const struct wide *wide_of(const struct rt_dev *dev)
     return &FIT[i];
 }
 
-// Columns and rows of a group: even shares for all cores. They change no bits.
+// Columns and rows of a group: even shares for all cores, since a driver may give each core its
+// groups beforehand. They change no bits.
 static void share_out(struct matmul_wide_params *p, const struct wide *w, uint32_t nr,
                       bool sums_wait)
 {
     const uint64_t cores = os_cores(), panels = div_up(p->n, nr);
     const uint64_t groups = u64_min(panels, round_up(div_up(panels, w->np), cores));
-    const uint64_t chunks = div_up(cores, groups);
+    const uint64_t most = sums_wait ? w->chunk : 1024;
+    const uint64_t chunks = u64_max(div_up(cores, groups), div_up(p->m, most));
 
     p->width = (uint32_t) (div_up(panels, groups) * nr);
-    p->chunk = (uint32_t) u64_min(round_up(div_up(p->m, chunks), 8), 1024);
-    if (sums_wait)
-        p->chunk = u32_min(p->chunk, w->chunk);
+    p->chunk = (uint32_t) round_up(div_up(p->m, chunks), 8);
 }
 
 static enum rt_err run_wide(struct rt_cmd *cmd, const struct matmul_job *job, bool dot)
