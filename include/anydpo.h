@@ -84,7 +84,7 @@ struct anydpo_plan {
     uint32_t max_tokens, max_rows; // of the largest pass: tokens, positions that the head scores
     const char *head; // where the gradient of the head's input comes from: "one sweep" (with the
                       // log-probs), "logits kept", "logits recomputed"; static
-    char recomputed[160];          // what the backward recomputes, in words
+    char recomputed[160]; // what the backward recomputes, in words
     // Roughly how long it will take, by what a step computes and moves and what the device was
     // measured to do for about a second: within a factor of two.
     uint64_t steps;
@@ -103,7 +103,7 @@ enum anydpo_status anydpo_evaluate_each(struct anydpo_job *job, anydpo_eval_fn *
 struct anydpo_step {
     uint32_t steps;
     double seconds;               // median of a step
-    double pairs_per_s;           // of all timed steps, as the next two
+    double pairs_per_s;           // medians of the steps, as the next two
     double tokens_per_s;          // shared prompts counted once
     double useful_gflops;         // what the mathematics needs: recomputation does not count
     double matmul_gflops;         // the device's best product of this model's layers, same storage

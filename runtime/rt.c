@@ -305,6 +305,7 @@ enum rt_err rt_cmd_dispatch(struct rt_cmd *cmd, const struct rt_dispatch_desc *d
     RT_TRY(resolve(cmd->dev, desc, &work));
     RT_TRY(rt_profiled(cmd, work.kernel->name, work.flops, run_work, &work));
     cmd->dev->stats.dispatches++;
+    cmd->dev->stats.flops += work.flops;
 done:
     return err;
 }

@@ -135,9 +135,10 @@ bool rt_dev_is_f64(const struct rt_dev *dev);    // host:f64
 
 // Counters since open. `allocs` counts buffer allocations, `bytes` what they hold now, `peak_bytes`
 // the most; `waits` how often the host waited for work that was not known to be done, `drains` how
-// often for all of it, so that the device had nothing to do.
+// often for all of it, so that the device had nothing to do; `flops` sums what the dispatches said.
 struct rt_stats {
     uint64_t allocs, bytes, peak_bytes, dispatches, submits, waits, drains, compiles, cache_hits;
+    double flops;
 };
 struct rt_stats rt_dev_stats(const struct rt_dev *dev);
 

@@ -15,7 +15,7 @@ struct bench {
     struct ds_order order;
     struct tr_optimizer opt;
     struct tr_work work;
-    double seconds, pairs, tokens, flops; // of the timed steps
+    double pairs, tokens, flops; // of the step that is handed over
     uint64_t batches;
     struct tr_job *job; // as in struct tr_flight
     struct rt_cmd *update;
@@ -107,29 +107,53 @@ done:
     return err;
 }
 
+// What a step had to do, then how fast it was.
+struct rates {
+    double *seconds, *pairs, *tokens, *gflops; // [step]
+};
+
+static enum rt_err timed(struct bench *b, uint32_t steps, const struct rates *r)
+{
+    enum rt_err err = RT_OK;
+
+    RT_TRY(step(b));                        // kernels are compiled, memory is touched
+    for (uint32_t i = 0; i <= steps; i++) { // a step lasts from the last one's end to its own
+        const double before = b->taken_at;
+        b->pairs = b->tokens = b->flops = 0.0;
+        RT_TRY(i < steps ? step(b) : take(b));
+        if (i > 0) {
+            const double seconds = r->seconds[i - 1] = b->taken_at - before;
+            r->pairs[i - 1] /= seconds;
+            r->tokens[i - 1] /= seconds;
+            r->gflops[i - 1] /= 1e9 * seconds;
+        }
+        if (i < steps) {
+            r->pairs[i] = b->pairs;
+            r->tokens[i] = b->tokens;
+            r->gflops[i] = b->flops;
+        }
+    }
+done:
+    return err;
+}
+
 enum rt_err tr_bench_step(const struct tr_config *c, uint32_t steps, struct tr_bench *out)
 {
     enum rt_err err = RT_OK;
     struct bench b = {.c = c};
-    double *each = calloc((size_t) steps + 1, sizeof(*each));
+    double *each = calloc((size_t) steps + 1, 4 * sizeof(*each));
 
     *out = (struct tr_bench){0};
     RT_REQUIRE(each, RT_E_NOMEM);
     RT_REQUIRE(steps >= 1, RT_E_ARG);
     RT_TRY(open_bench(&b, steps));
-    RT_TRY(step(&b)); // kernels are compiled, memory is touched
-    b.pairs = b.tokens = b.flops = 0.0;
-    for (uint32_t i = 0; i <= steps; i++) { // a step lasts from the last one's end to its own
-        const double before = b.taken_at;
-        RT_TRY(i < steps ? step(&b) : take(&b));
-        if (i > 0)
-            b.seconds += each[i - 1] = b.taken_at - before;
-    }
+    const struct rates r = {each, each + steps, each + 2 * steps, each + 3 * steps};
+    RT_TRY(timed(&b, steps, &r));
     *out = (struct tr_bench){.steps = steps,
-                             .seconds = op_bench_median(each, steps),
-                             .pairs_per_s = b.pairs / b.seconds,
-                             .tokens_per_s = b.tokens / b.seconds,
-                             .useful_gflops = b.flops / b.seconds / 1e9};
+                             .seconds = op_bench_median(r.seconds, steps),
+                             .pairs_per_s = op_bench_median(r.pairs, steps),
+                             .tokens_per_s = op_bench_median(r.tokens, steps),
+                             .useful_gflops = op_bench_median(r.gflops, steps)};
     RT_TRY(matmul(&b, &out->matmul_gflops));
 done:
     rt_cmd_destroy(&b.update);

@@ -6,10 +6,10 @@
 
 struct tr_bench {
     uint32_t steps;
-    double seconds;                   // median of a step
-    double pairs_per_s, tokens_per_s; // of all timed steps; shared prompts count once
-    double useful_gflops;             // see tr_bench_step
-    double matmul_gflops;             // best product of this model's layers in the same storage
+    // Medians over the steps, whose rows differ; tokens of shared prompts count once.
+    double seconds, pairs_per_s, tokens_per_s;
+    double useful_gflops; // see tr_bench_step
+    double matmul_gflops; // best product of this model's layers in the same storage
 };
 
 // `steps` steps of the run that `c` describes, after a first one that is left out; writes nothing.

@@ -14,7 +14,7 @@ struct tr_profile {
     struct rt_stats stats; // then
     // Of closed stretches, [alone]
     uint64_t steps[2], submits, waits, drains;
-    double seconds[2]; // of kernels where alone, else of the clock
+    double seconds[2], flops[2]; // seconds of kernels where alone, else of the clock
 };
 
 // Steps done .. total will be run. `profile`: the device was opened with one.
