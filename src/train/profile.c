@@ -23,11 +23,12 @@ void tr_profile_open(struct tr_profile *p, bool profile, uint64_t done, uint64_t
     *p = (struct tr_profile){0};
     if (profile && done < total)
         p->switch_at = done + (total - done + 1) / 2;
+    p->warm = done + (total - done > 2);
 }
 
 void tr_profile_begin(struct tr_profile *p, struct rt_dev *dev, uint64_t step)
 {
-    if (!p->switch_at || p->open)
+    if (!p->switch_at || p->open || step < p->warm)
         return;
     p->alone = step < p->switch_at;
     rt_dev_profile_pause(dev, !p->alone);

@@ -7,6 +7,7 @@
 // What steps took: in the first half of a run with kernels one by one, in the second half as they
 // run without a profile. Part of the run's state; { 0 } measures nothing.
 struct tr_profile {
+    uint64_t warm;      // steps up to this one touch memory first: not measured
     uint64_t switch_at; // settle after this step; 0: no profile
     bool open, alone;   // a stretch of steps is under way; of the first kind
     double began;
