@@ -201,6 +201,7 @@ static enum rt_err read_gemma3(const struct fmt_json *j, struct md_arch *a)
     uint32_t every;
 
     RT_TRY(read_softcaps(j, a));
+    a->attn_softcap = 0.0f; // the key is read by transformers, and not used
     RT_TRY(fmt_json_u32_or(j, "_sliding_window_pattern", 6, &every));
     RT_TRY(fmt_json_u32_or(j, "sliding_window_pattern", every, &every));
     for (uint32_t l = 0; l < a->layers; l++)

@@ -49,6 +49,7 @@ MODELS = {
                    attn_logit_softcapping=2.0, final_logit_softcapping=3.0),
     "gemma3_text": dict(model_type="gemma3_text", head_dim=8, sliding_window=5,
                         query_pre_attn_scalar=12,
+                        attn_logit_softcapping=2.0,  # which transformers does not use
                         layer_types=["sliding_attention", "full_attention"],
                         rope_parameters=dict(
                             full_attention=dict(rope_theta=1e6, rope_type="linear", factor=8.0),
