@@ -50,10 +50,16 @@ done:
     return err;
 }
 
+uint32_t tr_eval_pairs(uint32_t n, uint32_t batch, bool drop_last)
+{
+    return drop_last && n > batch ? n - n % batch : n;
+}
+
 enum rt_err tr_evaluate(const struct tr_evaluate_args *a, struct tr_evaluation *out)
 {
     enum rt_err err = RT_OK;
-    const uint32_t batch = tr_eval_batch(a->c), n = a->data->set.n;
+    const uint32_t batch = tr_eval_batch(a->c);
+    const uint32_t n = tr_eval_pairs(a->data->set.n, batch, a->c->dataloader_drop_last);
     const double start = os_seconds();
     uint32_t *pairs = malloc(batch * sizeof(*pairs));
     struct walk w = {.a = a, .e = {.name = a->data->name, .pairs = n}};

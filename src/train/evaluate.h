@@ -28,6 +28,10 @@ void tr_eval_loss_add(struct tr_eval_loss *s, double loss, uint32_t n);
 // (logging_nan_inf_filter).
 double tr_eval_loss_mean(const struct tr_eval_loss *s, bool keep_all);
 
+// How many of n pairs are looked at, the first: with drop_last (dataloader_drop_last) no short last
+// batch, as with transformers, unless there is no other one.
+uint32_t tr_eval_pairs(uint32_t n, uint32_t batch, bool drop_last);
+
 struct tr_evaluate_args {
     const struct tr_config *c;
     struct tr_objective *objective;
@@ -38,7 +42,7 @@ struct tr_evaluate_args {
     void *user;
 };
 
-// All pairs in the order of the file, in batches of per_device_eval_batch_size. Errors: those of
+// The pairs in the order of the file, in batches of per_device_eval_batch_size. Errors: those of
 // tr_objective_begin, tr_objective_end and on_batch.
 RT_NODISCARD enum rt_err tr_evaluate(const struct tr_evaluate_args *a, struct tr_evaluation *out);
 

@@ -92,6 +92,8 @@ enum rt_err tr_run_log_step(struct tr_run_state *r, double norm, double lr)
 enum rt_err tr_run_log_end(struct tr_run_state *r)
 {
     struct tr_entry e = entry(r);
+    if (r->s.n_evals && r->evaluated_at == r->at.step) // TRL logs with the model in its last mode
+        tr_metrics_clear(&r->metrics);
     e.train_runtime = os_seconds() - r->started;
     e.samples_per_s = (double) r->at.step * r->c->per_device_train_batch_size *
                       r->c->gradient_accumulation_steps / e.train_runtime;

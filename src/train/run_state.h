@@ -58,7 +58,8 @@ struct tr_run_state {
 RT_NODISCARD enum rt_err tr_run_log_step(struct tr_run_state *r, double norm, double lr);
 bool tr_run_log_is_due(const struct tr_run_state *r, uint64_t step, bool epoch_ends);
 
-// The last entry: run time and mean loss, with the metrics of steps that no log reported.
+// The last entry: run time and mean loss, with the metrics of steps that no log reported; as in
+// TRL, without them where an evaluation comes last.
 RT_NODISCARD enum rt_err tr_run_log_end(struct tr_run_state *r);
 
 // The entry of an evaluation; the metrics of training since the last log stay as they are.
