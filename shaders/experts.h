@@ -16,6 +16,7 @@
     U32(rows) U32(top_k) U32(n_tokens) U32(t_begin) U32(cols) U32(ldx) U32(ldy) U32(row_begin)     \
     U32(row_count) U32(add)
 
+// Parameters: ACT_PARAMS of act.h.
 #define EXPERTS_ACT_BUFFERS IN(0, elem, g)  /* (M, ld) gate               */ \
                             IN(1, elem, u)  /* (M, ld) up                 */ \
                             IN(2, float, w) /* (M)                        */ \
@@ -27,4 +28,3 @@
                                  OUT(4, elem, dg) /* (M, ld)               */ \
                                  OUT(5, elem, du) /* (M, ld)               */ \
                                  OUT(6, float, dw) /* (M)                   */
-#define EXPERTS_ACT_PARAMS U32(n_rows) U32(cols) U32(ld) U32(act_kind)

@@ -1,7 +1,8 @@
 // shaders/experts_act.comp -- a = w[m] * act(g) * u. Oracle: op_experts_act_ref().
+#include "act.h"
 #include "experts.h"
 #define BUFFERS EXPERTS_ACT_BUFFERS
-#define PARAMS EXPERTS_ACT_PARAMS
+#define PARAMS ACT_PARAMS
 #define LOCALS
 #include "kernel.h"
 #include "act_kind.h"

@@ -1,14 +1,15 @@
 // shaders/experts_act_back.comp -- dg = w da u act'(g), du = w da act(g), dw[m] = sum da act(g) u;
 // one group a row. Oracle: op_experts_act_back_ref().
+#include "act.h"
 #include "experts.h"
 #define BUFFERS EXPERTS_ACT_BACK_BUFFERS
-#define PARAMS EXPERTS_ACT_PARAMS
+#define PARAMS ACT_PARAMS
 #define LOCALS SHARED(float, red, LANES)
 #include "kernel.h"
 #include "act_kind.h"
 
 KERNEL_BEGIN(experts_act_back)
-    const uint m = GROUP_X;
+    const uint m = GROUP_Y;
     const float weight = w[m];
     float sum = 0.0f;
     for (uint c = LANE * 2u; c < ld; c += uint(LANES) * 2u) {

@@ -83,40 +83,37 @@ void op_act_gate_back_ref(const struct rt_host_call *call)
 
 // ---- Dispatch ---------------------------------------------------------------------------------
 
-// Tensors of one stride: those read, then those written.
-struct tensors {
-    struct op_vec v[5];
-    uint32_t n, n_in;
-};
-
-static enum rt_err record(struct rt_cmd *cmd, const char *kernel, const struct tensors *x,
-                          const struct act_params *whole)
+enum rt_err op_act_record(struct rt_cmd *cmd, const struct op_act_job *job)
 {
     enum rt_err err = RT_OK;
-    uint32_t step = UINT32_MAX;
+    const struct act_params *whole = &job->params;
     struct op_grid grid;
+    uint32_t step = UINT32_MAX;
 
     RT_REQUIRE(whole->n_rows >= 1 && whole->n_rows <= 1u << 30 &&
                    op_row_ok(whole->cols, whole->ld) && whole->act_kind < OP_ACT_COUNT,
                RT_E_ARG);
-    for (uint32_t i = 0; i < x->n; i++) {
-        RT_REQUIRE(op_vec_holds(x->v[i], (uint64_t) whole->n_rows * whole->ld), RT_E_SHAPE);
-        step = u32_min(step, op_vec_range_rows(x->v[i], whole->ld));
+    for (uint32_t i = 0; i < job->n; i++) {
+        const uint32_t ld = job->scalar[i] ? 1 : whole->ld;
+        RT_REQUIRE(op_vec_holds(job->v[i], (uint64_t) whole->n_rows * ld), RT_E_SHAPE);
+        RT_REQUIRE(!job->scalar[i] || rt_buf_type(job->v[i].buf) == RT_F32, RT_E_SHAPE);
+        step = u32_min(step, op_vec_range_rows(job->v[i], ld));
     }
     RT_REQUIRE(step, RT_E_UNSUPPORTED);
-    grid = op_grid(x->v[x->n_in].buf, whole->ld);
+    grid = job->sums ? (struct op_grid){1, op_row_lanes(job->v[0].buf), 2, 0}
+                     : op_grid(job->v[job->n_in].buf, whole->ld);
     for (uint32_t t = 0; t < whole->n_rows; t += step) {
         struct act_params p = *whole;
         p.n_rows = u32_min(step, whole->n_rows - t);
-        struct rt_dispatch_desc d = {.kernel = kernel,
+        struct rt_dispatch_desc d = {.kernel = job->kernel,
                                      .groups = {grid.groups, p.n_rows},
                                      .group = {grid.group},
                                      .params = &p,
                                      .params_size = sizeof(p),
                                      .tune = {{"ACT", (int32_t) p.act_kind}, OP_GRID_TUNES(grid)}};
-        for (uint32_t i = 0; i < x->n; i++)
-            d.bufs[i] = op_bind_rows(x->v[i], p.ld, t, p.n_rows,
-                                     i < x->n_in ? RT_ACCESS_IN : RT_ACCESS_OUT);
+        for (uint32_t i = 0; i < job->n; i++)
+            d.bufs[i] = op_bind_rows(job->v[i], job->scalar[i] ? 1 : p.ld, t, p.n_rows,
+                                     i < job->n_in ? RT_ACCESS_IN : RT_ACCESS_OUT);
         RT_TRY(rt_cmd_dispatch(cmd, &d));
     }
 done:
@@ -126,14 +123,16 @@ done:
 enum rt_err op_act(struct rt_cmd *cmd, const struct op_act_args *a)
 {
     const struct act_params p = {a->n_rows, a->cols, a->ld, (uint32_t) a->act};
-    return a->u.buf ? record(cmd, "act_gate", &(struct tensors){{a->g, a->u, a->a}, 3, 2}, &p)
-                    : record(cmd, "act", &(struct tensors){{a->g, a->a}, 2, 1}, &p);
+    const struct op_act_job plain = {"act", {a->g, a->a}, {false}, 2, 1, false, p},
+                            gated = {"act_gate", {a->g, a->u, a->a}, {false}, 3, 2, false, p};
+    return op_act_record(cmd, a->u.buf ? &gated : &plain);
 }
 
 enum rt_err op_act_backward(struct rt_cmd *cmd, const struct op_act_backward_args *a)
 {
     const struct act_params p = {a->n_rows, a->cols, a->ld, (uint32_t) a->act};
-    const struct tensors gated = {{a->g, a->u, a->da, a->dg, a->du}, 5, 3};
-    return a->u.buf ? record(cmd, "act_gate_back", &gated, &p)
-                    : record(cmd, "act_back", &(struct tensors){{a->g, a->da, a->dg}, 3, 2}, &p);
+    const struct op_act_job
+        plain = {"act_back", {a->g, a->da, a->dg}, {false}, 3, 2, false, p},
+        gated = {"act_gate_back", {a->g, a->u, a->da, a->dg, a->du}, {false}, 5, 3, false, p};
+    return op_act_record(cmd, a->u.buf ? &gated : &plain);
 }

@@ -44,6 +44,20 @@ struct op_act_backward_args {
 // Errors: as op_act().
 RT_NODISCARD enum rt_err op_act_backward(struct rt_cmd *cmd, const struct op_act_backward_args *a);
 
+// A kernel of activations over rows: what op_act() and its relatives in experts.h record.
+struct op_act_job {
+    const char *kernel;
+    struct op_vec v[7]; // (T, ld) each, or (T) f32 where `scalar` is set, in the kernel's order
+    bool scalar[7];
+    uint32_t n, n_in; // those that are there; those of them that are read
+    bool sums;        // a group makes a whole row, for a sum over it
+    struct act_params params;
+};
+
+// Check the tensors and record the kernel, in as many parts as the binding range asks for. Errors:
+// as op_act(), and RT_E_SHAPE where a scalar is not f32.
+RT_NODISCARD enum rt_err op_act_record(struct rt_cmd *cmd, const struct op_act_job *job);
+
 // An activation (enum op_act) at z, and its slope there.
 struct op_act_value {
     double f, slope;

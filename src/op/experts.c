@@ -8,12 +8,11 @@ const struct rt_kernel op_experts_matmul_kernel =
 const struct rt_kernel op_experts_sum_kernel =
     OP_KERNEL(experts_sum, "experts_sum.comp", EXPERTS_SUM_BUFFERS, struct experts_sum_params,
               op_experts_sum_ref);
-const struct rt_kernel op_experts_act_kernel =
-    OP_KERNEL(experts_act, "experts_act.comp", EXPERTS_ACT_BUFFERS, struct experts_act_params,
-              op_experts_act_ref);
+const struct rt_kernel op_experts_act_kernel = OP_KERNEL(
+    experts_act, "experts_act.comp", EXPERTS_ACT_BUFFERS, struct act_params, op_experts_act_ref);
 const struct rt_kernel op_experts_act_back_kernel =
     OP_KERNEL(experts_act_back, "experts_act_back.comp", EXPERTS_ACT_BACK_BUFFERS,
-              struct experts_act_params, op_experts_act_back_ref);
+              struct act_params, op_experts_act_back_ref);
 
 // A group's tile and a lane's share of it; the names of shaders/matmul.comp.
 enum { BM = ROUTE_TILE, BN = 64, BK = 16, TM = 8, NV = 1 };
@@ -97,7 +96,7 @@ void op_experts_sum_ref(const struct rt_host_call *call)
 
 void op_experts_act_ref(const struct rt_host_call *call)
 {
-    const struct experts_act_params *p = call->params;
+    const struct act_params *p = call->params;
 
     for (uint64_t i = 0; i < (uint64_t) p->n_rows * p->ld; i++) {
         const double w = rt_host_load(&call->bufs[2], i / p->ld),
@@ -109,7 +108,7 @@ void op_experts_act_ref(const struct rt_host_call *call)
 
 void op_experts_act_back_ref(const struct rt_host_call *call)
 {
-    const struct experts_act_params *p = call->params;
+    const struct act_params *p = call->params;
 
     for (uint64_t m = 0; m < p->n_rows; m++) {
         const double w = rt_host_load(&call->bufs[2], m);
@@ -336,87 +335,26 @@ done:
     return err;
 }
 
-// Tensors (M, ld), or (M) where `row` is set, in the order of a kernel's list; n_in are read.
-struct tensors {
-    struct op_vec v[7];
-    bool row[7];
-    uint32_t n, n_in;
-};
-
-static enum rt_err check_act(const struct tensors *x, const struct experts_act_params *p,
-                             uint32_t *step)
-{
-    enum rt_err err = RT_OK;
-
-    *step = UINT32_MAX;
-    RT_REQUIRE(p->n_rows >= 1 && p->n_rows <= 1u << 30 && op_row_ok(p->cols, p->ld) &&
-                   p->act_kind < OP_ACT_COUNT,
-               RT_E_ARG);
-    for (uint32_t i = 0; i < x->n; i++) {
-        const uint32_t ld = x->row[i] ? 1 : p->ld;
-        RT_REQUIRE(op_vec_holds(x->v[i], (uint64_t) p->n_rows * ld), RT_E_SHAPE);
-        RT_REQUIRE(!x->row[i] || rt_buf_type(x->v[i].buf) == RT_F32, RT_E_SHAPE);
-        *step = u32_min(*step, op_vec_range_rows(x->v[i], ld));
-    }
-    RT_REQUIRE(*step, RT_E_UNSUPPORTED);
-done:
-    return err;
-}
-
-static void bind_act(struct rt_dispatch_desc *d, const struct tensors *x,
-                     const struct experts_act_params *p, uint32_t row)
-{
-    for (uint32_t i = 0; i < x->n; i++)
-        d->bufs[i] = op_bind_rows(x->v[i], x->row[i] ? 1 : p->ld, row, p->n_rows,
-                                  i < x->n_in ? RT_ACCESS_IN : RT_ACCESS_OUT);
-    d->params = p;
-    d->params_size = sizeof(*p);
-}
-
 enum rt_err op_experts_act(struct rt_cmd *cmd, const struct op_experts_act_args *a)
 {
-    enum rt_err err = RT_OK;
-    struct experts_act_params p = {a->n_rows, a->cols, a->ld, (uint32_t) a->act};
-    const struct tensors x = {{a->g, a->u, a->w, a->a}, {false, false, true, false}, 4, 3};
-    struct op_grid grid;
-    uint32_t step;
-
-    RT_TRY(check_act(&x, &p, &step));
-    grid = op_grid(a->a.buf, a->ld);
-    for (uint32_t m = 0; m < a->n_rows; m += step) {
-        p.n_rows = u32_min(step, a->n_rows - m);
-        struct rt_dispatch_desc d = {.kernel = "experts_act",
-                                     .groups = {grid.groups, p.n_rows},
-                                     .group = {grid.group},
-                                     .tune = {{"ACT", (int32_t) p.act_kind}, OP_GRID_TUNES(grid)}};
-        bind_act(&d, &x, &p, m);
-        RT_TRY(rt_cmd_dispatch(cmd, &d));
-    }
-done:
-    return err;
+    return op_act_record(
+        cmd, &(struct op_act_job){.kernel = "experts_act",
+                                  .v = {a->g, a->u, a->w, a->a},
+                                  .scalar = {[2] = true},
+                                  .n = 4,
+                                  .n_in = 3,
+                                  .params = {a->n_rows, a->cols, a->ld, (uint32_t) a->act}});
 }
 
 enum rt_err op_experts_act_backward(struct rt_cmd *cmd,
                                     const struct op_experts_act_backward_args *a)
 {
-    enum rt_err err = RT_OK;
-    struct experts_act_params p = {a->n_rows, a->cols, a->ld, (uint32_t) a->act};
-    const struct tensors x = {{a->g, a->u, a->w, a->da, a->dg, a->du, a->dw},
-                              {false, false, true, false, false, false, true},
-                              7,
-                              4};
-    uint32_t step;
-
-    RT_TRY(check_act(&x, &p, &step));
-    for (uint32_t m = 0; m < a->n_rows; m += step) {
-        p.n_rows = u32_min(step, a->n_rows - m);
-        struct rt_dispatch_desc d = {.kernel = "experts_act_back",
-                                     .groups = {p.n_rows},
-                                     .group = {op_row_lanes(a->g.buf)},
-                                     .tune = {{"ACT", (int32_t) p.act_kind}}};
-        bind_act(&d, &x, &p, m);
-        RT_TRY(rt_cmd_dispatch(cmd, &d));
-    }
-done:
-    return err;
+    return op_act_record(
+        cmd, &(struct op_act_job){.kernel = "experts_act_back",
+                                  .v = {a->g, a->u, a->w, a->da, a->dg, a->du, a->dw},
+                                  .scalar = {[2] = true, [6] = true},
+                                  .n = 7,
+                                  .n_in = 4,
+                                  .sums = true,
+                                  .params = {a->n_rows, a->cols, a->ld, (uint32_t) a->act}});
 }

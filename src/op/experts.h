@@ -15,7 +15,6 @@
 
 OP_PARAMS(experts_matmul, EXPERTS_MATMUL_PARAMS);
 OP_PARAMS(experts_sum, EXPERTS_SUM_PARAMS);
-OP_PARAMS(experts_act, EXPERTS_ACT_PARAMS);
 
 // The routing of a pass. M = n_tokens * top_k rows.
 struct op_experts {
