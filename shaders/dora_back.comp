@@ -8,11 +8,11 @@
 #include "columns.h"
 
 KERNEL_BEGIN(dora_back)
-    const uint t = GROUP_X, step = uint(LANES) * 4u;
-    for (uint c = LANE * 4u; c < cols; c += step) {
-        const vec4 g = columns_below(LD4(dy, t * ldy + c), c, cols);
-        const vec4 p = g * LD4(z, t * ldz + c) / LD4_BELOW(norm, c, cols);
-        ST4(dz, t * ldy + c, g * LD4_BELOW(factor, c, cols));
-        ST4(z, t * ldz + c, columns_below(p, c, cols));
+    const uint t = GROUP_X, step = uint(LANES) * ROW_WIDTH;
+    for (uint c = LANE * ROW_WIDTH; c < cols; c += step) {
+        const rvec g = row_columns_below(LDR(dy, t * ldy + c), c, cols);
+        const rvec p = g * LDR(z, t * ldz + c) / LDR_BELOW(norm, c, cols);
+        STR(dz, t * ldy + c, g * LDR_BELOW(factor, c, cols));
+        STR(z, t * ldz + c, row_columns_below(p, c, cols));
     }
 KERNEL_END

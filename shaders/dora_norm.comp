@@ -8,12 +8,14 @@
 #include "columns.h"
 
 KERNEL_BEGIN(dora_norm)
-    const uint t = GROUP_X, step = uint(LANES) * 4u;
-    float sum = 0.0f;
-    for (uint c = LANE * 4u; c < cols; c += step) {
-        const vec4 v = columns_below(LD4(w, t * ldw + c) + scale * LD4(d, t * ldd + c), c, cols);
-        sum += dot(v, v);
+    const uint t = GROUP_X, step = uint(LANES) * ROW_WIDTH;
+    rvec sums = RVEC(0.0f);
+    for (uint c = LANE * ROW_WIDTH; c < cols; c += step) {
+        const rvec v = LDR(w, t * ldw + c) + scale * LDR(d, t * ldd + c);
+        const rvec own = row_columns_below(v, c, cols);
+        sums += own * own;
     }
+    float sum = ROW_SUM(sums);
     GROUP_SUM(red, sum)
     if (LANE == 0u) {
         // A quotient of equals need not be 1 on every device.

@@ -8,18 +8,18 @@
 #include "columns.h"
 
 KERNEL_BEGIN(dora_scale)
-    const uint t = GROUP_X, step = uint(LANES) * 4u;
-    for (uint c = LANE * 4u; c < cols; c += step) {
-        const vec4 scaled = LD4_BELOW(factor, c, cols) * LD4(z, t * ldz + c);
+    const uint t = GROUP_X, step = uint(LANES) * ROW_WIDTH;
+    for (uint c = LANE * ROW_WIDTH; c < cols; c += step) {
+        const rvec scaled = LDR_BELOW(factor, c, cols) * LDR(z, t * ldz + c);
 #if BIAS
-        const vec4 value = columns_below(scaled + LD4_BELOW(b, c, cols), c, cols);
+        const rvec value = row_columns_below(scaled + LDR_BELOW(b, c, cols), c, cols);
 #else
-        const vec4 value = columns_below(scaled, c, cols);
+        const rvec value = row_columns_below(scaled, c, cols);
 #endif
 #if ADD
-        ADD4_BELOW(y, t * ldy + c, value, c, cols)
+        ADDR_BELOW(y, t * ldy + c, value, c, cols)
 #else
-        ST4(y, t * ldy + c, value);
+        STR(y, t * ldy + c, value);
 #endif
     }
 KERNEL_END

@@ -1,6 +1,6 @@
 // shaders/logprob_stats.comp -- carry a row's statistics over one more chunk of its logits; one
 // group a row. The target's column stays out of the maximum and the sums: the columns before and
-// behind it are walked one after the other, four at once. Oracle: op_logprob_stats_ref().
+// behind it are walked one after the other, WIDTH at once. Oracle: op_logprob_stats_ref().
 #include "logprob.h"
 #define BUFFERS LOGPROB_STATS_BUFFERS
 #define PARAMS LOGPROB_STATS_PARAMS
@@ -9,15 +9,33 @@
 #include "exp.h"
 
 #define LOWEST (-1e30f) // stands for -Inf, which Vulkan may assume away
-#define ALL4(op, v) op(op((v).x, (v).y), op((v).z, (v).w))
+#define OF4(op, v) op(op((v).x, (v).y), op((v).z, (v).w))
+#if defined(__OPENCL_C_VERSION__) && LANES == 1 // a CPU
+#define WIDTH 16u
+#define vec float16
+#define ZEROS (float16)(0.0f)
+#define LARGER(a, b) select(a, b, (b) > (a))
+#define LD_VEC(buf, i) vload16(0, buf + (i))
+#define EXP_NEG exp_neg16
+#define OF_ALL(op, v) OF4(op, op(op((v).s0123, (v).s4567), op((v).s89ab, (v).scdef)))
+#else
+#define WIDTH 4u
+#define vec vec4
+#define ZEROS vec4(0.0f, 0.0f, 0.0f, 0.0f)
+#define LARGER(a, b) MAX(a, b)
+#define LD_VEC(buf, i) LD4_F32(buf, i)
+#define EXP_NEG exp_neg4
+#define OF_ALL(op, v) OF4(op, v)
+#endif
+#define STEP (WIDTH * uint(LANES))
 
-// For the columns [from, to) of the row, shared among the lanes: `four` at j .. j + 3, then `one`
-// at j.
-#define WALK(j, from, to, four, one)                                                               \
+// For the columns [from, to) of the row, shared among the lanes: `wide` at j .. j + WIDTH - 1, then
+// `one` at j.
+#define WALK(j, from, to, wide, one)                                                               \
     {                                                                                              \
-        const uint rest_ = (from) + ((to) - (from)) / (4u * uint(LANES)) * (4u * uint(LANES));     \
-        for (uint j = (from) + LANE * 4u; j < rest_; j += 4u * uint(LANES)) {                      \
-            four                                                                                   \
+        const uint rest_ = (from) + ((to) - (from)) / STEP * STEP;                                 \
+        for (uint j = (from) + LANE * WIDTH; j < rest_; j += STEP) {                               \
+            wide                                                                                   \
         }                                                                                          \
         for (uint j = rest_ + LANE; j < (to); j += uint(LANES)) {                                  \
             one                                                                                    \
@@ -26,16 +44,16 @@
 
 #define LARGEST(from, to, best)                                                                    \
     {                                                                                              \
-        vec4 best4 = vec4(best, best, best, best);                                                 \
+        vec bests = ZEROS + best;                                                                  \
         WALK(j, from, to,                                                                          \
-             const vec4 l = LD4_F32(logits, row + j); best4 = MAX(best4, l); total4 += l;,         \
+             const vec l = LD_VEC(logits, row + j); bests = LARGER(bests, l); totals += l;,        \
              const float l = logits[row + j]; best = MAX(best, l); total += l;)                    \
-        best = MAX(best, ALL4(MAX, best4));                                                        \
+        best = MAX(best, OF_ALL(MAX, bests));                                                      \
     }
 
 #define SUMS(from, to)                                                                             \
-    WALK(j, from, to, const vec4 d = LD4_F32(logits, row + j) - top; const vec4 e = exp_neg4(d);   \
-         sum4 += e; dot4 += e * d;, const float d = logits[row + j] - top;                         \
+    WALK(j, from, to, const vec d = LD_VEC(logits, row + j) - top; const vec e = EXP_NEG(d);       \
+         sums += e; products += e * d;, const float d = logits[row + j] - top;                     \
          const float e = exp_neg(d); sum += e; dots += e * d;)
 
 KERNEL_BEGIN(logprob_stats)
@@ -48,19 +66,19 @@ KERNEL_BEGIN(logprob_stats)
     const float old_top = first ? LOWEST : state[s + ST_MAX];
     float low = first ? LOWEST : state[s + ST_MAX_LOW], top = old_top;
     float total = 0.0f, sum = 0.0f, dots = 0.0f;
-    vec4 total4 = vec4(0.0f, 0.0f, 0.0f, 0.0f), sum4 = total4, dot4 = total4;
+    vec totals = ZEROS, sums = ZEROS, products = ZEROS;
 
     LARGEST(0u, before, low)
     LARGEST(behind, v_count, top)
     top = MAX(top, low);
-    total += ALL4(PLUS, total4);
+    total += OF_ALL(PLUS, totals);
     GROUP_MAX(red, low)
     GROUP_MAX(red, top)
     GROUP_SUM(red, total)
     SUMS(0u, before)
     SUMS(behind, v_count)
-    sum += ALL4(PLUS, sum4);
-    dots += ALL4(PLUS, dot4);
+    sum += OF_ALL(PLUS, sums);
+    dots += OF_ALL(PLUS, products);
     GROUP_SUM(red, sum)
     GROUP_SUM(red, dots)
     if (LANE == 0u) {

@@ -9,13 +9,14 @@
 #include "columns.h"
 
 KERNEL_BEGIN(norm)
-    const uint t = GROUP_X, step = uint(LANES) * 4u;
+    const uint t = GROUP_X, step = uint(LANES) * ROW_WIDTH;
 #if CENTER
-    float mean = 0.0f;
-    for (uint c = LANE * 4u; c < cols; c += step) {
-        const vec4 v = columns_below(LD4(x, t * ldx + c), c, cols);
-        mean += (v.x + v.y) + (v.z + v.w);
+    rvec means = RVEC(0.0f);
+    for (uint c = LANE * ROW_WIDTH; c < cols; c += step) {
+        const rvec v = row_columns_below(LDR(x, t * ldx + c), c, cols);
+        means += v;
     }
+    float mean = ROW_SUM(means);
     GROUP_SUM(red, mean)
     mean /= float(cols);
     if (LANE == 0u)
@@ -24,28 +25,30 @@ KERNEL_BEGIN(norm)
 #else
 #define CENTERED(v) (v)
 #endif
-    float sum = 0.0f;
-    for (uint c = LANE * 4u; c < cols; c += step) {
-        const vec4 v = columns_below(CENTERED(LD4(x, t * ldx + c)), c, cols);
-        sum += dot(v, v);
+    rvec sums = RVEC(0.0f);
+    for (uint c = LANE * ROW_WIDTH; c < cols; c += step) {
+        const rvec v = row_columns_below(CENTERED(LDR(x, t * ldx + c)), c, cols);
+        sums += v * v;
     }
+    float sum = ROW_SUM(sums);
     GROUP_SUM(red, sum)
     const float r = inversesqrt(sum / float(cols) + eps);
     if (LANE == 0u)
         stats[t * NORM_STATS] = r;
-    for (uint c = LANE * 4u; c < ldy; c += step) {
-        const vec4 v = columns_below(CENTERED(LD4(x, t * ldx + UMIN(c, ldx - 4u))), c, cols);
-        const vec4 s = (LD4_BELOW(w, c, cols) + w_offset) * r;
+    for (uint c = LANE * ROW_WIDTH; c < ldy; c += step) {
+        const uint from = UMIN(c, ldx - ROW_WIDTH);
+        const rvec v = row_columns_below(CENTERED(LDR(x, t * ldx + from)), c, cols);
+        const rvec s = (LDR_BELOW(w, c, cols) + w_offset) * r;
 #if BIAS
-        const vec4 value = columns_below(v * s + LD4_BELOW(b, c, cols), c, cols);
+        const rvec value = row_columns_below(v * s + LDR_BELOW(b, c, cols), c, cols);
 #else
-        const vec4 value = v * s;
+        const rvec value = v * s;
 #endif
 #if ADD
         if (c < cols)
-            ADD4_BELOW(y, t * ldy + c, value, c, cols)
+            ADDR_BELOW(y, t * ldy + c, value, c, cols)
 #else
-        ST4(y, t * ldy + c, value);
+        STR(y, t * ldy + c, value);
 #endif
     }
 KERNEL_END
