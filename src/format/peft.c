@@ -33,6 +33,9 @@ static const struct {
     {"lora_dropout", READ},
     {"target_modules", READ},
     {"modules_to_save", READ},
+    {"exclude_modules", READ},
+    {"layers_to_transform", READ},
+    {"layers_pattern", READ},
     {"use_rslora", READ},
     {"use_dora", READ},
     {"fan_in_fan_out", READ},
@@ -147,6 +150,41 @@ done:
     return err;
 }
 
+// layers_to_transform, a number or some, and layers_pattern, a name or some: as arrays.
+static enum rt_err take_layers(const struct fmt_json *j, struct fmt_peft *p)
+{
+    enum rt_err err = RT_OK;
+    const cJSON *v = fmt_json_get(j, "layers_to_transform"), *x;
+    const cJSON *names = fmt_json_get(j, "layers_pattern");
+    const bool one = cJSON_IsNumber(v), word = cJSON_IsString(names) && names->valuestring[0];
+
+    if (v && !one && !is_empty(v)) {
+        RT_TRY(fmt_json_array_or_null(j, "layers_to_transform", &v));
+        cJSON_ArrayForEach(x, v)
+        {
+            if (!cJSON_IsNumber(x))
+                RT_TRY(rt_fail(RT_E_FORMAT, "%s: layers_to_transform: expected numbers, found %s",
+                               j->where, fmt_json_kind(x)));
+        }
+    }
+    if (one || (v && !is_empty(v))) {
+        p->layers = one ? cJSON_CreateIntArray(&v->valueint, 1) : cJSON_Duplicate(v, 1);
+        RT_REQUIRE(p->layers, RT_E_NOMEM);
+    }
+    if (p->layers && cJSON_IsString(p->targets))
+        RT_TRY(rt_fail(RT_E_FORMAT,
+                       "%s: layers_to_transform: expected target_modules as names, "
+                       "as PEFT does, found a pattern",
+                       j->where));
+    if (word)
+        p->pattern = cJSON_CreateStringArray((const char *const *) &names->valuestring, 1);
+    else if (!cJSON_IsString(names))
+        RT_TRY(take_names(j, "layers_pattern", false, &p->pattern));
+    RT_REQUIRE(!word || p->pattern, RT_E_NOMEM);
+done:
+    return err;
+}
+
 static enum rt_err read_numbers(const struct fmt_json *j, struct fmt_peft *p)
 {
     enum rt_err err = RT_OK;
@@ -187,6 +225,9 @@ static enum rt_err read_config(const struct fmt_json *j, struct fmt_peft *p)
     RT_TRY(read_numbers(j, p));
     RT_TRY(take_names(j, "target_modules", true, &p->targets));
     RT_TRY(take_names(j, "modules_to_save", false, &p->save));
+    if (!is_empty(fmt_json_get(j, "exclude_modules")))
+        RT_TRY(take_names(j, "exclude_modules", true, &p->exclude));
+    RT_TRY(take_layers(j, p));
     RT_TRY(fmt_json_str_or(j, "base_model_name_or_path", NULL, &base));
     if (base)
         RT_TRY(str_dup(base, &p->base_model));
@@ -231,21 +272,34 @@ void fmt_peft_free(struct fmt_peft *p)
 {
     cJSON_Delete(p->targets);
     cJSON_Delete(p->save);
+    cJSON_Delete(p->exclude);
+    cJSON_Delete(p->layers);
+    cJSON_Delete(p->pattern);
     free(p->base_model);
     *p = (struct fmt_peft){0};
+}
+
+static bool copy(const cJSON *v, cJSON **out)
+{
+    *out = v ? cJSON_Duplicate(v, 1) : NULL;
+    return !v == !*out;
 }
 
 enum rt_err fmt_peft_copy(const struct fmt_peft *p, struct fmt_peft *out)
 {
     enum rt_err err = RT_OK;
+    bool all;
 
     *out = *p;
-    out->targets = p->targets ? cJSON_Duplicate(p->targets, 1) : NULL;
-    out->save = p->save ? cJSON_Duplicate(p->save, 1) : NULL;
+    all = copy(p->targets, &out->targets);
+    all = copy(p->save, &out->save) && all;
+    all = copy(p->exclude, &out->exclude) && all;
+    all = copy(p->layers, &out->layers) && all;
+    all = copy(p->pattern, &out->pattern) && all;
     out->base_model = NULL;
     if (p->base_model)
         RT_TRY(str_dup(p->base_model, &out->base_model));
-    RT_REQUIRE(!p->targets == !out->targets && !p->save == !out->save, RT_E_NOMEM);
+    RT_REQUIRE(all, RT_E_NOMEM);
 done:
     if (err != RT_OK)
         fmt_peft_free(out);
@@ -288,13 +342,13 @@ static void put_config(struct fmt_jw *w, const struct fmt_peft *p)
         {"corda_config", 'n', NULL},
         {"ensure_weight_tying", 'f', NULL},
         {"eva_config", 'n', NULL},
-        {"exclude_modules", 'n', NULL},
+        {"exclude_modules", 'x', NULL},
         {"fan_in_fan_out", 'x', NULL},
         {"inference_mode", 't', NULL},
         {"init_lora_weights", 't', NULL},
         {"layer_replication", 'n', NULL},
-        {"layers_pattern", 'n', NULL},
-        {"layers_to_transform", 'n', NULL},
+        {"layers_pattern", 'x', NULL},
+        {"layers_to_transform", 'x', NULL},
         {"loftq_config", 'o', NULL},
         {"lora_alpha", 'x', NULL},
         {"lora_bias", 'f', NULL},
@@ -336,6 +390,10 @@ static void put_config(struct fmt_jw *w, const struct fmt_peft *p)
             put_names(w, p->save);
         else if (strcmp(key, "target_modules") == 0)
             put_names(w, p->targets);
+        else if (strcmp(key, "exclude_modules") == 0)
+            put_names(w, p->exclude);
+        else if (strncmp(key, "layers_", 7) == 0)
+            put_names(w, key[7] == 'p' ? p->pattern : p->layers);
         else if (strncmp(key, "use_", 4) == 0 || key[0] == 'f')
             fmt_jw_bool(w, key[0] == 'f'                  ? p->fan_in_fan_out
                            : strcmp(key, "use_dora") == 0 ? p->use_dora
@@ -423,6 +481,52 @@ enum rt_err fmt_peft_targets(const cJSON *targets, const char *path, bool *out)
             *out = true;
     }
     return RT_OK;
+}
+
+// The layer of a module: the number behind the first word (of `pattern`) that has one behind it.
+static bool layer_of(const cJSON *pattern, const char *path, int *out)
+{
+    const cJSON *x;
+    for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.')) {
+        const size_t digits = strspn(dot + 1, "0123456789");
+        const char *word = dot;
+        bool known = !pattern;
+        if (!digits || digits > 6 || dot[1 + digits] != '.')
+            continue;
+        while (word > path && word[-1] != '.')
+            word--;
+        cJSON_ArrayForEach(x, pattern)
+        {
+            const size_t n = strlen(x->valuestring);
+            known = known || (n == (size_t) (dot - word) && memcmp(word, x->valuestring, n) == 0);
+        }
+        *out = atoi(dot + 1);
+        if (known && (pattern || word > path)) // without a pattern PEFT wants a word before it too
+            return true;
+    }
+    return false;
+}
+
+enum rt_err fmt_peft_admits(const struct fmt_peft *p, const char *path, bool *out)
+{
+    enum rt_err err = RT_OK;
+    const cJSON *x;
+    bool excluded = false;
+    int layer = -1;
+
+    *out = true;
+    if (p->exclude)
+        RT_TRY(fmt_peft_targets(p->exclude, path, &excluded));
+    if (p->layers && cJSON_IsArray(p->targets)) {
+        bool in = false;
+        if (layer_of(p->pattern, path, &layer))
+            cJSON_ArrayForEach(x, p->layers) in = in || x->valueint == layer;
+        cJSON_ArrayForEach(x, p->targets) in = in || strcmp(x->valuestring, path) == 0;
+        *out = in;
+    }
+    *out = *out && !excluded;
+done:
+    return err;
 }
 
 bool fmt_peft_saves(const cJSON *names, const char *path)

@@ -23,7 +23,10 @@ struct fmt_peft {
     cJSON *targets;      // a string: "all-linear" or a regular expression; an array of names;
                          // NULL = what PEFT takes for the model's type
     cJSON *save;         // modules_to_save: an array of names; NULL = none
-    char *base_model;    // base_model_name_or_path; NULL = not said
+    cJSON *exclude;      // exclude_modules: as targets, never "all-linear"; NULL = none
+    cJSON *layers;       // layers_to_transform: an array of numbers; NULL = all
+    cJSON *pattern;   // layers_pattern: an array of the names before a layer's number; NULL = any
+    char *base_model; // base_model_name_or_path; NULL = not said
 };
 
 // Whether `folder` holds an adapter_config.json.
@@ -59,6 +62,12 @@ RT_NODISCARD enum rt_err fmt_peft_check_names(const cJSON *v, bool pattern, cons
 // regular expression; RT_E_UNSUPPORTED it needs too many steps; RT_E_NOMEM.
 RT_NODISCARD enum rt_err fmt_peft_targets(const cJSON *targets, const char *path, bool *out);
 bool fmt_peft_all_linear(const cJSON *targets);
+
+// Whether the adapter `p` may have the module `path` at all: it is not excluded, and lies in one of
+// the layers to transform, whose number is the first that has a word before it (of
+// layers_pattern). As in PEFT, a target that is a whole path is meant in any layer. Errors: those
+// of fmt_peft_targets.
+RT_NODISCARD enum rt_err fmt_peft_admits(const struct fmt_peft *p, const char *path, bool *out);
 
 // Whether an array of modules_to_save means `path` or a module that holds it: by the end of its
 // path, whole words or not.

@@ -92,12 +92,14 @@ done:
     return err;
 }
 
-// chosen[i]: tensor i of the base is the weight of a target. At least one is, else an error.
-static enum rt_err choose(const struct md_params *base, const cJSON *targets, bool *chosen)
+// chosen[i]: tensor i of the base is the weight of a target that `limits` admits. At least one is,
+// else an error.
+static enum rt_err choose(const struct md_params *base, const struct fmt_peft *limits,
+                          const cJSON *targets, bool *chosen)
 {
     enum rt_err err = RT_OK;
     const bool all = fmt_peft_all_linear(targets);
-    bool any = false;
+    bool any = false, admitted;
     char path[128];
 
     for (uint32_t i = 0; i < base->n; i++) {
@@ -106,6 +108,8 @@ static enum rt_err choose(const struct md_params *base, const cJSON *targets, bo
         module_of(p, path);
         if (!all)
             RT_TRY(fmt_peft_targets(targets, path, &chosen[i]));
+        RT_TRY(fmt_peft_admits(limits, path, &admitted));
+        chosen[i] = chosen[i] && admitted;
         if (md_weight_is_routed(p->weight) && (all || chosen[i]))
             RT_TRY(rt_fail(RT_E_UNSUPPORTED,
                            "target modules%s: %s belongs to a layer of experts, where adapters are "
@@ -262,7 +266,7 @@ enum rt_err md_adapter_make(const struct md_arch *arch, const struct md_params *
         a.of[i] = (struct md_adapted){-1, -1, -1, -1};
     if (!a.peft.targets)
         RT_TRY(default_targets(arch, &a.peft.targets));
-    RT_TRY(choose(base, a.peft.targets, chosen));
+    RT_TRY(choose(base, &a.peft, a.peft.targets, chosen));
     if (fmt_peft_all_linear(a.peft.targets)) {
         cJSON_Delete(a.peft.targets);
         a.peft.targets = NULL;
@@ -305,7 +309,7 @@ enum rt_err md_adapter_same_targets(const struct md_adapter *a, const struct md_
     RT_REQUIRE(chosen, RT_E_NOMEM);
     if (!targets)
         RT_TRY(default_targets(arch, &table));
-    RT_TRY(choose(base, targets ? targets : table, chosen));
+    RT_TRY(choose(base, &a->peft, targets ? targets : table, chosen));
     for (uint32_t i = 0; i < base->n; i++)
         if (chosen[i] != (md_adapter_of(a, base->all[i].weight, base->all[i].layer).a >= 0))
             *out = false;

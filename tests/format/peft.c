@@ -37,7 +37,7 @@ static void least_file_has_defaults(void **state)
     put("{\"peft_type\": \"LORA\", \"new_key\": null, \"other\": {}, \"lora_bias\": false}");
     U_OK(fmt_peft_read(g_dir, &p));
     assert_true(p.r == 8 && p.alpha == 8.0 && p.dropout == 0.0 && !p.use_rslora);
-    assert_true(!p.targets && !p.save && !p.base_model);
+    assert_true(!p.targets && !p.save && !p.base_model && !p.exclude && !p.layers);
     fmt_peft_free(&p);
 }
 
@@ -53,7 +53,11 @@ static void refusals(void **state)
         {"{\"bias\": \"all\"}", "bias", RT_E_UNSUPPORTED},
         {"{\"rank_pattern\": {\"q_proj\": 4}}", "rank_pattern", RT_E_UNSUPPORTED},
         {"{\"alpha_pattern\": {\"q_proj\": 4}}", "alpha_pattern", RT_E_UNSUPPORTED},
-        {"{\"layers_to_transform\": [1]}", "layers_to_transform", RT_E_UNSUPPORTED},
+        {"{\"layers_to_transform\": [\"1\"]}", "layers_to_transform", RT_E_FORMAT},
+        {"{\"layers_to_transform\": \"1\"}", "layers_to_transform", RT_E_FORMAT},
+        {"{\"layers_to_transform\": 1, \"target_modules\": \".*\"}", "a pattern", RT_E_FORMAT},
+        {"{\"layers_pattern\": [1]}", "layers_pattern", RT_E_FORMAT},
+        {"{\"exclude_modules\": [1]}", "exclude_modules", RT_E_FORMAT},
         {"{\"target_parameters\": [\"x\"]}", "target_parameters", RT_E_UNSUPPORTED},
         {"{\"lora_bias\": true}", "lora_bias", RT_E_UNSUPPORTED},
         {"{\"some_new_thing\": 3}", "some_new_thing", RT_E_UNSUPPORTED},
@@ -75,7 +79,7 @@ static void refusals(void **state)
     for (size_t i = 0; i < COUNT_OF(BAD); i++) {
         put(BAD[i].text);
         U_FAILS(BAD[i].err, BAD[i].word, fmt_peft_read(g_dir, &p));
-        assert_true(!p.targets && !p.save && !p.base_model);
+        assert_true(!p.targets && !p.save && !p.base_model && !p.exclude && !p.layers);
     }
 }
 
@@ -86,8 +90,11 @@ static void what_is_written_is_read(void **state)
                          .dropout = 0.25,
                          .use_rslora = true,
                          .fan_in_fan_out = true,
-                         .targets = cJSON_Parse("\".*\\\\.q_proj\""),
-                         .save = cJSON_Parse("[\"lm_head\"]")},
+                         .targets = cJSON_Parse("[\"q_proj\"]"),
+                         .save = cJSON_Parse("[\"lm_head\"]"),
+                         .exclude = cJSON_Parse("[\"k_proj\"]"),
+                         .layers = cJSON_Parse("[0, 3]"),
+                         .pattern = cJSON_Parse("[\"layers\"]")},
                     q, copy;
     cJSON *root;
     char *path;
@@ -99,6 +106,9 @@ static void what_is_written_is_read(void **state)
     assert_true(q.r == 3 && q.alpha == 5.5 && q.dropout == 0.25);
     assert_true(q.use_rslora && !q.use_dora && q.fan_in_fan_out);
     assert_true(cJSON_Compare(p.targets, q.targets, true) && cJSON_Compare(p.save, q.save, true));
+    assert_true(cJSON_Compare(p.exclude, q.exclude, true));
+    assert_true(cJSON_Compare(p.layers, q.layers, true));
+    assert_true(cJSON_Compare(p.pattern, q.pattern, true));
     assert_string_equal(q.base_model, "some/where");
     path = u_in(g_dir, "adapter_config.json");
     U_OK(fmt_json_read(path, &root));
@@ -151,6 +161,50 @@ static void targets(void **state)
     cJSON_Delete(v);
 }
 
+// As check_target_module_exists of peft 0.21 says of each.
+static void layers_and_exclusions(void **state)
+{
+    static const struct {
+        const char *settings, *path;
+        bool yes;
+    } ROWS[] = {
+        {"{\"exclude_modules\": [\"q_proj\"]}", "model.layers.1.self_attn.q_proj", false},
+        {"{\"exclude_modules\": [\"proj\"]}", "model.layers.1.self_attn.q_proj", true},
+        {"{\"exclude_modules\": \".*1.*\"}", "model.layers.1.self_attn.q_proj", false},
+        {"{\"exclude_modules\": null}", "model.layers.1.self_attn.q_proj", true},
+        {"{\"layers_to_transform\": 1}", "model.layers.1.self_attn.q_proj", true},
+        {"{\"layers_to_transform\": [0, 11]}", "model.layers.11.self_attn.q_proj", true},
+        {"{\"layers_to_transform\": [0, 11]}", "model.layers.1.self_attn.q_proj", false},
+        {"{\"layers_to_transform\": []}", "model.layers.1.self_attn.q_proj", true},
+        {"{\"layers_to_transform\": [1]}", "model.layers.0.experts.1.q_proj", false}, // the first
+        {"{\"layers_to_transform\": [1]}", "layers.1.q_proj", false}, // no word before `layers`
+        {"{\"layers_to_transform\": [1]}", "lm_head", false},
+        {"{\"layers_to_transform\": [1], \"layers_pattern\": \"experts\"}",
+         "model.layers.0.experts.1.q_proj", true},
+        {"{\"layers_to_transform\": [1], \"layers_pattern\": [\"h\", \"layers\"]}",
+         "layers.1.q_proj", true},
+        {"{\"layers_to_transform\": [1], \"layers_pattern\": \"ayers\"}", "a.layers.1.q_proj",
+         false},
+        {"{\"layers_to_transform\": [1], \"layers_pattern\": \"layer\"}", "a.layers.1.q_proj",
+         false},
+        {"{\"layers_to_transform\": [1], \"target_modules\": [\"a.layers.2.q_proj\"]}",
+         "a.layers.2.q_proj", true}, // a whole path is meant in any case
+    };
+    (void) state;
+    for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
+        struct fmt_peft p;
+        bool yes;
+        put(ROWS[i].settings);
+        U_OK(fmt_peft_read(g_dir, &p));
+        if (!p.targets)
+            p.targets = cJSON_Parse("[\"q_proj\"]");
+        U_OK(fmt_peft_admits(&p, ROWS[i].path, &yes));
+        if (yes != ROWS[i].yes)
+            fail_msg("%s: %s: %d", ROWS[i].settings, ROWS[i].path, yes);
+        fmt_peft_free(&p);
+    }
+}
+
 static void saved_modules(void **state)
 {
     static const struct {
@@ -199,6 +253,7 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(targets),
+        cmocka_unit_test(layers_and_exclusions),
         cmocka_unit_test(saved_modules),
     };
     return cmocka_run_group_tests(tests, begin, end);
