@@ -383,7 +383,7 @@ static enum rt_err fill(struct tr_run_state *r, const char *dir, bool only_model
 
     r->at.elapsed_s = os_seconds() - r->started;
     r->at.since_log_s = os_seconds() - r->logged_at;
-    RT_TRY(tr_save_model(r->s.model, c->model_name_or_path, dir, c->save_dtype));
+    RT_TRY(tr_save_model(r->s.model, r->s.tok, c->model_name_or_path, dir, c->save_dtype));
     RT_TRY(tr_log_save_state(&r->log, dir, r->at.step, ds_order_epoch(&r->order)));
     if (only_model) {
         RT_TRY(dir_sync(dir));

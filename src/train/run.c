@@ -63,7 +63,8 @@ static enum rt_err finish(struct tr_run_state *r)
     RT_TRY(tr_run_log_end(r));
     if (c->sync_ref_model)
         RT_TRY(tr_dump_reference(&r->dump, &r->s.model->params, &r->s.ref.copy));
-    RT_TRY(tr_save_model(r->s.model, c->model_name_or_path, c->output_dir, c->save_dtype));
+    RT_TRY(
+        tr_save_model(r->s.model, r->s.tok, c->model_name_or_path, c->output_dir, c->save_dtype));
     RT_TRY(tr_log_save_state(&r->log, c->output_dir, r->at.step, ds_order_epoch(&r->order)));
     log_info("saved %s", c->output_dir);
 done:

@@ -108,7 +108,7 @@ static void base_stays(struct t *t, enum rt_type storage, const char *adapter, c
     if (memcmp(base, whole(t, &s.model->work, &n), n * sizeof(*base)) != 0)
         fail_msg("%s on %s: the base has moved", rt_type_name(storage), t_name(t));
     assert_memory_not_equal(start, whole(t, &s.model->adapter_work, &k), k * sizeof(*start));
-    T_OK(tr_save_model(s.model, c.model_name_or_path, dir, RT_F32));
+    T_OK(tr_save_model(s.model, s.tok, c.model_name_or_path, dir, RT_F32));
     tr_optimizer_destroy(&o);
     tr_session_close(&s);
     t_reset(t);
