@@ -1,7 +1,7 @@
 // shaders/matmul_register.comp -- C = A B by tiles in registers, without shared memory: for Vulkan
-// on a CPU, where loads are what costs. A lane makes RM rows x 8 columns of C, loading 8 elements
-// at a time; lanes lie along n. Every element is one chain of fused multiply-adds, k from 0 up.
-// Oracle: op_matmul_ref().
+// on a CPU, where loads and their addresses are what costs. A lane makes RM rows x 8 columns of C;
+// lanes lie along n. Every element is one chain of fused multiply-adds, k from 0 up. Oracle:
+// op_matmul_ref().
 #extension GL_EXT_control_flow_attributes : require
 #define UNROLL [[unroll]]
 #ifndef RM
@@ -14,24 +14,41 @@
 #define FORM 0
 #endif
 #include "matmul.h"
-#define BUFFERS IN(0, eight, a) IN(1, eight, b) IN(2, elem, bias) INOUT(3, elem, c)
+#define BUFFERS IN(0, left, a) IN(1, right, b) IN(2, elem, bias) INOUT(3, elem, c)
 #define PARAMS MATMUL_PARAMS
 #define LOCALS
 #include "kernel.h"
 
-// Operands as their 16-byte words. EIGHT: 8 neighbours; PAIR: elements 2 q and 2 q + 1 of them.
-#define GLSL_TYPE_eight(x) BY_TYPE(WORD_, TYPE_##x)
-#define WORD_F32 vec4
-#define WORD_F16 uvec4
-#define WORD_BF16 uvec4
+// Operands that lie along k are read by 4-byte words, WORD_HOLDS elements: a plain array's addresses
+// need the least arithmetic. Those across k by eight neighbours; PAIR: elements 2 q and 2 q + 1.
+#if FORM == 2
+#define GLSL_TYPE_left(x) BY_TYPE(EIGHTS_, TYPE_##x)
+#else
+#define GLSL_TYPE_left(x) BY_TYPE(WORDS_, TYPE_##x)
+#endif
+#if FORM == 0
+#define GLSL_TYPE_right(x) BY_TYPE(WORDS_, TYPE_##x)
+#else
+#define GLSL_TYPE_right(x) BY_TYPE(EIGHTS_, TYPE_##x)
+#endif
+#define WORDS_F32 float
+#define WORDS_F16 uint
+#define WORDS_BF16 uint
+#define WORD_HOLDS BY_TYPE(WORD_HOLDS_, TYPE_a)
+#define WORD_HOLDS_F32 1u
+#define WORD_HOLDS_F16 2u
+#define WORD_HOLDS_BF16 2u
+#define WORD(buf, i) BY_TYPE(WORD_, TYPE_##buf)(buf, i)
+#define WORD_F32(buf, i) vec2(buf[i], 0.0f)
+#define WORD_F16(buf, i) LD2_F16(buf, i)
+#define WORD_BF16(buf, i) LD2_BF16(buf, i)
+#define EIGHTS_F32 vec4
+#define EIGHTS_F16 uvec4
+#define EIGHTS_BF16 uvec4
 #define EIGHT BY_TYPE(EIGHT_, TYPE_a)
 #define EIGHT_F32 mat2x4
 #define EIGHT_F16 uvec4
 #define EIGHT_BF16 uvec4
-#define NONE BY_TYPE(NONE_, TYPE_a)
-#define NONE_F32 mat2x4(0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f)
-#define NONE_F16 uvec4(0u)
-#define NONE_BF16 uvec4(0u)
 #define LD8(buf, i) BY_TYPE(LD8_, TYPE_##buf)(buf, i)
 #define LD8_F32(buf, i) mat2x4(buf[(i) >> 2], buf[((i) >> 2) + 1u])
 #define LD8_F16(buf, i) buf[(i) >> 3]
@@ -40,19 +57,6 @@
 #define PAIR_F32(v, q) vec2(v[(q) >> 1][((q) & 1u) * 2u], v[(q) >> 1][((q) & 1u) * 2u + 1u])
 #define PAIR_F16(v, q) unpackHalf2x16(v[q])
 #define PAIR_BF16(v, q) bf16_pair(v[q])
-
-// The first `left` of eight elements, zeros behind them: what lies beyond k may be anything.
-mat2x4 head_of(mat2x4 v, uint left)
-{
-    UNROLL for (uint q = 0u; q < 8u; q++) v[q >> 2][q & 3u] = q < left ? v[q >> 2][q & 3u] : 0.0f;
-    return v;
-}
-uvec4 head_of(uvec4 v, uint left)
-{
-    UNROLL for (uint q = 0u; q < 4u; q++) v[q] =
-        2u * q + 1u < left ? v[q] : 2u * q < left ? v[q] & 0xffffu : 0u;
-    return v;
-}
 
 #define PUT2_F32(i, v)                                                                             \
     {                                                                                              \
@@ -65,7 +69,6 @@ uvec4 head_of(uvec4 v, uint left)
 #define PUT2_BF16(i, v) PUT2_F16(i, v)
 #define EACH_ROW UNROLL for (uint r = 0u; r < uint(RM); r++)
 #define EACH_OF_8 UNROLL for (uint s = 0u; s < 8u; s++)
-#define ROW_A(r) (a_first + min(i0 + r, m - 1u) * lda + l0)
 #define ROWS8 (uint(RM + 7) / 8u)
 
 KERNEL_BEGIN(matmul_register)
@@ -75,60 +78,38 @@ KERNEL_BEGIN(matmul_register)
     float acc[RM][8];
     EACH_ROW EACH_OF_8 acc[r][s] = 0.0f;
 
-#if FORM == 0 // both run along k
-    for (uint l0 = 0u; l0 < k; l0 += 8u) {
-        EIGHT x[RM], y[8];
-        EACH_ROW x[r] = LD8(a, ROW_A(r));
-        EACH_OF_8 y[s] = LD8(b, b_first + min(j0 + s, n - 1u) * ldb + l0);
-        if (l0 + 8u > k) {
-            EACH_ROW x[r] = head_of(x[r], k - l0);
-            EACH_OF_8 y[s] = head_of(y[s], k - l0);
-        }
-        UNROLL for (uint q = 0u; q < 4u; q++)
-        {
-            vec2 v[8];
-            EACH_OF_8 v[s] = PAIR(y[s], q);
-            EACH_ROW
-            {
-                const vec2 u = PAIR(x[r], q);
-                EACH_OF_8 acc[r][s] = MAD(u.y, v[s].y, MAD(u.x, v[s].x, acc[r][s]));
-            }
-        }
+    // One word a turn: of more, the sums would not stay where they are.
+#if FORM == 0 // both along k
+    uint at_a[RM], at_b[8];
+    EACH_ROW at_a[r] = a_first + min(i0 + r, m - 1u) * lda;
+    EACH_OF_8 at_b[s] = b_first + min(j0 + s, n - 1u) * ldb;
+    for (uint l = 0u; l < k; l += WORD_HOLDS) {
+        vec2 x[RM], y[8];
+        EACH_ROW x[r] = WORD(a, at_a[r] + l);
+        EACH_OF_8 y[s] = WORD(b, at_b[s] + l);
+        EACH_ROW EACH_OF_8 acc[r][s] = MAD(x[r].x, y[s].x, acc[r][s]);
+        if (WORD_HOLDS == 2u && l + 1u < k) // what lies beyond k may be anything
+            EACH_ROW EACH_OF_8 acc[r][s] = MAD(x[r].y, y[s].y, acc[r][s]);
     }
-#elif FORM == 1 // A runs along k, B across
-    for (uint l0 = 0u; l0 < k; l0 += 8u) {
-        EIGHT x[RM], y[8];
-        EACH_ROW x[r] = LD8(a, ROW_A(r));
-        EACH_OF_8 y[s] = LD8(b, b_first + min(l0 + s, k - 1u) * ldb + j0);
-        if (l0 + 8u > k) {
-            EACH_ROW x[r] = head_of(x[r], k - l0);
-            EACH_OF_8 y[s] = l0 + s < k ? y[s] : NONE;
-        }
-        UNROLL for (uint l = 0u; l < 8u; l++)
-        {
-            vec2 v[4];
-            UNROLL for (uint q = 0u; q < 4u; q++) v[q] = PAIR(y[l], q);
-            EACH_ROW
-            {
-                const float u = PAIR(x[r], l >> 1)[l & 1u];
-                EACH_OF_8 acc[r][s] = MAD(u, v[s >> 1][s & 1u], acc[r][s]);
-            }
-        }
-    }
-#else // both across k; rows of A beyond m are read from its last eight
+#else // B across
     for (uint l = 0u; l < k; l++) {
-        EIGHT x[ROWS8];
-        vec2 v[4];
         const EIGHT y = LD8(b, b_first + l * ldb + j0);
-        UNROLL for (uint r = 0u; r < ROWS8; r++) x[r] =
+        float x[RM];
+        vec2 v[4];
+#if FORM == 1 // A along k
+        EACH_ROW x[r] = LD(a, a_first + min(i0 + r, m - 1u) * lda + l);
+#else // A across; rows beyond m are read from its last eight
+        EIGHT z[ROWS8];
+        UNROLL for (uint r = 0u; r < ROWS8; r++) z[r] =
             LD8(a, a_first + l * lda + (i0 & 0xfffffff8u) + (i0 + r * 8u < m ? r * 8u : 0u));
-        UNROLL for (uint q = 0u; q < 4u; q++) v[q] = PAIR(y, q);
         EACH_ROW
         {
             const uint at = uint(RM) < 8u ? (i0 & 7u) + r : r & 7u;
-            const float u = PAIR(x[r >> 3], at >> 1)[at & 1u];
-            EACH_OF_8 acc[r][s] = MAD(u, v[s >> 1][s & 1u], acc[r][s]);
+            x[r] = PAIR(z[r >> 3], at >> 1)[at & 1u];
         }
+#endif
+        UNROLL for (uint q = 0u; q < 4u; q++) v[q] = PAIR(y, q);
+        EACH_ROW EACH_OF_8 acc[r][s] = MAD(x[r], v[s >> 1][s & 1u], acc[r][s]);
     }
 #endif
 
