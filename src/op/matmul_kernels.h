@@ -1,5 +1,5 @@
 // src/op/matmul_kernels.h -- parameters and oracles of the kernels behind src/op/matmul.h, private
-// to the op.
+// to it and to experts.c.
 #ifndef OP_MATMUL_KERNELS_H
 #define OP_MATMUL_KERNELS_H
 
@@ -29,6 +29,19 @@ struct matmul_job {
 // Record it as `variant`, which the device has. Errors: rt_cmd_dispatch()'s.
 RT_NODISCARD enum rt_err matmul_run(struct rt_cmd *cmd, enum op_matmul_variant variant,
                                     const struct matmul_job *job);
+
+// How a work-item of the wide kernels (shaders/matmul_wide.h) cuts a product: its rows and columns
+// of C, and k. `in_c`: C is f32, so that sums of blocks of k can wait in it. k = 0: not known, with
+// in_c.
+struct matmul_cut {
+    uint32_t chunk, width, block;
+};
+struct matmul_cut matmul_wide_cut(const struct rt_dev *dev, uint32_t m, uint32_t n, uint32_t k,
+                                  bool in_c);
+
+// Their tunes, for this device. `dot`: with AVX512-BF16's dot product.
+void matmul_wide_tunes(const struct rt_dev *dev, enum op_matmul_form form, bool dot,
+                       struct rt_dispatch_desc *d);
 
 // Oracles and host kernels. Buffers and parameters as listed in shaders/matmul.h. Cannot fail.
 void op_matmul_ref(const struct rt_host_call *call);

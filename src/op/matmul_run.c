@@ -144,47 +144,57 @@ static const struct wide *wide_of(const struct rt_dev *dev)
     return &FIT[i];
 }
 
-// Columns and rows of a group: even shares for all cores, since a driver may give each core its
-// groups beforehand. They change no bits.
-static void share_out(struct matmul_wide_params *p, const struct wide *w, uint32_t nr,
-                      bool sums_wait)
+// Columns and rows of a group: even shares for all cores. They change no bits.
+struct matmul_cut matmul_wide_cut(const struct rt_dev *dev, uint32_t m, uint32_t n, uint32_t k,
+                                  bool in_c)
 {
-    const uint64_t cores = os_cores(), panels = div_up(p->n, nr);
+    const struct wide *w = wide_of(dev);
+    const uint32_t nr = 2 * vector_of(dev), blocks = k ? (uint32_t) div_up(k, w->kc) : 1;
+    const uint64_t cores = os_cores(), panels = div_up(n, nr);
     const uint64_t groups = u64_min(panels, round_up(div_up(panels, w->np), cores));
-    const uint64_t most = sums_wait ? w->chunk : 1024;
-    const uint64_t chunks = u64_max(div_up(cores, groups), div_up(p->m, most));
+    const uint64_t chunks = div_up(cores, groups);
+    struct matmul_cut cut = {.width = (uint32_t) (div_up(panels, groups) * nr),
+                             .chunk = (uint32_t) u64_min(round_up(div_up(m, chunks), 8), 1024),
+                             .block = k ? (uint32_t) round_up(div_up(k, blocks), 16) : w->kc};
 
-    p->width = (uint32_t) (div_up(panels, groups) * nr);
-    p->chunk = (uint32_t) round_up(div_up(p->m, chunks), 8);
+    if (blocks > 1 && !in_c)
+        cut.chunk = u32_min(cut.chunk, w->chunk);
+    return cut;
+}
+
+void matmul_wide_tunes(const struct rt_dev *dev, enum op_matmul_form form, bool dot,
+                       struct rt_dispatch_desc *d)
+{
+    const struct wide *w = wide_of(dev);
+    const struct rt_tune tunes[] = {
+        {"FORM", (int32_t) form},       {"VW", (int32_t) vector_of(dev)},
+        {"MR", (int32_t) rows_of(dev)}, {"TT", form == OP_TN ? (int32_t) w->tt : 1},
+        {"NP", (int32_t) w->np},        {"KC", (int32_t) w->kc},
+        {"CHUNK", (int32_t) w->chunk},  {"DOT", dot}};
+    memcpy(d->tune, tunes, sizeof(tunes));
 }
 
 static enum rt_err run_wide(struct rt_cmd *cmd, const struct matmul_job *job, bool dot)
 {
     const struct matmul_params *q = &job->p;
-    const struct wide *w = wide_of(job->dev);
-    const uint32_t vw = vector_of(job->dev), blocks = (uint32_t) div_up(q->k, w->kc);
+    const struct matmul_cut cut =
+        matmul_wide_cut(job->dev, q->m, q->n, q->k, rt_buf_type(job->binds[3].buf) == RT_F32);
     struct matmul_wide_params p;
+    struct rt_dispatch_desc d = {
+        .kernel = "matmul_wide",
+        .groups = {(uint32_t) div_up(q->n, cut.width), (uint32_t) div_up(q->m, cut.chunk)},
+        .group = {1},
+        .bufs = {job->binds[0], job->binds[1], job->binds[2], job->binds[3]},
+        .params = &p,
+        .params_size = sizeof(p),
+        .flops = flops_of(q)};
 
     memcpy(&p, q, sizeof(*q)); // the list begins with theirs
-    p.block = (uint32_t) round_up(div_up(p.k, blocks), 16);
-    share_out(&p, w, 2 * vw, blocks > 1 && rt_buf_type(job->binds[3].buf) != RT_F32);
-    return rt_cmd_dispatch(
-        cmd, &(struct rt_dispatch_desc){
-                 .kernel = "matmul_wide",
-                 .groups = {(uint32_t) div_up(p.n, p.width), (uint32_t) div_up(p.m, p.chunk)},
-                 .group = {1},
-                 .bufs = {job->binds[0], job->binds[1], job->binds[2], job->binds[3]},
-                 .params = &p,
-                 .params_size = sizeof(p),
-                 .tune = {{"FORM", (int32_t) p.form},
-                          {"VW", (int32_t) vw},
-                          {"MR", (int32_t) rows_of(job->dev)},
-                          {"TT", p.form == OP_TN ? (int32_t) w->tt : 1},
-                          {"NP", (int32_t) w->np},
-                          {"KC", (int32_t) w->kc},
-                          {"CHUNK", (int32_t) w->chunk},
-                          {"DOT", dot}},
-                 .flops = flops_of(q)});
+    p.chunk = cut.chunk;
+    p.width = cut.width;
+    p.block = cut.block;
+    matmul_wide_tunes(job->dev, (enum op_matmul_form) q->form, dot, &d);
+    return rt_cmd_dispatch(cmd, &d);
 }
 
 enum rt_err matmul_run(struct rt_cmd *cmd, enum op_matmul_variant variant,
