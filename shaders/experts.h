@@ -8,6 +8,8 @@
 #define EXPERTS_MATMUL_PARAMS                                                                      \
     U32(form) U32(rows) U32(n_experts) U32(w_rows) U32(w_cols) U32(lda) U32(ldb) U32(ldc)          \
     U32(row_begin) U32(row_count) U32(e_begin) U32(e_count) U32(e_stride)
+// The variant for CPUs: rows and columns that one work-item makes at once, the block of k.
+#define EXPERTS_WIDE_PARAMS EXPERTS_MATMUL_PARAMS U32(chunk) U32(width) U32(block)
 
 #define EXPERTS_SUM_BUFFERS IN(0, elem, x)     /* rows [row_begin, +row_count) of M, stride ldx */ \
                             IN(1, uint, index) /*                                               */ \

@@ -5,6 +5,7 @@
 
 #include "src/op/experts.h"
 #include "src/op/rows.h"
+#include "src/op/self_check.h"
 
 enum rt_err md_experts_make(struct md_model *m, const struct md_model_desc *desc)
 {
@@ -14,6 +15,7 @@ enum rt_err md_experts_make(struct md_model *m, const struct md_model_desc *desc
 
     if (n == 0)
         goto done;
+    RT_TRY(op_self_check_experts(m->dev, m->storage));
     m->experts = calloc(n, sizeof(*m->experts));
     m->dexperts = calloc(n, sizeof(*m->dexperts));
     if (!m->experts || !m->dexperts)

@@ -44,7 +44,7 @@ struct op_bench_op_row {
 };
 
 // Time the ops at the sizes of a 135 M model with 1024 tokens (its head: 512 scored rows, all of
-// 49152 ids; attention: one segment). Errors: as above.
+// 49152 ids; attention: one segment; experts: 8, two of them a token). Errors: as above.
 RT_NODISCARD enum rt_err op_bench_ops(struct rt_dev *dev, double seconds,
                                       void (*row)(void *user, const struct op_bench_op_row *row),
                                       void *user);

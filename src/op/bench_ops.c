@@ -9,6 +9,7 @@
 #include "src/op/attention.h"
 #include "src/op/cast.h"
 #include "src/op/conform.h"
+#include "src/op/experts.h"
 #include "src/op/logprob.h"
 #include "src/op/norm.h"
 #include "src/op/rope.h"
@@ -16,7 +17,7 @@
 #include "src/op/act.h"
 
 enum { T = 1024, C = 576, F = 1536, H = 9, KV = 3, D = 64, V = 49152, M = 512, BIG = 1 << 22 };
-enum { QUERY = H * D, KEY = KV * D };
+enum { QUERY = H * D, KEY = KV * D, EXPERTS = 8, TOP = 2, ROUTED = T * TOP };
 
 #define VEC(i) ((struct op_vec){s->bufs[i], 0})
 #define MAKE(type, n) RT_TRY(op_side_fill(s, type, n, s->n_bufs + 1, 0.0, 1.0, &b))
@@ -333,6 +334,75 @@ static enum rt_err head_back_run(struct bench *k)
                                                                   .scratch = head_scratch(s)});
 }
 
+// Buffers: logits, index, routing, rows of C, weights, rows of F, gradients of the weights.
+static enum rt_err experts_setup(struct bench *k)
+{
+    enum rt_err err = RT_OK;
+    struct op_side *s = &k->side;
+    struct rt_buf *b;
+    uint32_t words[4 * ROUTED] = {0};
+
+    RT_REQUIRE(op_route_words(T, EXPERTS, TOP) <= COUNT_OF(words), RT_E_ARG);
+    MAKE(RT_F32, T * EXPERTS);
+    RT_TRY(op_side_words(s, words, op_route_words(T, EXPERTS, TOP), &b));
+    MAKE(RT_F32, op_route_floats(T, TOP));
+    MAKE(s->type, ROUTED * C);
+    MAKE(s->type, (uint64_t) EXPERTS * F * C);
+    MAKE(s->type, ROUTED * F);
+    MAKE(RT_F32, (uint64_t) EXPERTS * F * C);
+    RT_TRY(rt_cmd_create(s->dev, &s->cmd));
+    RT_TRY(op_route(s->cmd, &(struct op_route_args){.logits = VEC(0),
+                                                    .index = s->bufs[1],
+                                                    .route = VEC(2),
+                                                    .n_tokens = T,
+                                                    .n_experts = EXPERTS,
+                                                    .top_k = TOP,
+                                                    .ld = EXPERTS}));
+    RT_TRY(rt_cmd_wait(&s->cmd));
+done:
+    rt_cmd_destroy(&s->cmd);
+    return err;
+}
+
+static enum rt_err experts_run(struct bench *k, enum op_matmul_form form)
+{
+    struct op_side *s = &k->side;
+    struct op_mat w[EXPERTS];
+    struct op_mat_out dw[EXPERTS];
+    const struct op_mat x = {s->bufs[3], 0, C}, y = {s->bufs[5], 0, F};
+
+    for (uint32_t e = 0; e < EXPERTS; e++) {
+        w[e] = (struct op_mat){s->bufs[4], (uint64_t) e * F * C, C};
+        dw[e] = (struct op_mat_out){s->bufs[6], (uint64_t) e * F * C, C};
+    }
+    return op_experts_matmul(s->cmd,
+                             &(struct op_experts_matmul_args){
+                                 .form = form,
+                                 .of = {s->bufs[1], T, EXPERTS, TOP},
+                                 .w_rows = F,
+                                 .w_cols = C,
+                                 .a = form == OP_NT ? x : y,
+                                 .b = x,
+                                 .w = w,
+                                 .c = {s->bufs[form == OP_NT ? 5 : 3], 0, form == OP_NT ? F : C},
+                                 .dw = dw});
+}
+
+static enum rt_err experts_nt_run(struct bench *k)
+{
+    return experts_run(k, OP_NT);
+}
+
+static enum rt_err experts_nn_run(struct bench *k)
+{
+    return experts_run(k, OP_NN);
+}
+
+static enum rt_err experts_tn_run(struct bench *k)
+{
+    return experts_run(k, OP_TN);
+}
+
 // Bytes: f32 elements and elements of the storage type. FLOPs where they are what bounds the op;
 // attention's are those of the visible half, the backward's with its recomputed scores.
 static const struct bench_op {
@@ -351,6 +421,9 @@ static const struct bench_op {
     {"adamw", adamw_setup, adamw_run, 6.0 * BIG, 2.0 * BIG, 0.0},
     {"attention", attention_setup, attention_run, 0.0, 0.0, 2.0 * T *T *QUERY},
     {"attention_backward", attention_setup, attention_back_run, 0.0, 0.0, 5.0 * T *T *QUERY},
+    {"experts", experts_setup, experts_nt_run, 0.0, 0.0, 2.0 * ROUTED *F *C},
+    {"experts_dx", experts_setup, experts_nn_run, 0.0, 0.0, 2.0 * ROUTED *F *C},
+    {"experts_dw", experts_setup, experts_tn_run, 0.0, 0.0, 2.0 * ROUTED *F *C},
     {"logprob", head_setup, head_run, 0.0, 0.0, 2.0 * M *V *C},
     {"logprob_sweep", head_setup, head_sweep_run, 0.0, 0.0, 4.0 * M *V *C},
     {"logprob_backward", head_setup, head_back_run, 0.0, 0.0, 6.0 * M *V *C},

@@ -65,6 +65,7 @@ struct op_conform_case {
     bool (*has)(const struct rt_dev *dev, int variant, enum rt_type type); // NULL: always
     enum rt_err (*record)(struct op_side *s);
 };
+enum rt_err op_conform_experts(struct op_side *s);      // conform_experts.c
 extern const struct op_conform_case OP_CONFORM_CASES[]; // ends with a NULL op
 
 #endif // OP_CONFORM_H

@@ -11,6 +11,7 @@
 #include "src/op/clip.h"
 #include "src/op/conform.h"
 #include "src/op/embed.h"
+#include "src/op/experts.h"
 #include "src/op/dora.h"
 #include "src/op/dropout.h"
 #include "src/op/lerp.h"
@@ -183,6 +184,11 @@ static const char *const MATMUL_VARIANTS[] = {"tile", "register", "wide", "bf16_
 static bool matmul_has(const struct rt_dev *dev, int variant, enum rt_type type)
 {
     return op_matmul_has(dev, (enum op_matmul_variant)(OP_MATMUL_TILE + variant), type);
+}
+
+static bool experts_has(const struct rt_dev *dev, int variant, enum rt_type type)
+{
+    return op_experts_has(dev, (enum op_matmul_variant)(OP_MATMUL_TILE + variant), type);
 }
 
 static enum rt_err matmul(struct op_side *s)
@@ -571,6 +577,7 @@ const struct op_conform_case OP_CONFORM_CASES[] = {
     {"geglu", NULL, NULL, geglu},
     {"gelu", NULL, NULL, gelu},
     {"matmul", MATMUL_VARIANTS, matmul_has, matmul},
+    {"experts", MATMUL_VARIANTS, experts_has, op_conform_experts},
     {"attention", ATTENTION_VARIANTS, attention_has, attention},
     {"logprob", NULL, NULL, logprob},
     {"segment", NULL, NULL, sequences},

@@ -1,10 +1,20 @@
 #include "src/op/experts.h"
 
+#include <string.h>
+
 #include "src/base/arith.h"
+#include "src/op/matmul_kernels.h"
+#include "src/op/self_check.h"
 
 const struct rt_kernel op_experts_matmul_kernel =
     OP_KERNEL(experts_matmul, "experts_matmul.comp", EXPERTS_MATMUL_BUFFERS,
               struct experts_matmul_params, op_experts_matmul_ref);
+const struct rt_kernel op_experts_wide_kernel = {.name = "experts_wide",
+                                                 .opencl_only = "experts_wide.cl",
+                                                 .n_bufs = 4,
+                                                 .bufs = {EXPERTS_MATMUL_BUFFERS},
+                                                 .params_bytes =
+                                                     sizeof(struct experts_wide_params)};
 const struct rt_kernel op_experts_sum_kernel =
     OP_KERNEL(experts_sum, "experts_sum.comp", EXPERTS_SUM_BUFFERS, struct experts_sum_params,
               op_experts_sum_ref);
@@ -222,38 +232,87 @@ static uint32_t run_length(const struct op_experts_matmul_args *a, uint32_t e, u
     return n;
 }
 
+bool op_experts_has(const struct rt_dev *dev, enum op_matmul_variant variant, enum rt_type type)
+{
+    return variant == OP_MATMUL_TILE ||
+           ((variant == OP_MATMUL_WIDE || variant == OP_MATMUL_BF16_DOT) &&
+            op_matmul_has(dev, variant, type) && !op_is_dropped(dev, type, OP_DROP_EXPERTS_WIDE));
+}
+
+enum op_matmul_variant op_experts_choice(const struct rt_dev *dev, enum rt_type type)
+{
+    if (op_experts_has(dev, OP_MATMUL_BF16_DOT, type))
+        return OP_MATMUL_BF16_DOT;
+    return op_experts_has(dev, OP_MATMUL_WIDE, type) ? OP_MATMUL_WIDE : OP_MATMUL_TILE;
+}
+
+static enum rt_err run_tile(struct rt_cmd *cmd, const struct op_experts_matmul_args *a,
+                            const struct experts_matmul_params *p, struct rt_dispatch_desc *d)
+{
+    static const struct rt_tune TUNES[] = {
+        {"BM", BM}, {"BN", BN}, {"BK", BK}, {"TM", TM}, {"NV", NV}};
+    const bool tn = a->form == OP_TN;
+    const uint32_t n = a->form == OP_NT ? a->w_rows : a->w_cols;
+
+    d->kernel = "experts_matmul";
+    d->groups[0] = (uint32_t) div_up(n, BN);
+    d->groups[1] = tn ? (uint32_t) div_up(a->w_rows, BM)
+                      : op_route_tiles(a->of.n_tokens, a->of.n_experts, a->of.top_k);
+    d->groups[2] = tn ? p->e_count : 1;
+    d->group[0] = BM / TM * BN / (4 * NV);
+    d->params = p;
+    d->params_size = sizeof(*p);
+    d->tune[0] = (struct rt_tune){"FORM", (int32_t) p->form};
+    memcpy(d->tune + 1, TUNES, sizeof(TUNES));
+    return rt_cmd_dispatch(cmd, d);
+}
+
+// How k is cut depends on the weight alone, in TN on the device.
+static enum rt_err run_wide(struct rt_cmd *cmd, const struct op_experts_matmul_args *a,
+                            const struct experts_matmul_params *p, struct rt_dispatch_desc *d)
+{
+    const bool tn = a->form == OP_TN, nt = a->form == OP_NT;
+    const struct rt_dev *dev = rt_buf_dev(a->a.buf);
+    const uint32_t n = nt ? a->w_rows : a->w_cols, k = nt ? a->w_cols : a->w_rows;
+    const struct matmul_cut cut =
+        tn ? matmul_wide_cut(dev, a->w_rows, n, 0, true)
+           : matmul_wide_cut(dev, p->row_count, n, k, rt_buf_type(a->c.buf) == RT_F32);
+    struct experts_wide_params q;
+
+    memcpy(&q, p, sizeof(*p)); // the list begins with theirs
+    q.chunk = cut.chunk;
+    q.width = cut.width;
+    q.block = cut.block;
+    d->kernel = "experts_wide";
+    d->groups[0] = (uint32_t) div_up(n, cut.width);
+    d->groups[1] = tn ? (uint32_t) div_up(a->w_rows, cut.chunk) : 1;
+    d->groups[2] = p->e_count;
+    d->group[0] = 1;
+    d->params = &q;
+    d->params_size = sizeof(q);
+    matmul_wide_tunes(dev, a->form, a->variant == OP_MATMUL_BF16_DOT, d);
+    return rt_cmd_dispatch(cmd, d);
+}
+
 // One window of rows with one run of experts.
 static enum rt_err run_part(struct rt_cmd *cmd, const struct op_experts_matmul_args *a,
-                            struct experts_matmul_params p)
+                            const struct experts_matmul_params *p)
 {
     const bool tn = a->form == OP_TN;
-    const struct op_mat first = weight(a, p.e_begin), last = weight(a, p.e_begin + p.e_count - 1);
+    const struct op_mat first = weight(a, p->e_begin),
+                        last = weight(a, p->e_begin + p->e_count - 1);
     const struct rt_bind w = {first.buf, tn ? RT_ACCESS_INOUT : RT_ACCESS_IN, first.first,
                               last.first - first.first + (uint64_t) a->w_rows * last.ld};
     const struct op_mat in = tn ? a->b : (struct op_mat){a->c.buf, a->c.first, a->c.ld};
-    const struct rt_bind rows = op_bind_rows((struct op_vec){in.buf, 0}, in.ld, p.row_begin,
-                                             p.row_count, tn ? RT_ACCESS_IN : RT_ACCESS_INOUT);
-    const uint32_t n = a->form == OP_NT ? a->w_rows : a->w_cols,
-                   tiles = op_route_tiles(a->of.n_tokens, a->of.n_experts, a->of.top_k);
+    const struct rt_bind rows = op_bind_rows((struct op_vec){in.buf, 0}, in.ld, p->row_begin,
+                                             p->row_count, tn ? RT_ACCESS_IN : RT_ACCESS_INOUT);
+    struct rt_dispatch_desc d = {.bufs = {op_bind_rows((struct op_vec){a->a.buf, 0}, a->a.ld,
+                                                       p->row_begin, p->row_count, RT_ACCESS_IN),
+                                          tn ? rows : w, bind_index(&a->of), tn ? w : rows},
+                                 .flops = 2.0 * p->row_count * a->w_rows * a->w_cols * p->e_count /
+                                          p->n_experts};
 
-    return rt_cmd_dispatch(
-        cmd, &(struct rt_dispatch_desc){
-                 .kernel = "experts_matmul",
-                 .groups = {(uint32_t) div_up(n, BN), tn ? (uint32_t) div_up(a->w_rows, BM) : tiles,
-                            tn ? p.e_count : 1},
-                 .group = {BM / TM * BN / (4 * NV)},
-                 .bufs = {op_bind_rows((struct op_vec){a->a.buf, 0}, a->a.ld, p.row_begin,
-                                       p.row_count, RT_ACCESS_IN),
-                          tn ? rows : w, bind_index(&a->of), tn ? w : rows},
-                 .params = &p,
-                 .params_size = sizeof(p),
-                 .tune = {{"FORM", (int32_t) p.form},
-                          {"BM", BM},
-                          {"BN", BN},
-                          {"BK", BK},
-                          {"TM", TM},
-                          {"NV", NV}},
-                 .flops = 2.0 * p.row_count * a->w_rows * a->w_cols * p.e_count / p.n_experts});
+    return a->variant == OP_MATMUL_TILE ? run_tile(cmd, a, p, &d) : run_wide(cmd, a, p, &d);
 }
 
 // Rows of a tensor that can be bound at once, a multiple of 128.
@@ -262,9 +321,26 @@ static uint32_t window(struct op_mat x)
     return op_vec_range_rows((struct op_vec){x.buf, 0}, x.ld) & ~127u;
 }
 
-enum rt_err op_experts_matmul(struct rt_cmd *cmd, const struct op_experts_matmul_args *a)
+// The variant that `a` means.
+static enum rt_err choose(struct op_experts_matmul_args *a)
 {
     enum rt_err err = RT_OK;
+    const struct rt_dev *dev = rt_buf_dev(a->a.buf);
+    const enum rt_type type = rt_buf_type(a->a.buf);
+
+    if (a->variant == OP_MATMUL_AUTO)
+        a->variant = op_experts_choice(dev, type);
+    if (!op_experts_has(dev, a->variant, type))
+        RT_TRY(rt_fail(RT_E_UNSUPPORTED, "products of experts: %s lacks the variant %s for %s",
+                       rt_dev_id(dev), op_matmul_variant_name(a->variant), rt_type_name(type)));
+done:
+    return err;
+}
+
+enum rt_err op_experts_matmul(struct rt_cmd *cmd, const struct op_experts_matmul_args *args)
+{
+    enum rt_err err = RT_OK;
+    struct op_experts_matmul_args in = *args, *a = &in;
     const uint32_t rows = rows_of(&a->of);
     struct experts_matmul_params p = {.form = (uint32_t) a->form,
                                       .rows = rows,
@@ -276,6 +352,7 @@ enum rt_err op_experts_matmul(struct rt_cmd *cmd, const struct op_experts_matmul
     uint32_t step, n;
 
     RT_TRY(check_matmul(a));
+    RT_TRY(choose(a));
     p.ldb = tn ? a->b.ld : weight(a, 0).ld;
     p.ldc = tn ? weight(a, 0).ld : a->c.ld;
     step = u32_min(window(a->a), window(tn ? a->b : (struct op_mat){a->c.buf, 0, a->c.ld}));
@@ -290,7 +367,7 @@ enum rt_err op_experts_matmul(struct rt_cmd *cmd, const struct op_experts_matmul
             p.e_begin = e;
             p.e_count = n;
             p.e_stride = (uint32_t) stride;
-            RT_TRY(run_part(cmd, a, p));
+            RT_TRY(run_part(cmd, a, &p));
         }
 done:
     return err;

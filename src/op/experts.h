@@ -14,6 +14,7 @@
 #include "src/op/route.h"
 
 OP_PARAMS(experts_matmul, EXPERTS_MATMUL_PARAMS);
+OP_PARAMS(experts_wide, EXPERTS_WIDE_PARAMS);
 OP_PARAMS(experts_sum, EXPERTS_SUM_PARAMS);
 
 // The routing of a pass. M = n_tokens * top_k rows.
@@ -27,7 +28,7 @@ struct op_experts {
 //   OP_NN  c[r] (C) = W_e^T a[r]          a (M, R)
 //   OP_TN  dW_e += sum over its rows of a[r] b[r]^T, f32      a (M, R), b (M, C)
 // Every element is summed in f32 (f64 on the host), of a row in an order of the columns alone, of
-// dW_e in that of the rows, and rounded once.
+// dW_e in that of the rows, and rounded once. The wide variants sum as those of op_matmul() do.
 struct op_experts_matmul_args {
     enum op_matmul_form form;
     struct op_experts of;
@@ -36,13 +37,20 @@ struct op_experts_matmul_args {
     const struct op_mat *w;      // (E) with OP_NT, OP_NN; type of a
     struct op_mat_out c;         // (M, R) or (M, C), first 0: f32, or the type of a
     const struct op_mat_out *dw; // (E) with OP_TN: f32
+    enum op_matmul_variant
+        variant; // OP_MATMUL_AUTO; _TILE, _WIDE, _BF16_DOT where the device has it
 };
 
 // Errors: RT_E_ARG a number is out of range, a stride or a place no multiple of 8; RT_E_SHAPE a
 // buffer is too small or of another type; RT_E_UNSUPPORTED 128 rows or one weight are beyond the
-// binding range; else what rt_cmd_dispatch() returns.
+// binding range, or the device lacks the variant; else what rt_cmd_dispatch() returns.
 RT_NODISCARD enum rt_err op_experts_matmul(struct rt_cmd *cmd,
                                            const struct op_experts_matmul_args *a);
+
+// Whether the device can run the products in a variant on operands of this type, and which one
+// OP_MATMUL_AUTO means.
+bool op_experts_has(const struct rt_dev *dev, enum op_matmul_variant variant, enum rt_type type);
+enum op_matmul_variant op_experts_choice(const struct rt_dev *dev, enum rt_type type);
 
 // y[t] = sum over the token's rows of x (+ y[t]), in the order of its slots.
 struct op_experts_sum_args {

@@ -23,6 +23,7 @@
     X(op_route_pick_kernel) X(op_route_count_kernel) X(op_route_scan_kernel)                       \
     X(op_route_order_kernel) X(op_route_weights_kernel) X(op_route_balance_kernel)                 \
     X(op_route_back_kernel) X(op_experts_matmul_kernel) X(op_experts_sum_kernel)                   \
+    X(op_experts_wide_kernel)                                                                      \
     X(op_experts_act_kernel) X(op_experts_act_back_kernel) X(op_logprob_sweep_kernel)              \
     X(op_logprob_dh_kernel) X(op_logprob_scale_kernel)
 // clang-format on

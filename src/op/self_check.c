@@ -7,6 +7,7 @@
 #include "src/base/log.h"
 #include "src/base/str.h"
 #include "src/op/conform.h"
+#include "src/op/experts.h"
 
 // What is known of a storage type, in a number of the device's: two bits a variant and a part of a
 // hash of the kernels that were tried. 0: nothing yet.
@@ -94,21 +95,36 @@ done:
     return err;
 }
 
+// What is known of `type`, of these kernels; *skip: nothing is to be tried on this device.
+static enum rt_err begin(struct rt_dev *dev, enum rt_type type, struct state *s, bool *skip)
+{
+    enum rt_err err = RT_OK;
+    uint32_t text;
+
+    *skip = str_has_prefix(rt_dev_id(dev), "host") || rt_dev_is_dry(dev) || type > RT_BF16;
+    if (*skip)
+        goto done;
+    RT_TRY(hash_kernels(&text));
+    *s = load(dev, type);
+    if (s->text != text) {
+        *s = (struct state){.text = text};
+        RT_TRY(store(dev, type, s));
+    }
+done:
+    return err;
+}
+
 enum rt_err op_self_check(struct rt_dev *dev, enum rt_type type)
 {
     enum rt_err err = RT_OK;
     enum op_matmul_variant v;
     struct state s;
-    uint32_t text, before;
+    uint32_t before;
+    bool skip;
 
-    if (str_has_prefix(rt_dev_id(dev), "host") || rt_dev_is_dry(dev) || type > RT_BF16)
+    RT_TRY(begin(dev, type, &s, &skip));
+    if (skip)
         goto done;
-    RT_TRY(hash_kernels(&text));
-    s = load(dev, type);
-    if (s.text != text) {
-        s = (struct state){.text = text};
-        RT_TRY(store(dev, type, &s));
-    }
     before = s.tried;
     while ((v = op_matmul_choice(dev, OP_NT, type, 576, 576)) != OP_MATMUL_TILE &&
            !(s.tried >> v & 1u)) // what is dropped is not chosen again
@@ -117,6 +133,24 @@ enum rt_err op_self_check(struct rt_dev *dev, enum rt_type type)
         RT_TRY(try_one(dev, type, OP_DROP_ATTENTION_WIDE, "attention", 1, &s));
     if (s.tried != before)
         rt_dev_tuned_keep(dev);
+done:
+    return err;
+}
+
+enum rt_err op_self_check_experts(struct rt_dev *dev, enum rt_type type)
+{
+    enum rt_err err = RT_OK;
+    struct state s;
+    bool skip;
+
+    RT_TRY(begin(dev, type, &s, &skip));
+    if (skip || s.tried >> OP_DROP_EXPERTS_WIDE & 1u)
+        goto done;
+    const enum op_matmul_variant v = op_experts_choice(dev, type);
+    if (v == OP_MATMUL_TILE)
+        goto done;
+    RT_TRY(try_one(dev, type, OP_DROP_EXPERTS_WIDE, "experts", (int) (v - OP_MATMUL_TILE), &s));
+    rt_dev_tuned_keep(dev);
 done:
     return err;
 }

@@ -9,7 +9,7 @@
 #include "src/op/matmul.h"
 
 // What can be dropped: the variants of matmul but OP_MATMUL_TILE, by number, and
-enum { OP_DROP_ATTENTION_WIDE = OP_MATMUL_VARIANTS, OP_DROPS };
+enum { OP_DROP_ATTENTION_WIDE = OP_MATMUL_VARIANTS, OP_DROP_EXPERTS_WIDE, OP_DROPS };
 
 // Hold the variants that ops of storage type `type` would choose on `dev` against the float64
 // oracle, on the case of `anydpo conform`. One that computes wrong or does not run is dropped with
@@ -18,6 +18,9 @@ enum { OP_DROP_ATTENTION_WIDE = OP_MATMUL_VARIANTS, OP_DROPS };
 // change. Nothing is done on the host or on a dry device. Errors: RT_E_NOMEM, and what opening the
 // host gives.
 RT_NODISCARD enum rt_err op_self_check(struct rt_dev *dev, enum rt_type type);
+
+// The same of the products of experts, for models that have some; after op_self_check().
+RT_NODISCARD enum rt_err op_self_check_experts(struct rt_dev *dev, enum rt_type type);
 
 // Whether op_self_check() has dropped it.
 bool op_is_dropped(const struct rt_dev *dev, enum rt_type type, uint32_t what);

@@ -7,6 +7,7 @@
 
 #include "src/base/arith.h"
 #include "src/base/hash.h"
+#include "src/op/experts.h"
 #include "src/op/matmul.h"
 
 static uint64_t print_data(const struct ds_set *set)
@@ -137,5 +138,8 @@ void tr_kernels_write(struct fmt_jw *w, const struct tr_session *s)
     }
     write_rungs(w, plan->rungs);
     write_products(w, s->model);
+    if (s->model->arch.experts)
+        fmt_jw_put_str(w, "products of experts",
+                       op_matmul_variant_name(op_experts_choice(s->dev, s->model->storage)));
     fmt_jw_end(w);
 }

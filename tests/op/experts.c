@@ -50,6 +50,7 @@ struct problem {
     const uint32_t *index;
     const double *a, *b, *w;
     bool apart; // weights in two buffers, not equally far apart
+    enum op_matmul_variant variant;
 };
 
 static uint32_t a_cols(const struct problem *p)
@@ -129,7 +130,8 @@ static struct result run(struct t *t, struct rt_dev *dev, const struct problem *
                                .b = tn ? mat(t, dev, p->type, p->b, m, s.cols) : (struct op_mat){0},
                                .w = tn ? NULL : w,
                                .c = {tn ? NULL : c, 0, ldc},
-                               .dw = tn ? dw : NULL}));
+                               .dw = tn ? dw : NULL,
+                               .variant = dev == t_ref(t) ? OP_MATMUL_AUTO : p->variant}));
     T_OK(rt_cmd_wait(&cmd));
     if (tn)
         return (struct result){{buf[0], buf[1]}, all};
@@ -146,7 +148,7 @@ static double *doubles(struct t *t, const struct rt_buf *b, uint64_t n)
 // As in the test of matmul: sums of k products of standard normal numbers, k <= 600: five sigma of
 // k / sqrt(2) 2^-24 rms, and one rounding to the type of c. What is beside the columns stays NaN
 // (or is zero in 16-bit rows), and what is beside the weights as it was.
-static void check(struct t *t, struct rt_dev *dev, struct problem p)
+static void check_one(struct t *t, struct rt_dev *dev, struct problem p)
 {
     const struct shape s = p.s;
     const uint32_t m = rows_of(s), ldc = op_stride(c_cols(&p));
@@ -164,13 +166,23 @@ static void check(struct t *t, struct rt_dev *dev, struct problem p)
             if (pad ? !isnan(x[j])
                     : !(fabs(x[j] - y[j]) <= atol + 2.0 * t_eps(p.c_type) * fabs(y[j])))
                 fail_msg(
-                    "%s: form %d, %u tokens, %u of %u experts, weights (%u, %u): element %llu: "
+                    "%s, %s: form %d, %u tokens, %u of %u experts, weights (%u, %u): element %llu: "
                     "expected %.9g, found %.9g",
-                    t_name(t), (int) p.form, s.tokens, s.top_k, s.experts, s.rows, s.cols,
-                    (unsigned long long) j, y[j], x[j]);
+                    t_name(t), op_matmul_variant_name(p.variant), (int) p.form, s.tokens, s.top_k,
+                    s.experts, s.rows, s.cols, (unsigned long long) j, y[j], x[j]);
         }
     }
     t_reset(t);
+}
+
+// In every variant that the device has.
+static void check(struct t *t, struct rt_dev *dev, struct problem p)
+{
+    for (int v = OP_MATMUL_TILE; v < OP_MATMUL_VARIANTS; v++) {
+        p.variant = (enum op_matmul_variant) v;
+        if (op_experts_has(dev, p.variant, p.type))
+            check_one(t, dev, p);
+    }
 }
 
 static void products(struct t *t, struct rt_dev *dev)
@@ -352,6 +364,7 @@ static void errors(struct t *t)
     BAD(RT_E_ARG, a.w = NULL);
     BAD(RT_E_ARG, a.a.first = 8);
     BAD(RT_E_ARG, a.form = OP_TN);
+    BAD(RT_E_UNSUPPORTED, a.variant = OP_MATMUL_REGISTER);
     BAD(RT_E_SHAPE, a.w = crooked);
     BAD(RT_E_SHAPE, a.a.buf = half);
     BAD(RT_E_SHAPE, a.of.n_tokens = 40);
@@ -375,12 +388,22 @@ static void errors(struct t *t)
 static void body(struct t *t)
 {
     static const struct shape MANY = {900, 5, 3, 288, 288};
+    static const struct problem BLOCKS[] = {
+        {.s = {300, 2, 2, 34, 802}, .form = OP_NT, .type = RT_F16, .c_type = RT_F16},
+        {.s = {300, 2, 2, 802, 34}, .form = OP_NN, .type = RT_BF16, .c_type = RT_BF16},
+        {.s = {300, 2, 2, 802, 34}, .form = OP_NN, .type = RT_F32, .c_type = RT_F32},
+        {.s = {900, 2, 2, 18, 34}, .form = OP_TN, .type = RT_BF16, .c_type = RT_F32},
+        {.s = {900, 2, 2, 18, 34}, .form = OP_TN, .type = RT_F32, .c_type = RT_F32}};
     struct rt_dev *small = t_small_range(t);
 
     errors(t);
     definition(t);
     differences(t);
     products(t, t_dev(t));
+    // More columns, and more rows of an expert, than a block of the wide variants.
+    for (size_t i = 0; i < COUNT_OF(BLOCKS); i++)
+        if (op_experts_has(t_dev(t), OP_MATMUL_WIDE, BLOCKS[i].type))
+            check(t, t_dev(t), BLOCKS[i]);
     for (size_t i = 0; i < COUNT_OF(SHAPES); i++)
         check_sum(t, t_dev(t), SHAPES[i], FLOATS[i % 3], i % 2 == 0);
     check_act(t, t_dev(t), OP_ACT_SILU, 131, 56, RT_F32);
