@@ -88,7 +88,7 @@ static struct tile direct_tile(const args_t *a)
     if (strcmp(rt_dev_plan(rt_buf_dev(a->q.buf))->caps.api, "opencl") == 0)
         return (struct tile){4, 2, 0, 0, 1, 8};
     return (struct tile){
-        a->head_dim <= 64 && rt_buf_type(a->q.buf) != RT_F32 ? 16 : 8, 8, 0, 0, 1, 8};
+        a->head_dim <= 64 ? 16 : 8, 8, 0, 0, 1, 8};
 }
 
 // ---- Tiles of the wide kernels (shaders/attention_wide.h) -------------------------------------
