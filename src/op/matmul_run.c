@@ -144,7 +144,8 @@ static const struct wide *wide_of(const struct rt_dev *dev)
     return &FIT[i];
 }
 
-// Columns and rows of a group: even shares for all cores. They change no bits.
+// Columns and rows of a group: even shares for all cores, since a driver may give each core its
+// groups beforehand. They change no bits.
 struct matmul_cut matmul_wide_cut(const struct rt_dev *dev, uint32_t m, uint32_t n, uint32_t k,
                                   bool in_c)
 {
@@ -152,14 +153,12 @@ struct matmul_cut matmul_wide_cut(const struct rt_dev *dev, uint32_t m, uint32_t
     const uint32_t nr = 2 * vector_of(dev), blocks = k ? (uint32_t) div_up(k, w->kc) : 1;
     const uint64_t cores = os_cores(), panels = div_up(n, nr);
     const uint64_t groups = u64_min(panels, round_up(div_up(panels, w->np), cores));
-    const uint64_t chunks = div_up(cores, groups);
-    struct matmul_cut cut = {.width = (uint32_t) (div_up(panels, groups) * nr),
-                             .chunk = (uint32_t) u64_min(round_up(div_up(m, chunks), 8), 1024),
-                             .block = k ? (uint32_t) round_up(div_up(k, blocks), 16) : w->kc};
+    const uint64_t most = blocks > 1 && !in_c ? w->chunk : 1024;
+    const uint64_t chunks = u64_max(div_up(cores, groups), div_up(m, most));
 
-    if (blocks > 1 && !in_c)
-        cut.chunk = u32_min(cut.chunk, w->chunk);
-    return cut;
+    return (struct matmul_cut){.width = (uint32_t) (div_up(panels, groups) * nr),
+                               .chunk = (uint32_t) round_up(div_up(m, chunks), 8),
+                               .block = k ? (uint32_t) round_up(div_up(k, blocks), 16) : w->kc};
 }
 
 void matmul_wide_tunes(const struct rt_dev *dev, enum op_matmul_form form, bool dot,

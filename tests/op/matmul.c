@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "src/base/arith.h"
+#include "src/op/matmul_kernels.h"
 #include "src/op/op.h"
 #include "tests/t.h"
 
@@ -426,10 +427,26 @@ static void skinny_is_split(struct t *t)
     }
 }
 
+// A driver may give each core its groups beforehand, so the wide kernels' groups of rows are alike:
+// the last has at most 8 rows fewer for each of them.
+static void wide_groups_are_even(struct t *t)
+{
+    static const struct size ROWS[] = {{1536, 576, 340}, {340, 576, 1536},  {1030, 64, 64},
+                                       {4096, 32, 900},  {257, 49152, 576}, {2049, 192, 2000}};
+    for (size_t i = 0; i < COUNT_OF(ROWS); i++)
+        for (int in_c = 0; in_c < 2; in_c++) {
+            const struct size *s = &ROWS[i];
+            const uint32_t chunk = matmul_wide_cut(t_dev(t), s->m, s->n, s->k, in_c).chunk;
+            const uint32_t chunks = (uint32_t) div_up(s->m, chunk);
+            assert_in_range(chunks * chunk - s->m, 0, 8 * chunks);
+        }
+}
+
 static void body(struct t *t)
 {
     struct rt_dev *small;
 
+    wide_groups_are_even(t);
     skinny_is_split(t);
     oracle_by_hand(t);
     oracle_is_consistent(t);
