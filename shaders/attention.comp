@@ -65,12 +65,12 @@ KERNEL_BEGIN(attention)
             float most = NO_SCORE;
 #if WINDOW
             const uint low = WINDOW_FROM(pos0 + OWN_ROW(i)), from = low - UMIN(low, key_pos);
-#define SEES(row) ((row) < seen && (row) >= from)
+#define SEES(row) ALL2((row) < seen, (row) >= from)
 #else
 #define SEES(row) ((row) < seen)
 #endif
             UNROLL for (int j = 0; j < RB; j++) {
-                const float x = SEES(TILE_ROW(j)) ? CAPPED(s[i * RB + j] * scale) : NO_SCORE;
+                const float x = SELECT(SEES(TILE_ROW(j)), CAPPED(s[i * RB + j] * scale), NO_SCORE);
                 s[i * RB + j] = x;
                 most = MAX(most, x);
             }
@@ -87,7 +87,7 @@ KERNEL_BEGIN(attention)
             top[i] = most;
             sum[i] *= shrink;
             UNROLL for (int j = 0; j < RB; j++) {
-                const float w = s[i * RB + j] > NO_SCORE ? EXP_NEG(s[i * RB + j] - most) : 0.0f;
+                const float x = s[i * RB + j], w = SELECT(x > NO_SCORE, EXP_NEG(x - most), 0.0f);
                 sum[i] += w;
                 p[row * uint(PS) + TILE_ROW(j)] = w;
             }

@@ -75,12 +75,12 @@ KERNEL_BEGIN(attention_dkv)
 #if WINDOW
                 const uint ahead = index[positions_at + UMIN(t, q_end - 1u)] - key_pos - row;
                 const bool near = ahead < window;
-                const bool sees = t < q_end && t + shift >= k0 + row && near;
+                const bool sees = ALL2(ALL2(t < q_end, t + shift >= k0 + row), near);
 #else
-                const bool sees = t < q_end && t + shift >= k0 + row;
+                const bool sees = ALL2(t < q_end, t + shift >= k0 + row);
 #endif
                 const float score = CAPPED(s[i * RB + j] * scale);
-                const float w = sees ? EXP_NEG(score - row_lse) : 0.0f;
+                const float w = SELECT(sees, EXP_NEG(score - row_lse), 0.0f);
                 p[row * uint(PS) + TILE_ROW(j)] = w;
 #if SOFTCAP
                 ds[row * uint(PS) + TILE_ROW(j)] =

@@ -81,7 +81,7 @@ KERNEL_BEGIN(attention_dq)
             const uint seen = UMIN(count, end - UMIN(end, k0)); // keys of the tile
 #if WINDOW
             const uint low = WINDOW_FROM(pos0 + row), from = low - UMIN(low, key_pos);
-#define SEES(row) ((row) < seen && (row) >= from)
+#define SEES(row) ALL2((row) < seen, (row) >= from)
 #else
 #define SEES(row) ((row) < seen)
 #endif
@@ -90,9 +90,9 @@ KERNEL_BEGIN(attention_dq)
                 const float w = EXP_NEG(score - row_lse[i]);
                 const float d = w * (dp[i * RB + j] - row_delta[i]);
 #if SOFTCAP
-                ds[row * uint(PS) + TILE_ROW(j)] = SEES(TILE_ROW(j)) ? d * CAP_SLOPE(score) : 0.0f;
+                ds[row * uint(PS) + TILE_ROW(j)] = SELECT(SEES(TILE_ROW(j)), d * CAP_SLOPE(score), 0.0f);
 #else
-                ds[row * uint(PS) + TILE_ROW(j)] = SEES(TILE_ROW(j)) ? d : 0.0f;
+                ds[row * uint(PS) + TILE_ROW(j)] = SELECT(SEES(TILE_ROW(j)), d, 0.0f);
 #endif
             }
         }

@@ -50,6 +50,8 @@ typedef uint4 uvec4;
 #define MAX(a, b) fmax(a, b)
 #define UMIN(a, b) min(a, b)
 #define UMAX(a, b) max(a, b)
+#define SELECT(when, yes, no) ((when) ? (yes) : (no))
+#define ALL2(a, b) ((a) && (b))
 #ifdef FP_FAST_FMAF // hardware fma; elsewhere fma() is a slow library call
 #define MAD(a, b, c) fma(a, b, c)
 #else
@@ -112,6 +114,10 @@ float4 half_to_float4(uint4 h) { FROM_HALF(h, uint4, as_float4, as_uint4, conver
 #define MAX(a, b) max(a, b)
 #define UMIN(a, b) min(a, b)
 #define UMAX(a, b) max(a, b)
+// Without branches, which ?: and && are to glslang: for code that is unrolled, because SwiftShader's
+// compile time doubles with each. Both sides are computed, so neither may read out of bounds.
+#define SELECT(when, yes, no) mix(no, yes, when)
+#define ALL2(a, b) all(bvec2(a, b))
 #define MAD(a, b, c) fma(a, b, c)
 
 #define GROUP_X (gl_WorkGroupID.x + group_base_x)

@@ -14,8 +14,8 @@ float tanh_of(float x)
     p = MAD(p, q, 0.133318803f);
     p = MAD(p, q, -0.333332962f);
     const float e = exp_neg(-2.0f * MIN(a, 40.0f)), far = (1.0f - e) / (1.0f + e);
-    const float near = MAD(p * q, a, a), t = a < 0.6f ? near : far;
-    return x < 0.0f ? -t : t;
+    const float near = MAD(p * q, a, a), t = SELECT(a < 0.6f, near, far);
+    return SELECT(x < 0.0f, -t, t);
 }
 
 #endif // TANH_H
