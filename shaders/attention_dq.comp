@@ -90,7 +90,8 @@ KERNEL_BEGIN(attention_dq)
                 const float w = EXP_NEG(score - row_lse[i]);
                 const float d = w * (dp[i * RB + j] - row_delta[i]);
 #if SOFTCAP
-                ds[row * uint(PS) + TILE_ROW(j)] = SELECT(SEES(TILE_ROW(j)), d * CAP_SLOPE(score), 0.0f);
+                ds[row * uint(PS) + TILE_ROW(j)] =
+                    SELECT(SEES(TILE_ROW(j)), d * CAP_SLOPE(score), 0.0f);
 #else
                 ds[row * uint(PS) + TILE_ROW(j)] = SELECT(SEES(TILE_ROW(j)), d, 0.0f);
 #endif
