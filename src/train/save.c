@@ -44,6 +44,25 @@ done:
     return err;
 }
 
+// Read with jansson, which keeps 1 and 1.0 apart.
+static enum rt_err read_object(const char *dir, const char *name, json_t **out)
+{
+    enum rt_err err = RT_OK;
+    struct str text = {0};
+    char *path = NULL;
+
+    *out = NULL;
+    RT_TRY(path_join(dir, name, &path));
+    RT_TRY(file_read(path, &text));
+    RT_TRY(fmt_jansson_parse(text.data, text.len, path, 1, out));
+    if (!json_is_object(*out))
+        RT_TRY(rt_fail(RT_E_FORMAT, "%s: expected an object", path));
+done:
+    str_free(&text);
+    free(path);
+    return err;
+}
+
 static enum rt_err write_json(const char *dir, const char *name, const json_t *node)
 {
     enum rt_err err = RT_OK;
@@ -62,22 +81,17 @@ done:
     return err;
 }
 
-// config.json with the saved type, in the spelling that it had. Read with jansson, which keeps 1
-// and 1.0 apart.
+// config.json with the saved type, in the spelling that it had.
 enum rt_err tr_save_config(const char *source, const char *dir, enum fmt_dtype dtype, bool untied)
 {
     static const char *const NAME[] = {
         [FMT_F32] = "float32", [FMT_F16] = "float16", [FMT_BF16] = "bfloat16"};
     enum rt_err err = RT_OK;
-    struct str text = {0};
-    char *path = NULL;
     json_t *root = NULL;
 
     if (fmt_gguf_is(source))
         return tr_gguf_config(source, dir, dtype);
-    RT_TRY(path_join(source, "config.json", &path));
-    RT_TRY(file_read(path, &text));
-    RT_TRY(fmt_jansson_parse(text.data, text.len, path, 1, &root));
+    RT_TRY(read_object(source, "config.json", &root));
     const char *key = json_object_get(root, "torch_dtype") ? "torch_dtype" : "dtype";
     if (dtype <= FMT_BF16)
         RT_REQUIRE(json_object_set_new(root, key, json_string(NAME[dtype])) == 0, RT_E_NOMEM);
@@ -86,8 +100,6 @@ enum rt_err tr_save_config(const char *source, const char *dir, enum fmt_dtype d
     RT_TRY(write_json(dir, "config.json", root));
 done:
     json_decref(root);
-    str_free(&text);
-    free(path);
     return err;
 }
 
@@ -156,24 +168,6 @@ static enum rt_err align(json_t *config, json_t *generation, const char *key, in
     const int b = json_object_set_new(generation, key, theirs);
     RT_REQUIRE(a == 0 && b == 0, RT_E_NOMEM);
 done:
-    return err;
-}
-
-static enum rt_err read_object(const char *dir, const char *name, json_t **out)
-{
-    enum rt_err err = RT_OK;
-    struct str text = {0};
-    char *path = NULL;
-
-    *out = NULL;
-    RT_TRY(path_join(dir, name, &path));
-    RT_TRY(file_read(path, &text));
-    RT_TRY(fmt_jansson_parse(text.data, text.len, path, 1, out));
-    if (!json_is_object(*out))
-        RT_TRY(rt_fail(RT_E_FORMAT, "%s: expected an object", path));
-done:
-    str_free(&text);
-    free(path);
     return err;
 }
 
