@@ -125,8 +125,8 @@
 #endif
 
 #if FORM == 2 // element r of step s of A's tile
-#define AP(r, s) at_a[(s) *MR + (r)]
-#define A_PLACE(i, l) ((ulong) (l) *lda + a_first + (i))
+#define AP(r, s) at_a[(s) * MR + (r)]
+#define A_PLACE(i, l) ((ulong) (l) * lda + a_first + (i))
 #define FETCH_A(s)                                                                                 \
     {                                                                                              \
         const uint turn = ((t * panels + q) * steps + (s)) / (TT * panels);                        \
@@ -156,8 +156,8 @@
         }                                                                                          \
     }
 #else
-#define AP(r, s) at_a[(r) *LDA + (s)]
-#define A_PLACE(i, l) ((ulong) (i) *lda + a_first + (l))
+#define AP(r, s) at_a[(r) * LDA + (s)]
+#define A_PLACE(i, l) ((ulong) (i) * lda + a_first + (l))
 #define FETCH_A(s)                                                                                 \
     for (uint r = t * MR + q; r < (t + 1) * MR; r += panels)                                       \
         FETCH(a, next + r * (ulong) lda + K_OF(s));
@@ -166,7 +166,7 @@
         const ulong row = (ulong) (i0 + r) * lda + a_first + l0;                                   \
         uint s = 0;                                                                                \
         for (; K_OF(s + VW) <= kc; s += VW)                                                        \
-            STF(ap, r *LDA + s, ALONG(VW, a, row + K_OF(s)));                                      \
+            STF(ap, r * LDA + s, ALONG(VW, a, row + K_OF(s)));                                     \
         for (; s < steps; s++)                                                                     \
             ap[r * LDA + s] = ALONG1(a, row + K_OF(s), BOTH(s));                                   \
     }
